@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "admin/internal.h"
+#include "iam/authenticate.h"
+#include "wire/uri.h"
+
+#define PREFIX "/-/admin/v1/"
+
+/* ---- routes --------------------------------------------------------------------------------- */
+
+struct route {
+    const char *method, *path; /* a path that ends in '/' has one more segment */
+    bool open;                 /* needs no credentials */
+    void (*handle)(struct admin *a, struct http_exchange *x, struct str body);
+};
+
+static const struct route routes[] = {
+    {"GET", "/health/live", true, admin_health_live},
+    {"GET", "/health/ready", true, admin_health_ready},
+    {"GET", "/minio/health/live", true, admin_health_live},
+    {"GET", "/minio/health/ready", true, admin_health_ready},
+    {"GET", "/minio/health/cluster", true, admin_health_ready},
+    {"GET", "/metrics", true, admin_metrics},
+    {"GET", "/minio/v2/metrics/cluster", true, admin_metrics},
+    {"GET", PREFIX "info", false, admin_info},
+    {"GET", PREFIX "users", false, admin_user_list},
+    {"POST", PREFIX "users", false, admin_user_add},
+    {"DELETE", PREFIX "users/", false, admin_user_remove},
+    {"POST", PREFIX "check", false, admin_check},
+};
+
+static struct str request_path(const struct http_exchange *x)
+{
+    struct str path, query;
+    uri_split(http_request(x)->target, &path, &query);
+    return path;
+}
+
+static bool path_matches(const struct route *r, struct str path)
+{
+    struct str pattern = str_from(r->path);
+    if (!str_ends(pattern, STR("/")))
+        return str_eq(path, pattern);
+    return str_starts(path, pattern) && path.len > pattern.len &&
+           str_find_char(path, '/', pattern.len) < 0;
+}
+
+/* HEAD is answered as GET. */
+static bool method_matches(const struct route *r, struct str method)
+{
+    return str_eq(method, str_from(r->method)) ||
+           (str_eq(method, STR("HEAD")) && str_eq(str_from(r->method), STR("GET")));
+}
+
+struct str admin_path_name(struct http_exchange *x)
+{
+    struct str path = request_path(x), name = STR_NULL;
+    for (struct str part; str_cut(&path, '/', &part);)
+        name = part;
+    struct str decoded;
+    return uri_decode(http_arena(x), name, &decoded) == 0 ? decoded : STR_NULL;
+}
+
+/* ---- the door ------------------------------------------------------------------------------- */
+
+int admin_new(struct admin **ret, const struct admin_config *config)
+{
+    struct admin *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    a->config = *config;
+    a->started_ns = rt_now();
+    *ret = a;
+    return 0;
+}
+
+void admin_free(struct admin *a)
+{
+    free(a);
+}
+
+void admin_set_server(struct admin *a, const struct http_server *server)
+{
+    a->config.server = server;
+}
+
+void admin_set_draining(struct admin *a)
+{
+    atomic_store(&a->draining, true);
+}
+
+static bool carries_credentials(const struct http_exchange *x)
+{
+    struct str path, query;
+    uri_split(http_request(x)->target, &path, &query);
+    return http_header(x, STR("authorization")).ptr || str_find(query, STR("X-Amz-"), 0) >= 0;
+}
+
+bool admin_wants(const struct http_exchange *x)
+{
+    struct str path = request_path(x);
+    if (str_starts(path, STR("/-/")))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (routes[i].open && method_matches(&routes[i], http_request(x)->method) &&
+            path_matches(&routes[i], path))
+            return !carries_credentials(x);
+    return false;
+}
+
+/* Reads the body as well: the signature's digest must be its digest. */
+static int FIBER require_root(struct admin *a, struct http_exchange *x, struct str *ret_body)
+{
+    struct sigv4_auth auth;
+    const struct sigv4_key *key;
+    struct iam_identity who;
+    int r = iam_authenticate(a->config.iam, http_arena(x), http_request(x), rt_wall_ms(), &auth,
+                             &key, &who);
+    if (r < 0)
+        return r;
+    if (auth.form != SIGV4_HEADER || auth.payload != SIGV4_PAYLOAD_HASH || !who.root)
+        return -ERR_ACCESS_DENIED;
+    uint8_t digest[HASH_SHA256_LEN];
+    r = http_body_all(x, ADMIN_BODY_MAX, ret_body);
+    if (r < 0)
+        return r;
+    hash_sha256(*ret_body, digest);
+    return memcmp(digest, auth.payload_hash, sizeof(digest)) == 0 ? 0 : -ERR_SHA256_MISMATCH;
+}
+
+void FIBER admin_handle(struct http_exchange *x, void *arg)
+{
+    struct admin *a = arg;
+    struct str path = request_path(x);
+    const struct route *found = NULL;
+    bool known_path = false;
+    for (size_t i = 0; i < ARRAY_LEN(routes) && !found; i++) {
+        if (!path_matches(&routes[i], path))
+            continue;
+        known_path = true;
+        if (method_matches(&routes[i], http_request(x)->method))
+            found = &routes[i];
+    }
+    /* Who has no rights learns nothing, not even which paths exist. */
+    struct str body = STR_NULL;
+    int r = found && found->open ? 0 : require_root(a, x, &body);
+    if (r < 0)
+        admin_respond_error(x, r, NULL);
+    else if (found)
+        found->handle(a, x, body);
+    else
+        admin_respond_error(x, known_path ? -ERR_METHOD_NOT_ALLOWED : -ERR_NOT_FOUND,
+                            known_path ? NULL : "no such path under /-/admin/v1/");
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+void FIBER admin_respond_json(struct http_exchange *x, int status, json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    http_set_header(x, "Content-Type", STR("application/json"));
+    http_set_header(x, "Cache-Control", STR("no-store"));
+    if (text)
+        http_respond(x, status, str_from(text));
+    else
+        http_respond(x, 503,
+                     STR("{\"error\":{\"code\":\"SlowDown\",\"message\":\"out of memory\"}}"));
+    free(text);
+}
+
+void FIBER admin_respond_error(struct http_exchange *x, int err, const char *message)
+{
+    const struct err_info *info = err_info(err);
+    admin_respond_json(x, info->http_status,
+                       json_pack("{s:{s:s, s:s, s:s}}", "error", "code", info->s3_code, "message",
+                                 message ? message : err_text(err), "request_id",
+                                 http_request_id(x)));
+}
+
+json_t *admin_json_str(struct str s)
+{
+    json_t *text = json_stringn(s.len ? s.ptr : "", s.len);
+    if (text)
+        return text;
+    struct buf b;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c < 0x80)
+            buf_put_char(&b, (char)c);
+        else
+            buf_put_cstr(&b, "\xEF\xBF\xBD"); /* U+FFFD */
+    }
+    text = json_stringn(b.data ? b.data : "", b.len);
+    buf_release(&b);
+    return text;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The administrator's door, beside the S3 door on the same port:
+ *
+ *   GET  /health/live, /health/ready             no credentials; also
+ * /minio/health/{live,ready,cluster} GET  /metrics                                no credentials;
+ * numbers only, no names of anyone GET  /-/admin/v1/info                        root, as are all
+ * below GET  /-/admin/v1/users POST /-/admin/v1/users                       JSON: name, access_key,
+ * secret_key, id, email, display_name DELETE /-/admin/v1/users/NAME POST
+ * /-/admin/v1/check[?deep=true]           a line of JSON for each fault and for progress
+ *
+ * Bodies are JSON; errors are {"error": {"code", "message", "request_id"}}. "-" is no bucket name,
+ * and a signed request for /metrics or /health/live is S3's: no bucket name is taken away.
+ */
+
+#include "base/metrics.h"
+#include "http/http.h"
+#include "iam/iam.h"
+#include "jobs/jobs.h"
+#include "store/store.h"
+
+struct admin;
+
+struct admin_config {
+    /* All borrowed; they outlive the door. */
+    struct iam *iam;
+    struct meta *meta;
+    struct store *store;
+    struct jobs *jobs;
+    struct disk **disks;
+    const char *const *disk_paths;
+    unsigned disk_count;
+    metrics_source *door_metrics; /* of the S3 door; may be NULL */
+    void *door_metrics_arg;
+    const struct http_server *server; /* set by admin_set_server once it listens */
+};
+
+int admin_new(struct admin **ret, const struct admin_config *config);
+void admin_free(struct admin *a);
+void admin_set_server(struct admin *a, const struct http_server *server);
+/* After this /health/ready answers 503, so that balancers turn away before the server stops. */
+void admin_set_draining(struct admin *a);
+
+/* Whether the request is for this door. */
+bool admin_wants(const struct http_exchange *x);
+void FIBER admin_handle(struct http_exchange *x, void *admin);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+#include <jansson.h>
+#include <stdatomic.h>
+#include "admin/admin.h"
+
+struct admin {
+    struct admin_config config;
+    uint64_t started_ns;
+    _Atomic bool draining;
+    _Atomic bool checking; /* one check at a time: it reads every byte */
+};
+
+#define ADMIN_BODY_MAX (64 * KIB)
+
+/* Answers with a JSON value, which it takes over. */
+void FIBER admin_respond_json(struct http_exchange *x, int status, json_t *value);
+/* Answers with an error of the table; `message` NULL: the table's text. */
+void FIBER admin_respond_error(struct http_exchange *x, int err, const char *message);
+/* A JSON string of bytes that may be no UTF-8 (invalid ones are replaced); never NULL but out of
+ * memory. */
+json_t *admin_json_str(struct str s);
+
+/* The handlers; each answers. `body` is the request's, verified; empty on open routes. */
+void FIBER admin_health_live(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_health_ready(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_metrics(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_info(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_user_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_user_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
+
+/* The last segment of the path, decoded, for routes that end in one. */
+struct str admin_path_name(struct http_exchange *x);

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include <stdio.h>
+#include <unistd.h>
+#include "admin/internal.h"
+
+/*
+ * Numbers of the rooms below the doors, a table for each room's stats; the S3 door writes its own
+ * (door_metrics).
+ */
+
+/* One family: a uint64_t member of a stats structure. */
+struct field {
+    const char *name, *type, *help;
+    size_t offset;
+};
+
+/* clang-format off */
+#define GAUGE(structure, member, name, help)   {name, "gauge", help, offsetof(struct structure, member)}
+#define COUNTER(structure, member, name, help) {name, "counter", help, offsetof(struct structure, member)}
+
+static const struct field rt_fields[] = {
+    GAUGE(rt_stats, fibers, "cairn_rt_fibers",
+        "Fibers alive."),
+    GAUGE(rt_stats, fibers_peak, "cairn_rt_fibers_peak",
+        "Most fibers alive at once."),
+    GAUGE(rt_stats, stacks, "cairn_rt_stacks",
+        "Fiber stacks allocated."),
+    GAUGE(rt_stats, stack_used_max_bytes, "cairn_rt_stack_used_max_bytes",
+        "Deepest stack use seen."),
+    GAUGE(rt_stats, parked, "cairn_rt_sockets_parked",
+        "Idle connections without a stack."),
+    GAUGE(rt_stats, offload_queued, "cairn_rt_offload_queued",
+        "Blocking jobs waiting for a thread."),
+};
+
+static const struct field http_fields[] = {
+    GAUGE(http_server_stats, connections, "cairn_http_connections",
+        "Connections open."),
+    COUNTER(http_server_stats, connections_total, "cairn_http_connections_total",
+        "Connections accepted."),
+    GAUGE(http_server_stats, requests_active, "cairn_http_requests_active",
+        "Requests being served."),
+    COUNTER(http_server_stats, requests_total, "cairn_http_requests_total",
+        "Requests read."),
+    COUNTER(http_server_stats, bytes_in, "cairn_http_received_bytes_total",
+        "Bytes received."),
+    COUNTER(http_server_stats, bytes_out, "cairn_http_sent_bytes_total",
+        "Bytes sent."),
+    COUNTER(http_server_stats, refused, "cairn_http_refused_total",
+        "Connections and requests refused by a limit."),
+    COUNTER(http_server_stats, tls_handshakes, "cairn_tls_handshakes_total",
+        "TLS handshakes completed."),
+    COUNTER(http_server_stats, tls_failures, "cairn_tls_failures_total",
+        "TLS handshakes failed."),
+};
+
+static const struct field meta_fields[] = {
+    COUNTER(meta_stats, reads, "cairn_meta_reads_total",
+        "Read transactions."),
+    COUNTER(meta_stats, reads_cold, "cairn_meta_reads_cold_total",
+        "Read transactions that needed the disk."),
+    COUNTER(meta_stats, writes, "cairn_meta_writes_total",
+        "Write transactions."),
+    COUNTER(meta_stats, write_batches, "cairn_meta_write_batches_total",
+        "Synced batches of write transactions."),
+    COUNTER(meta_stats, write_errors, "cairn_meta_write_errors_total",
+        "Write transactions that the store refused."),
+    GAUGE(meta_stats, kv.disk_bytes, "cairn_meta_disk_bytes",
+        "Bytes of metadata on disk."),
+    GAUGE(meta_stats, kv.memory_bytes, "cairn_meta_memory_bytes",
+        "Memory of the metadata store."),
+};
+
+static const struct field store_fields[] = {
+    COUNTER(store_stats, cache_hits, "cairn_store_cache_hits_total",
+        "Records found in the cache."),
+    COUNTER(store_stats, cache_misses, "cairn_store_cache_misses_total",
+        "Records not found in the cache."),
+    GAUGE(store_stats, cache_bytes, "cairn_store_cache_bytes",
+        "Bytes of cached records."),
+    GAUGE(store_stats, readers_open, "cairn_store_readers",
+        "Objects open for reading."),
+    COUNTER(store_stats, gc_chunks, "cairn_store_gc_chunks_total",
+        "Chunks garbage-collected."),
+    COUNTER(store_stats, gc_bytes, "cairn_store_gc_bytes_total",
+        "Bytes garbage-collected."),
+};
+
+static const struct field jobs_fields[] = {
+    COUNTER(jobs_stats, gc_errors, "cairn_jobs_gc_errors_total",
+        "Failed rounds of collection."),
+    COUNTER(jobs_stats, compact_runs, "cairn_jobs_compact_runs_total",
+        "Volumes compacted."),
+    COUNTER(jobs_stats, compact_freed_bytes, "cairn_jobs_compact_freed_bytes_total",
+        "Bytes freed by compaction."),
+    COUNTER(jobs_stats, compact_errors, "cairn_jobs_compact_errors_total",
+        "Failed compactions."),
+    COUNTER(jobs_stats, sweep_errors, "cairn_jobs_sweep_errors_total",
+        "Failed sweeps."),
+    COUNTER(jobs_stats, sweep_orphans, "cairn_jobs_sweep_orphans_total",
+        "Needles without a record removed by the sweep."),
+};
+
+static const struct field disk_fields[] = {
+    GAUGE(disk_stats, total_bytes, "cairn_disk_total_bytes",
+        "Size of the file system."),
+    GAUGE(disk_stats, free_bytes, "cairn_disk_free_bytes",
+        "Free space of the file system."),
+    GAUGE(disk_stats, live_bytes, "cairn_disk_live_bytes",
+        "Bytes of live needles."),
+    GAUGE(disk_stats, dead_bytes, "cairn_disk_dead_bytes",
+        "Bytes that compaction can free."),
+    GAUGE(disk_stats, needles, "cairn_disk_needles",
+        "Live needles."),
+    GAUGE(disk_stats, volumes, "cairn_disk_volumes",
+        "Volume files."),
+    GAUGE(disk_stats, volumes_read_only, "cairn_disk_volumes_read_only",
+        "Volumes that take no writes after a sync error."),
+    COUNTER(disk_stats, appends, "cairn_disk_appends_total",
+        "Needles written."),
+    COUNTER(disk_stats, syncs, "cairn_disk_syncs_total",
+        "Syncs of volumes."),
+    COUNTER(disk_stats, sync_errors, "cairn_disk_sync_errors_total",
+        "Syncs that failed."),
+    COUNTER(disk_stats, reads, "cairn_disk_reads_total",
+        "Needles read."),
+    COUNTER(disk_stats, corrupt_reads, "cairn_disk_corrupt_reads_total",
+        "Reads whose check failed."),
+    COUNTER(disk_stats, index_lookups, "cairn_disk_index_lookups_total",
+        "Reads that asked the needle index."),
+    GAUGE(disk_stats, replayed_bytes, "cairn_disk_replayed_bytes",
+        "Bytes of volumes replayed at the last start."),
+};
+
+#undef GAUGE
+#undef COUNTER
+/* clang-format on */
+
+static void write_fields(struct buf *out, const struct field *fields, size_t count,
+                         const void *stats)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)stats + fields[i].offset, sizeof(value));
+        metrics_single(out, fields[i].name, fields[i].type, fields[i].help, value);
+    }
+}
+#define WRITE_FIELDS(out, fields, stats) write_fields(out, fields, ARRAY_LEN(fields), stats)
+
+static void write_process(struct admin *a, struct buf *out)
+{
+    struct rt_stats rt;
+    rt_stats(&rt);
+    metrics_family(out, "cairn_build_info", "gauge", "The version that serves; always 1.");
+    metrics_sample_u64(out, "cairn_build_info",
+                       (struct metrics_label[]){{"version", STR(CAIRN_VERSION)}, {NULL, STR_NULL}},
+                       1);
+    metrics_single(out, "cairn_uptime_seconds", "gauge", "Seconds since the start.",
+                   (rt_now() - a->started_ns) / RT_S);
+    WRITE_FIELDS(out, rt_fields, &rt);
+}
+
+/* The resident set, from /proc/self/statm's second field. */
+static void write_memory(struct buf *out)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f)
+        return;
+    if (fscanf(f, "%*u %llu", &pages) == 1)
+        metrics_single(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                       pages * (uint64_t)sysconf(_SC_PAGESIZE));
+    fclose(f);
+}
+
+static void write_rooms(struct admin *a, struct buf *out)
+{
+    struct http_server_stats http;
+    struct store_stats store;
+    struct meta_stats meta;
+    struct jobs_stats jobs;
+    if (a->config.server) {
+        http_server_stats(a->config.server, &http);
+        WRITE_FIELDS(out, http_fields, &http);
+    }
+    store_stats(a->config.store, &store);
+    WRITE_FIELDS(out, store_fields, &store);
+    meta_stats(a->config.meta, &meta);
+    WRITE_FIELDS(out, meta_fields, &meta);
+    jobs_stats(a->config.jobs, &jobs);
+    WRITE_FIELDS(out, jobs_fields, &jobs);
+    metrics_single(out, "cairn_jobs_sweep_done", "gauge",
+                   "1 once the sweep after the start is done.", jobs.sweep_done);
+}
+
+static void write_disks(struct admin *a, struct buf *out)
+{
+    unsigned count = a->config.disk_count;
+    _cleanup_free_ struct disk_stats *stats = calloc(count, sizeof(*stats));
+    if (!stats) {
+        out->failed = true;
+        return;
+    }
+    for (unsigned d = 0; d < count; d++)
+        disk_stats(a->config.disks[d], &stats[d]);
+    for (size_t f = 0; f < ARRAY_LEN(disk_fields); f++) {
+        const struct field *family = &disk_fields[f];
+        metrics_family(out, family->name, family->type, family->help);
+        for (unsigned d = 0; d < count; d++) {
+            char number[16];
+            int len = snprintf(number, sizeof(number), "%u", d);
+            uint64_t value;
+            memcpy(&value, (const char *)&stats[d] + family->offset, sizeof(value));
+            metrics_sample_u64(
+                out, family->name,
+                (struct metrics_label[]){{"disk", str_make(number, (size_t)len)}, {NULL, STR_NULL}},
+                value);
+        }
+    }
+}
+
+void FIBER admin_metrics(struct admin *a, struct http_exchange *x, struct str body)
+{
+    struct buf out;
+    buf_init(&out, 4 * MIB);
+    write_process(a, &out);
+    write_memory(&out);
+    if (a->config.door_metrics)
+        a->config.door_metrics(&out, a->config.door_metrics_arg);
+    write_rooms(a, &out);
+    write_disks(a, &out);
+    if (buf_error(&out) < 0) {
+        admin_respond_error(x, -ENOMEM, NULL);
+    } else {
+        http_set_header(x, "Content-Type", STR("text/plain; version=0.0.4; charset=utf-8"));
+        http_respond(x, 200, buf_str(&out));
+    }
+    buf_release(&out);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The one error table.
+ *
+ * Functions return `int`: 0, or a negative code. A code is either `-errno` (from the operating
+ * system or because an errno says it best: -ENOMEM, -EINVAL) or `-ERR_NAME` from the table below.
+ * The table gives each code its text for people, whether a retry may help, and the HTTP status and
+ * S3 code a door answers with. Nothing else in the tree maps errors.
+ *
+ * Source of codes and statuses: Amazon S3 API Reference, "Error responses".
+ */
+
+#include <errno.h>
+#include <stdbool.h>
+
+/* X(NAME, retryable, http_status, s3_code, text) */
+#define CAIRN_ERRORS(X)                                                                            \
+    /* inside the engine */                                                                        \
+    X(CORRUPT, false, 500, "InternalError", "stored data does not match its digest")               \
+    X(CLOSED, false, 503, "ServiceUnavailable", "the server is shutting down")                     \
+    X(READ_ONLY, true, 503, "ServiceUnavailable", "the volume takes no writes after a sync error") \
+    X(FULL, false, 507, "CairnStorageFull", "the disk is full: free space or add a disk")          \
+    X(LIMIT, true, 503, "SlowDown", "a limit of the server is reached: reduce the request rate")   \
+    X(BUSY, true, 503, "SlowDown", "the resource is in use: try again")                            \
+    X(CONFLICT, true, 409, "OperationAborted", "a conflicting operation is in progress")           \
+    X(PARSE, false, 400, "InvalidRequest", "the input cannot be parsed")                           \
+    X(TOO_LARGE, false, 400, "InvalidRequest", "the input is larger than its limit")               \
+    X(NOT_FOUND, false, 404, "NoSuchKey", "not found")                                             \
+    X(EXISTS, false, 409, "OperationAborted", "exists already")                                    \
+    /* authentication and authorisation */                                                         \
+    X(ACCESS_DENIED, false, 403, "AccessDenied", "Access Denied.")                                 \
+    X(INVALID_ACCESS_KEY, false, 403, "InvalidAccessKeyId",                                        \
+      "The AWS access key ID you provided does not exist in our records.")                         \
+    X(SIGNATURE_MISMATCH, false, 403, "SignatureDoesNotMatch",                                     \
+      "The request signature we calculated does not match the signature you provided. Check your " \
+      "key and signing method.")                                                                   \
+    X(TIME_SKEWED, false, 403, "RequestTimeTooSkewed",                                             \
+      "The difference between the request time and the server's time is too large.")               \
+    X(EXPIRED, false, 403, "AccessDenied", "Request has expired")                                  \
+    X(AUTH_HEADER_MALFORMED, false, 400, "AuthorizationHeaderMalformed",                           \
+      "The authorization header you provided is not valid.")                                       \
+    X(AUTH_QUERY_MALFORMED, false, 400, "AuthorizationQueryParametersError",                       \
+      "Error parsing the X-Amz-Credential parameter or another authentication parameter.")         \
+    X(INVALID_TOKEN, false, 400, "InvalidToken", "The provided token is malformed or invalid.")    \
+    X(SIGNATURE_VERSION, false, 400, "InvalidRequest",                                             \
+      "The authorization mechanism you have provided is not supported. Please use "                \
+      "AWS4-HMAC-SHA256.")                                                                         \
+    X(MISSING_SECURITY_HEADER, false, 400, "MissingSecurityHeader",                                \
+      "Your request was missing a required header.")                                               \
+    X(UNSIGNED_HEADERS, false, 403, "AccessDenied",                                                \
+      "There were headers present in the request which were not signed")                           \
+    /* buckets */                                                                                  \
+    X(NO_SUCH_BUCKET, false, 404, "NoSuchBucket", "The specified bucket does not exist")           \
+    X(BUCKET_EXISTS, false, 409, "BucketAlreadyExists",                                            \
+      "The requested bucket name is not available. The bucket namespace is shared by all users "   \
+      "of the system. Please select a different name and try again.")                              \
+    X(BUCKET_OWNED, false, 409, "BucketAlreadyOwnedByYou",                                         \
+      "Your previous request to create the named bucket succeeded and you already own it.")        \
+    X(BUCKET_NOT_EMPTY, false, 409, "BucketNotEmpty",                                              \
+      "The bucket you tried to delete is not empty")                                               \
+    X(INVALID_BUCKET_NAME, false, 400, "InvalidBucketName", "The specified bucket is not valid.")  \
+    X(TOO_MANY_BUCKETS, false, 400, "TooManyBuckets",                                              \
+      "You have attempted to create more buckets than allowed")                                    \
+    X(INVALID_LOCATION, false, 400, "InvalidLocationConstraint",                                   \
+      "The specified location-constraint is not valid")                                            \
+    X(ILLEGAL_LOCATION, false, 400, "IllegalLocationConstraintException",                          \
+      "The location constraint is incompatible for the region specific endpoint this request was " \
+      "sent to.")                                                                                  \
+    /* objects */                                                                                  \
+    X(NO_SUCH_KEY, false, 404, "NoSuchKey", "The specified key does not exist.")                   \
+    X(NO_SUCH_VERSION, false, 404, "NoSuchVersion", "The specified version does not exist.")       \
+    X(NO_SUCH_UPLOAD, false, 404, "NoSuchUpload",                                                  \
+      "The specified multipart upload does not exist. The upload ID may be invalid, or the "       \
+      "upload "                                                                                    \
+      "may have been aborted or completed.")                                                       \
+    X(KEY_TOO_LONG, false, 400, "KeyTooLongError", "Your key is too long")                         \
+    X(PRECONDITION_FAILED, false, 412, "PreconditionFailed",                                       \
+      "At least one of the pre-conditions you specified did not hold")                             \
+    X(NOT_MODIFIED, false, 304, "NotModified", "Not Modified")                                     \
+    X(CONDITIONAL_CONFLICT, true, 409, "ConditionalRequestConflict",                               \
+      "The conditional request cannot succeed due to a conflicting operation against this "        \
+      "resource.")                                                                                 \
+    X(INVALID_RANGE, false, 416, "InvalidRange", "The requested range is not satisfiable")         \
+    X(ENTITY_TOO_LARGE, false, 400, "EntityTooLarge",                                              \
+      "Your proposed upload exceeds the maximum allowed object size.")                             \
+    X(ENTITY_TOO_SMALL, false, 400, "EntityTooSmall",                                              \
+      "Your proposed upload is smaller than the minimum allowed object size.")                     \
+    X(INVALID_PART, false, 400, "InvalidPart",                                                     \
+      "One or more of the specified parts could not be found. The part may not have been "         \
+      "uploaded, or the specified entity tag may not match the part's entity tag.")                \
+    X(INVALID_PART_NUMBER, false, 416, "InvalidPartNumber",                                        \
+      "The requested partnumber is not satisfiable")                                               \
+    X(INVALID_PART_ORDER, false, 400, "InvalidPartOrder",                                          \
+      "The list of parts was not in ascending order. The parts list must be specified in order "   \
+      "by part number.")                                                                           \
+    X(BAD_DIGEST, false, 400, "BadDigest",                                                         \
+      "The Content-MD5 or checksum value that you specified did not match what the server "        \
+      "received.")                                                                                 \
+    X(INVALID_DIGEST, false, 400, "InvalidDigest",                                                 \
+      "The Content-MD5 or checksum value that you specified is not valid.")                        \
+    X(SHA256_MISMATCH, false, 400, "XAmzContentSHA256Mismatch",                                    \
+      "The provided 'x-amz-content-sha256' header does not match what was computed.")              \
+    X(INCOMPLETE_BODY, false, 400, "IncompleteBody",                                               \
+      "You did not provide the number of bytes specified by the Content-Length HTTP header")       \
+    X(MISSING_LENGTH, false, 411, "MissingContentLength",                                          \
+      "You must provide the Content-Length HTTP header.")                                          \
+    X(INVALID_CHUNK_SIZE, false, 403, "InvalidChunkSizeError",                                     \
+      "Only the last chunk is allowed to have a size less than 8192 bytes")                        \
+    X(MALFORMED_TRAILER, false, 400, "MalformedTrailerError",                                      \
+      "The request contained trailing data that was not well-formed or did not conform to our "    \
+      "published schema.")                                                                         \
+    X(METADATA_TOO_LARGE, false, 400, "MetadataTooLarge",                                          \
+      "Your metadata headers exceed the maximum allowed metadata size")                            \
+    X(INVALID_STORAGE_CLASS, false, 400, "InvalidStorageClass",                                    \
+      "The storage class you specified is not valid")                                              \
+    /* requests */                                                                                 \
+    X(INVALID_ARGUMENT, false, 400, "InvalidArgument", "Invalid Argument")                         \
+    X(INVALID_REQUEST, false, 400, "InvalidRequest", "Invalid Request")                            \
+    X(INVALID_URI, false, 400, "InvalidURI", "Couldn't parse the specified URI.")                  \
+    X(MALFORMED_XML, false, 400, "MalformedXML",                                                   \
+      "The XML you provided was not well-formed or did not validate against our published schema") \
+    X(MAX_MESSAGE_LENGTH, false, 400, "MaxMessageLengthExceeded", "Your request was too big.")     \
+    X(HEADERS_TOO_LARGE, false, 400, "RequestHeaderSectionTooLarge",                               \
+      "Your request header section exceeds the maximum allowed size")                              \
+    X(URI_TOO_LONG, false, 414, "RequestURITooLong",                                               \
+      "The request line exceeds the maximum allowed size")                                         \
+    X(METHOD_NOT_ALLOWED, false, 405, "MethodNotAllowed",                                          \
+      "The specified method is not allowed against this resource.")                                \
+    X(REQUEST_TIMEOUT, true, 400, "RequestTimeout",                                                \
+      "Your socket connection to the server was not read from or written to within the timeout "   \
+      "period.")                                                                                   \
+    X(NOT_IMPLEMENTED, false, 501, "NotImplemented",                                               \
+      "A header or query you provided implies functionality that is not implemented")              \
+    X(SLOW_DOWN, true, 503, "SlowDown", "Please reduce your request rate.")                        \
+    X(UNAVAILABLE, true, 503, "ServiceUnavailable", "Please try again.")                           \
+    X(INTERNAL, true, 500, "InternalError", "We encountered an internal error. Please try again.")
+
+/* The errnos that may reach a door. X(errno, retryable, http_status, s3_code, text) */
+#define CAIRN_ERRNOS(X)                                                                     \
+    X(ENOMEM, true, 503, "SlowDown", "out of memory: try again later")                      \
+    X(EMFILE, true, 503, "SlowDown", "out of file descriptors: try again later")            \
+    X(ENFILE, true, 503, "SlowDown", "out of file descriptors: try again later")            \
+    X(ENOSPC, false, 507, "CairnStorageFull", "the disk is full: free space or add a disk") \
+    X(EDQUOT, false, 507, "CairnStorageFull", "the disk quota is used up")                  \
+    X(EIO, true, 500, "InternalError", "the disk reported an input/output error")           \
+    X(ETIMEDOUT, true, 400, "RequestTimeout", "the deadline passed")                        \
+    X(ECANCELED, true, 503, "ServiceUnavailable", "the operation was cancelled")            \
+    X(EINVAL, false, 400, "InvalidArgument", "invalid argument")
+
+enum err {
+    ERR_FIRST_ = 4095, /* above every errno, so that the two never meet */
+#define X(name, ...) ERR_##name,
+    CAIRN_ERRORS(X)
+#undef X
+        ERR_LAST_,
+};
+
+struct err_info {
+    int code;            /* positive: an errno or an `enum err` */
+    const char *name;    /* "NO_SUCH_KEY", "ENOSPC" */
+    bool retryable;      /* the same request may succeed later */
+    int http_status;     /* 4xx or 5xx */
+    const char *s3_code; /* "NoSuchKey" */
+    const char *text;    /* one sentence for people */
+};
+
+/*
+ * The row for a negative (or positive) code. Never NULL: an unknown code gives INTERNAL's row.
+ */
+const struct err_info *err_info(int code);
+
+/* Shorthand: err_info(code)->text, for messages. */
+const char *err_text(int code);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * What the `cairn admin` commands share: their common options, and signed requests to a server's
+ * admin door.
+ */
+
+#include <jansson.h>
+#include "base/arena.h"
+#include "base/encode.h"
+#include "cli/cli.h"
+#include "http/http.h"
+
+struct admin_options {
+    const char *endpoint, *access_key, *secret_key, *ca;
+    bool json, insecure;
+};
+extern struct admin_options admin_options;
+
+/* The rows for a command's option table. */
+#define ADMIN_OPTIONS                                                               \
+    {"endpoint", CLI_TEXT, &admin_options.endpoint, "URL",                          \
+     "the server; $CAIRN_ENDPOINT, or http://127.0.0.1:9000"},                      \
+        {"access-key", CLI_TEXT, &admin_options.access_key, "KEY",                  \
+         "root access key; $CAIRN_ROOT_USER if not given"},                         \
+        {"secret-key", CLI_TEXT, &admin_options.secret_key, "SECRET",               \
+         "root secret key; $CAIRN_ROOT_PASSWORD if not given"},                     \
+        {"ca", CLI_TEXT, &admin_options.ca, "FILE", "certificates to trust (PEM)"}, \
+        {"insecure", CLI_FLAG, &admin_options.insecure, NULL,                       \
+         "do not verify the server's certificate"},                                 \
+    {                                                                               \
+        "json", CLI_FLAG, &admin_options.json, NULL, "print JSON"                   \
+    }
+
+struct admin_call {
+    const char *method, *path; /* "/-/admin/v1/info" */
+    json_t *body;              /* borrowed; NULL: none */
+    /*
+     * For answers of one JSON object a line: called for each. NULL: the whole answer is one value.
+     */
+    void (*on_line)(json_t *line, void *arg);
+    void *arg;
+};
+
+/*
+ * Makes the call in a world of its own. Returns 0 with the answer in *ret_json (owned by the
+ * caller; NULL when empty or given to on_line), or 1 with the fault told on standard error.
+ */
+int admin_call(const struct admin_call *call, json_t **ret_json);
+
+/* Prints a value as indented JSON and takes it over. Returns 0. */
+int admin_print_json(json_t *value);
+/* "1.5 GiB"; `ret` holds 32 bytes. */
+const char *admin_format_bytes(uint64_t bytes, char ret[32]);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "cli/admin_client.h"
+#include <stdio.h>
+
+static const struct cli_option options[] = {
+    ADMIN_OPTIONS,
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
+static uint64_t number(const json_t *o, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(o, name));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static void print_disk(const json_t *d)
+{
+    char live[32], dead[32], available[32], total[32];
+    printf("  %s\n", json_string_value(json_object_get(d, "path")));
+    printf("    %s free of %s; volumes: %s live, %s dead in %llu files\n",
+           admin_format_bytes(number(d, "free_bytes"), available),
+           admin_format_bytes(number(d, "total_bytes"), total),
+           admin_format_bytes(number(d, "live_bytes"), live),
+           admin_format_bytes(number(d, "dead_bytes"), dead),
+           (unsigned long long)number(d, "volumes"));
+    if (number(d, "volumes_read_only") || number(d, "sync_errors") || number(d, "corrupt_reads"))
+        printf("    ATTENTION: %llu read-only volumes, %llu failed syncs, %llu corrupt reads\n",
+               (unsigned long long)number(d, "volumes_read_only"),
+               (unsigned long long)number(d, "sync_errors"),
+               (unsigned long long)number(d, "corrupt_reads"));
+}
+
+static int run(char **operands, unsigned count)
+{
+    json_t *info = NULL, *disk;
+    size_t i;
+    int r = admin_call(&(struct admin_call){.method = "GET", .path = "/-/admin/v1/info"}, &info);
+    if (r != 0)
+        return r;
+    if (admin_options.json)
+        return admin_print_json(info);
+    char bytes[32];
+    const json_t *usage = json_object_get(info, "usage");
+    printf(
+        "cairn %s, up %llu s, %llu threads\n", json_string_value(json_object_get(info, "version")),
+        (unsigned long long)number(info, "uptime_s"), (unsigned long long)number(info, "threads"));
+    printf("%llu buckets, %llu objects, %s; %llu uploads under way\n",
+           (unsigned long long)number(usage, "buckets"),
+           (unsigned long long)number(usage, "objects"),
+           admin_format_bytes(number(usage, "bytes"), bytes),
+           (unsigned long long)number(usage, "uploads"));
+    puts("disks");
+    json_array_foreach(json_object_get(info, "disks"), i, disk) print_disk(disk);
+    json_decref(info);
+    return 0;
+}
+
+const struct cli_command cli_admin_info = {
+    .name = "admin info",
+    .operands = "",
+    .summary = "tell what a server holds and how it fares",
+    .description = "Prints version, usage and the state of each disk.",
+    .options = options,
+    .run = run,
+};

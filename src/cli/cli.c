@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "cli/cli.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+const struct cli_command *const cli_commands[] = {
+    &cli_server,          &cli_admin_info,    &cli_admin_check, &cli_admin_user_add,
+    &cli_admin_user_list, &cli_admin_user_rm, &cli_help,        NULL,
+};
+
+int cli_fail(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fputs("cairn: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    return 1;
+}
+
+/* How many of the words the name spells, or 0 when they differ. */
+static unsigned words_spelled(const char *name, char **words, unsigned count)
+{
+    struct str rest = str_from(name), word;
+    unsigned used = 0;
+    while (str_cut(&rest, ' ', &word)) {
+        if (used == count || !str_eq(word, str_from(words[used])))
+            return 0;
+        used++;
+    }
+    return used;
+}
+
+const struct cli_command *cli_find(char **words, unsigned count, unsigned *ret_used)
+{
+    for (const struct cli_command *const *c = cli_commands; *c; c++) {
+        unsigned used = words_spelled((*c)->name, words, count);
+        if (used > 0) {
+            *ret_used = used;
+            return *c;
+        }
+    }
+    return NULL;
+}
+
+static int bad_word(const struct cli_command *c, const char *fault, const char *word)
+{
+    fprintf(stderr, "cairn %s: %s: %s\ncairn: 'cairn help %s' tells more\n", c->name, fault, word,
+            c->name);
+    return 2;
+}
+
+static const struct cli_option *find_option(const struct cli_command *c, struct str name)
+{
+    for (const struct cli_option *o = c->options; o && o->name; o++)
+        if (str_eq(name, str_from(o->name)))
+            return o;
+    return NULL;
+}
+
+static int set_option(const struct cli_command *c, const struct cli_option *o, const char *value)
+{
+    switch (o->kind) {
+    case CLI_FLAG:
+        *(bool *)o->to = true;
+        return 0;
+    case CLI_TEXT:
+        *(const char **)o->to = value;
+        return 0;
+    case CLI_NUMBER:
+        if (str_to_u64(str_from(value), o->to) < 0)
+            return bad_word(c, "not a number", value);
+        return 0;
+    }
+    return 2;
+}
+
+/* words[*at] begins with two dashes. Moves *at past what it takes. */
+static int parse_option(const struct cli_command *c, char **words, unsigned count, unsigned *at)
+{
+    char *word = words[(*at)++];
+    struct str rest = str_from(word + 2), name;
+    str_cut(&rest, '=', &name);
+    const struct cli_option *o = find_option(c, name);
+    if (!o)
+        return bad_word(c, "unknown option", word);
+    if (o->kind == CLI_FLAG)
+        return rest.ptr ? bad_word(c, "takes no value", word) : set_option(c, o, NULL);
+    if (rest.ptr)
+        return set_option(c, o, rest.ptr);
+    if (*at == count)
+        return bad_word(c, "a value is missing", word);
+    return set_option(c, o, words[(*at)++]);
+}
+
+int cli_parse(const struct cli_command *c, char **words, unsigned count, unsigned *ret_operands)
+{
+    unsigned operands = 0;
+    bool only_operands = false;
+    for (unsigned at = 0; at < count;) {
+        struct str word = str_from(words[at]);
+        if (only_operands || !str_starts(word, STR("--"))) {
+            words[operands++] = words[at++];
+        } else if (word.len == 2) {
+            only_operands = true;
+            at++;
+        } else {
+            int r = parse_option(c, words, count, &at);
+            if (r != 0)
+                return r;
+        }
+    }
+    if (operands < c->operands_min)
+        return bad_word(c, "missing", c->operands);
+    if (operands > c->operands_max)
+        return bad_word(c, "one too many", words[c->operands_max]);
+    *ret_operands = operands;
+    return 0;
+}
+
+int cli_main(int argc, char **argv)
+{
+    char **words = argv + 1;
+    unsigned count = argc > 1 ? (unsigned)argc - 1 : 0, used, operands;
+    if (count == 0) {
+        cli_help.run(NULL, 0);
+        return 2;
+    }
+    if (str_eq(str_from(words[0]), STR("--version"))) {
+        puts("cairn " CAIRN_VERSION);
+        return 0;
+    }
+    if (str_eq(str_from(words[0]), STR("--help")))
+        return cli_help.run(NULL, 0);
+    const struct cli_command *c = cli_find(words, count, &used);
+    if (!c) {
+        fprintf(stderr, "cairn: unknown command: %s\ncairn: 'cairn help' lists them\n", words[0]);
+        return 2;
+    }
+    words += used;
+    count -= used;
+    for (unsigned i = 0; i < count; i++) {
+        if (str_eq(str_from(words[i]), STR("--help"))) {
+            char *name = (char *)(uintptr_t)c->name;
+            return cli_help.run(&name, 1);
+        }
+    }
+    int r = cli_parse(c, words, count, &operands);
+    return r != 0 ? r : c->run(words, operands);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The command line: a table of commands, each with its options and its text. The help, the man
+ * pages and the parsing all come from that table.
+ */
+
+#include "base/str.h"
+
+enum cli_kind { CLI_TEXT, CLI_FLAG, CLI_NUMBER };
+
+struct cli_option {
+    const char *name; /* without the dashes; NULL ends a table */
+    enum cli_kind kind;
+    void *to;             /* const char **, bool * or uint64_t * */
+    const char *argument; /* "HOST:PORT"; NULL for flags */
+    const char *help;
+};
+
+struct cli_command {
+    const char *name;        /* "admin user add" */
+    const char *operands;    /* "NAME", or "" */
+    const char *summary;     /* one line, no full stop */
+    const char *description; /* paragraphs */
+    const struct cli_option *options;
+    unsigned operands_min, operands_max;
+    /* Exit status of the process. */
+    int (*run)(char **operands, unsigned count);
+};
+
+/* Ends with a NULL name. */
+extern const struct cli_command cli_server, cli_help;
+extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_admin_user_rm,
+    cli_admin_info, cli_admin_check;
+
+/* Every command, in the order of the help; NULL ends it. */
+extern const struct cli_command *const cli_commands[];
+
+/*
+ * Finds the command that the words begin with and runs it. Returns the exit status: 0, 1 (it
+ * failed), 2 (the words were wrong).
+ */
+int cli_main(int argc, char **argv);
+
+/* The longest command whose name the words spell; *ret_used says how many words. NULL if none. */
+const struct cli_command *cli_find(char **words, unsigned count, unsigned *ret_used);
+
+/* Reads options out of the words; what is left are operands, moved to the front. 0 or 2, with the
+ * fault told on standard error. */
+int cli_parse(const struct cli_command *c, char **words, unsigned count, unsigned *ret_operands);
+
+/* "cairn: TEXT" on standard error; returns 1, the status of a failed command. */
+int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);

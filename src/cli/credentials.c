@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "cli/credentials.h"
+#include "cli/cli.h"
+#include <stdio.h>
+
+#define FILE_MAX 1024
+
+/* NAME, or the first line of the file that NAME_FILE names. 1, 0 (neither set), -EINVAL. */
+static int read_variable(struct arena *a, const char *name, struct str *ret)
+{
+    char file_name[64], line[FILE_MAX];
+    const char *value = getenv(name);
+    if (value) {
+        *ret = arena_dup(a, str_from(value));
+        return ret->ptr ? 1 : -ENOMEM;
+    }
+    snprintf(file_name, sizeof(file_name), "%s_FILE", name);
+    const char *path = getenv(file_name);
+    if (!path)
+        return 0;
+    FILE *f = fopen(path, "r");
+    bool ok = f && fgets(line, sizeof(line), f);
+    if (f)
+        fclose(f);
+    if (!ok) {
+        cli_fail("cannot read %s, which %s names: %s", path, file_name, strerror(errno));
+        return -EINVAL;
+    }
+    *ret = arena_dup(a, str_prefix(str_from(line), strcspn(line, "\r\n")));
+    explicit_bzero(line, sizeof(line));
+    return ret->ptr ? 1 : -ENOMEM;
+}
+
+static int check_lengths(const struct credentials *c, const char *where)
+{
+    if (c->access_key.len >= CREDENTIALS_USER_MIN && c->access_key.len <= CREDENTIALS_MAX &&
+        c->secret_key.len >= CREDENTIALS_SECRET_MIN && c->secret_key.len <= CREDENTIALS_MAX)
+        return 0;
+    cli_fail("the root credentials in %s are too short or too long: the user needs %d to %d bytes, "
+             "the password %d to %d",
+             where, CREDENTIALS_USER_MIN, CREDENTIALS_MAX, CREDENTIALS_SECRET_MIN, CREDENTIALS_MAX);
+    return -EINVAL;
+}
+
+int credentials_from_environment(struct arena *a, struct credentials *ret)
+{
+    static const char *const names[][2] = {{"CAIRN_ROOT_USER", "CAIRN_ROOT_PASSWORD"},
+                                           {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct credentials c = {.from_environment = true};
+        int user = read_variable(a, names[i][0], &c.access_key);
+        int secret = read_variable(a, names[i][1], &c.secret_key);
+        if (user < 0 || secret < 0)
+            return MIN(user, secret);
+        if (user != secret) {
+            cli_fail("%s is set but %s is not: set both or neither", names[i][!user],
+                     names[i][user]);
+            return -EINVAL;
+        }
+        if (user == 0)
+            continue;
+        int r = check_lengths(&c, "the environment");
+        if (r < 0)
+            return r;
+        *ret = c;
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- the file ------------------------------------------------------------------------------- */
+
+static int parse_file(struct arena *a, struct str text, struct credentials *ret)
+{
+    struct credentials c = {0};
+    for (struct str line; str_cut(&text, '\n', &line);) {
+        if (str_starts(line, STR("access_key=")))
+            c.access_key = arena_dup(a, str_from_offset(line, strlen("access_key=")));
+        else if (str_starts(line, STR("secret_key=")))
+            c.secret_key = arena_dup(a, str_from_offset(line, strlen("secret_key=")));
+    }
+    if (!c.access_key.ptr || !c.secret_key.ptr)
+        return -EINVAL;
+    *ret = c;
+    return 0;
+}
+
+/* Uniform letters and digits: bytes beyond the largest multiple of the alphabet are drawn again. */
+static struct str random_text(struct arena *a, size_t len, const char *alphabet)
+{
+    size_t letters = strlen(alphabet), at = 0;
+    char *text = arena_alloc(a, len);
+    while (text && at < len) {
+        uint8_t byte;
+        rt_random(&byte, 1);
+        if (byte < 256 / letters * letters)
+            text[at++] = alphabet[byte % letters];
+    }
+    return str_make(text, text ? len : 0);
+}
+
+static int FIBER generate(struct arena *a, const char *path, struct credentials *ret)
+{
+    struct credentials c = {.generated = true};
+    c.access_key = random_text(a, 20, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+    c.secret_key =
+        random_text(a, 40, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
+    struct str text = arena_printf(a, "access_key=%.*s\nsecret_key=%.*s\n", STR_FMT(c.access_key),
+                                   STR_FMT(c.secret_key));
+    if (!c.access_key.ptr || !c.secret_key.ptr || !text.ptr)
+        return -ENOMEM;
+    int r = rt_write_file(path, text);
+    if (r < 0) {
+        cli_fail("cannot write %s: %s", path, err_text(r));
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+int FIBER credentials_for_server(struct arena *a, const char *dir, struct credentials *ret)
+{
+    int r = credentials_from_environment(a, ret);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    char text[FILE_MAX];
+    size_t len;
+    struct str path = arena_printf(a, "%s/" CREDENTIALS_FILE, dir);
+    if (!path.ptr)
+        return -ENOMEM;
+    r = rt_read_file(path.ptr, text, sizeof(text), &len);
+    if (r == -ENOENT)
+        return generate(a, path.ptr, ret);
+    if (r < 0) {
+        cli_fail("cannot read %s: %s", path.ptr, err_text(r));
+        return r;
+    }
+    r = parse_file(a, str_make(text, len), ret);
+    explicit_bzero(text, sizeof(text));
+    if (r < 0) {
+        cli_fail(
+            "%s holds no access_key= and secret_key= line: mend it, or set CAIRN_ROOT_USER and "
+            "CAIRN_ROOT_PASSWORD",
+            path.ptr);
+        return r;
+    }
+    return check_lengths(ret, path.ptr);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "admin/admin.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/credentials.h"
+#include "cli/engine.h"
+#include "cli/trim.h"
+#include "http/access_log.h"
+#include "s3/s3.h"
+#include <limits.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#define STOP_GRACE           (10 * RT_S)
+#define CONNECTIONS_MAX      16384
+#define FILES_KEPT           512 /* descriptors that connections leave to volumes and tables */
+#define VOLUME_MIB_MIN       128 /* room for the longest chunk beside others */
+#define VOLUME_MIB_MAX       (1024 * 1024)
+#define COMPACT_INTERVAL_MAX 86400 /* seconds */
+
+static struct {
+    const char *address, *tls_cert, *tls_key, *domain, *region, *log_format, *log_level;
+    uint64_t threads, volume_mib, compact_interval_s;
+} options = {
+    .address = "127.0.0.1:9000", .region = "us-east-1", .log_format = "text", .log_level = "info"};
+
+static const struct cli_option option_table[] = {
+    {"address", CLI_TEXT, &options.address, "HOST:PORT",
+     "where to listen; 127.0.0.1:9000 if not given"},
+    {"tls-cert", CLI_TEXT, &options.tls_cert, "FILE",
+     "certificate chain (PEM); with --tls-key serves https"},
+    {"tls-key", CLI_TEXT, &options.tls_key, "FILE", "private key (PEM)"},
+    {"domain", CLI_TEXT, &options.domain, "D[,D...]", "also serve virtual-host style: BUCKET.D"},
+    {"region", CLI_TEXT, &options.region, "REGION", "the region's name; us-east-1 if not given"},
+    {"threads", CLI_NUMBER, &options.threads, "N", "loop threads; one a core if not given"},
+    {"volume-size", CLI_NUMBER, &options.volume_mib, "MIB",
+     "largest volume file, 128 or more; 8192, less on a small disk, if not given"},
+    {"compact-interval", CLI_NUMBER, &options.compact_interval_s, "SECONDS",
+     "between looks for volumes to compact; 10 if not given"},
+    {"log-format", CLI_TEXT, &options.log_format, "text|json", "form of the log on standard error"},
+    {"log-level", CLI_TEXT, &options.log_level, "debug|info|warn|error",
+     "least level that is logged; requests are info"},
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
+/* All that one server holds, in the order it is made. */
+struct server {
+    const char *dir;
+    struct arena arena;
+    struct credentials credentials;
+    struct engine engine;
+    struct access_log *log;
+    struct s3 *s3;
+    struct admin *admin;
+    struct http_server *http;
+};
+
+static void FIBER dispatch(struct http_exchange *x, void *arg)
+{
+    struct server *s = arg;
+    if (admin_wants(x))
+        admin_handle(x, s->admin);
+    else
+        s3_handle(x, s->s3);
+}
+
+static void request_done(struct http_exchange *x, void *arg)
+{
+    struct server *s = arg;
+    s3_done(x, s->s3);
+}
+
+static int FIBER open_doors(struct server *s)
+{
+    struct s3_config s3 = {.store = s->engine.store,
+                           .iam = s->engine.iam,
+                           .region = str_from(options.region),
+                           .domains = options.domain};
+    int r = access_log_open(&s->log);
+    s3.log = s->log;
+    if (r == 0)
+        r = s3_new(&s->s3, &s3);
+    if (r < 0)
+        return cli_fail("cannot set up the S3 door: %s", err_text(r));
+    struct admin_config admin = {.iam = s->engine.iam,
+                                 .meta = s->engine.meta,
+                                 .store = s->engine.store,
+                                 .jobs = s->engine.jobs,
+                                 .disks = &s->engine.disk,
+                                 .disk_paths = &s->dir,
+                                 .disk_count = 1,
+                                 .door_metrics = s3_metrics,
+                                 .door_metrics_arg = s->s3};
+    r = admin_new(&s->admin, &admin);
+    return r < 0 ? cli_fail("cannot set up the admin door: %s", err_text(r)) : 0;
+}
+
+/*
+ * The store must never want for a descriptor because clients hold them all: metadata that cannot
+ * open its next log takes no more writes until a restart. A small allowance is halved.
+ */
+static unsigned connections_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return CONNECTIONS_MAX;
+    uint64_t kept = MIN(files.rlim_cur / 2, (rlim_t)FILES_KEPT);
+    return (unsigned)MIN(files.rlim_cur - kept, (rlim_t)CONNECTIONS_MAX);
+}
+
+static int FIBER listen_on(struct server *s)
+{
+    struct http_tls_config tls = {.cert_path = options.tls_cert, .key_path = options.tls_key};
+    struct http_server_config http = {.tls = options.tls_cert ? &tls : NULL,
+                                      .handler = dispatch,
+                                      .arg = s,
+                                      .limits.connections = connections_max(),
+                                      .server_name = "Cairn",
+                                      .error_body = s3_error_body,
+                                      .done = request_done};
+    int r = rt_address_parse(&http.address, options.address);
+    if (r < 0)
+        return cli_fail("%s is no address to listen on: %s", options.address, err_text(r));
+    r = http_server_start(&s->http, &http);
+    if (r == -EADDRINUSE)
+        return cli_fail("%s is in use: stop what listens there, or give another --address",
+                        options.address);
+    if (r < 0)
+        return cli_fail("cannot listen on %s%s: %s", options.address,
+                        options.tls_cert ? " with this certificate and key" : "", err_text(r));
+    admin_set_server(s->admin, s->http);
+    return 0;
+}
+
+/* What a person needs to begin: shown on standard output, the log goes to standard error. */
+static void print_banner(const struct server *s)
+{
+    struct rt_address bound;
+    char address[64], url[96], path[PATH_MAX];
+    http_server_address(s->http, &bound);
+    rt_address_format(&bound, address);
+    snprintf(url, sizeof(url), "%s://%s", options.tls_cert ? "https" : "http", address);
+    const char *full = realpath(s->dir, path) ? path : s->dir;
+    const struct credentials *c = &s->credentials;
+    /* A secret is shown once, when it is made; later the file or the environment has it. */
+    const char *secret = c->generated ? c->secret_key.ptr : "SECRET";
+    int secret_len = c->generated ? (int)c->secret_key.len : 6;
+
+    printf("cairn " CAIRN_VERSION " serves %s at %s\n\n", full, url);
+    printf("  access key  %.*s\n", STR_FMT(c->access_key));
+    if (c->generated)
+        printf("  secret key  %.*s\n              shown this once; kept in %s/" CREDENTIALS_FILE
+               "\n",
+               secret_len, secret, full);
+    else if (c->from_environment)
+        puts("  secret key  as set in the environment");
+    else
+        printf("  secret key  in %s/" CREDENTIALS_FILE "\n", full);
+    printf(
+        "\n  aws:\n    AWS_ACCESS_KEY_ID=%.*s AWS_SECRET_ACCESS_KEY=%.*s AWS_DEFAULT_REGION=%s \\\n"
+        "      aws --endpoint-url %s s3 ls\n",
+        STR_FMT(c->access_key), secret_len, secret, options.region, url);
+    printf("\n  rclone.conf:\n    [cairn]\n    type = s3\n    provider = Other\n"
+           "    access_key_id = %.*s\n    secret_access_key = %.*s\n    endpoint = %s\n"
+           "    region = %s\n",
+           STR_FMT(c->access_key), secret_len, secret, url, options.region);
+    printf("\n  data lies in %s; health at %s/health/ready, metrics at %s/metrics\n\n", full, url,
+           url);
+    fflush(stdout);
+}
+
+static int FIBER serve(struct server *s)
+{
+    int r = open_doors(s);
+    if (r == 0)
+        r = listen_on(s);
+    if (r != 0)
+        return r;
+    print_banner(s);
+    rt_offload(trim_memory, NULL);
+    int signal = 0;
+    rt_wait_signal(&signal);
+    log_event(LOG_INFO, "stopping", "signal %d: requests under way may finish", signal);
+    admin_set_draining(s->admin);
+    http_server_stop(s->http, rt_now() + STOP_GRACE);
+    return 0;
+}
+
+static int FIBER server_fiber(void *arg)
+{
+    struct server *s = arg;
+    arena_init(&s->arena, 0);
+    int r = rt_mkdir(s->dir);
+    if (r < 0)
+        r = cli_fail("cannot make the directory %s: %s", s->dir, err_text(r));
+    else if (credentials_for_server(&s->arena, s->dir, &s->credentials) < 0)
+        r = 1;
+    struct engine_config engine = {.dir = s->dir,
+                                   .root_access_key = s->credentials.access_key,
+                                   .root_secret_key = s->credentials.secret_key,
+                                   .volume_bytes_max = options.volume_mib * MIB,
+                                   .compact_interval_ms =
+                                       (unsigned)options.compact_interval_s * 1000};
+    if (r == 0 && engine_open(&s->engine, &engine) < 0)
+        r = 1;
+    if (r == 0)
+        r = serve(s);
+    admin_free(s->admin);
+    s3_free(s->s3);
+    access_log_close(s->log);
+    engine_close(&s->engine);
+    explicit_bzero(&s->credentials, sizeof(s->credentials));
+    arena_release(&s->arena);
+    return r;
+}
+
+static int set_up_log(void)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    struct str format = str_from(options.log_format), level = str_from(options.log_level);
+    if (!str_eq(format, STR("text")) && !str_eq(format, STR("json")))
+        return cli_fail("--log-format is text or json, not %s", options.log_format);
+    for (unsigned i = 0; i < ARRAY_LEN(levels); i++) {
+        if (!str_eq(level, str_from(levels[i])))
+            continue;
+        log_setup((enum log_level)i, str_eq(format, STR("json")) ? LOG_JSON : LOG_TEXT);
+        return 0;
+    }
+    return cli_fail("--log-level is debug, info, warn or error, not %s", options.log_level);
+}
+
+static int check_options(void)
+{
+    uint64_t mib = options.volume_mib;
+    if (!options.tls_cert != !options.tls_key)
+        return cli_fail("--tls-cert and --tls-key go together");
+    if (mib != 0 && (mib < VOLUME_MIB_MIN || mib > VOLUME_MIB_MAX))
+        return cli_fail("--volume-size is %d to %d MiB", VOLUME_MIB_MIN, VOLUME_MIB_MAX);
+    if (options.compact_interval_s > COMPACT_INTERVAL_MAX)
+        return cli_fail("--compact-interval is %d seconds at most", COMPACT_INTERVAL_MAX);
+    return 0;
+}
+
+static int run(char **operands, unsigned count)
+{
+    if (check_options() != 0)
+        return 1;
+    if (count > 1)
+        return cli_fail("this version serves one directory; you gave %u (several disks come with "
+                        "erasure coding)",
+                        count);
+    if (set_up_log() != 0)
+        return 1;
+    struct server s = {.dir = operands[0]};
+    struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
+    int r = rt_run(&world, server_fiber, &s);
+    return r < 0 ? cli_fail("cannot start: %s", err_text(r)) : r;
+}
+
+const struct cli_command cli_server = {
+    .name = "server",
+    .operands = "DIR",
+    .summary = "serve a directory over the S3 API",
+    .description =
+        "Serves the directory over the S3 API, and health, metrics and administration beside it.\n"
+        "The directory is made if it is missing.\n\n"
+        "Root credentials come from CAIRN_ROOT_USER and CAIRN_ROOT_PASSWORD (or the same names "
+        "with\n"
+        "_FILE, which name files; MINIO_ROOT_USER and MINIO_ROOT_PASSWORD are accepted too). "
+        "Without\n"
+        "them the first start generates a pair, keeps it in DIR/root.credentials (mode 0600) and\n"
+        "shows it once.\n\n"
+        "SIGTERM and SIGINT stop the server; requests under way have ten seconds to finish.",
+    .options = option_table,
+    .operands_min = 1,
+    .operands_max = 64,
+    .run = run,
+};

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+#include "iam/authenticate.h"
+#include "iam/internal.h"
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "rt/rt.h"
+
+/*
+ * Deriving a day's signing key costs four HMACs; a client uses one for a day. One cache a loop
+ * thread, so no lock; direct-mapped; the secret is part of what is compared, so a changed user
+ * never meets a stale key.
+ */
+#define KEY_SLOTS    64
+#define KEY_TEXT_MAX 448
+
+struct key_slot {
+    size_t len;
+    char text[KEY_TEXT_MAX]; /* access key, day, region, service, secret, each ended by NUL */
+    struct sigv4_key key;
+};
+
+struct iam_key_cache {
+    struct key_slot slots[KEY_SLOTS];
+};
+
+struct iam_key_cache *iam_key_caches_new(unsigned count)
+{
+    return calloc(count, sizeof(struct iam_key_cache));
+}
+
+void iam_key_caches_free(struct iam_key_cache *caches, unsigned count)
+{
+    if (caches)
+        explicit_bzero(caches, count * sizeof(*caches));
+    free(caches);
+}
+
+/* 0 when it does not fit. */
+static size_t key_text(const struct sigv4_auth *auth, struct str secret, char ret[KEY_TEXT_MAX])
+{
+    const struct str fields[] = {auth->access_key, auth->date, auth->region, auth->service, secret};
+    size_t len = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(fields); i++) {
+        if (len + fields[i].len + 1 > KEY_TEXT_MAX)
+            return 0;
+        if (fields[i].len)
+            memcpy(ret + len, fields[i].ptr, fields[i].len);
+        len += fields[i].len;
+        ret[len++] = 0;
+    }
+    return len;
+}
+
+static void signing_key(struct iam_key_cache *c, const struct sigv4_auth *auth, struct str secret,
+                        struct sigv4_key *ret)
+{
+    char text[KEY_TEXT_MAX];
+    size_t len = key_text(auth, secret, text);
+    struct key_slot *slot = &c->slots[hash_xxh3(text, len) % KEY_SLOTS];
+    if (len && slot->len == len && memcmp(slot->text, text, len) == 0) {
+        *ret = slot->key;
+        return;
+    }
+    sigv4_key_init(ret, secret, auth->date, auth->region, auth->service);
+    if (len == 0)
+        return;
+    slot->len = len;
+    memcpy(slot->text, text, len);
+    slot->key = *ret;
+}
+
+int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_request *r,
+                     uint64_t now_ms, struct sigv4_auth *ret_auth, const struct sigv4_key **ret_key,
+                     struct iam_identity *ret_who)
+{
+    struct iam_identity who;
+    struct str secret;
+    *ret_auth = (struct sigv4_auth){.form = SIGV4_NONE};
+    int err = sigv4_parse(a, r, ret_auth);
+    if (err || ret_auth->form == SIGV4_NONE)
+        return err;
+    if (ret_auth->security_token.len > 0)
+        return -ERR_INVALID_TOKEN;
+    err = iam_lookup(iam, a, ret_auth->access_key, &who, &secret);
+    if (err)
+        return err;
+    struct sigv4_key *key = arena_new(a, struct sigv4_key);
+    if (!key)
+        return -ENOMEM;
+    signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, key);
+    err = sigv4_verify(a, r, ret_auth, key, now_ms);
+    if (err)
+        return err;
+    *ret_key = key;
+    *ret_who = who;
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+#include "kv/internal.h"
+
+void kv_close(struct kv *kv)
+{
+    if (kv)
+        kv->ops->close(kv);
+}
+
+int kv_get(struct kv *kv, const struct kv_snapshot *snap, struct str key, unsigned flags,
+           struct buf *ret)
+{
+    return kv->ops->get(kv, snap, key, flags, ret);
+}
+
+int kv_snapshot_new(struct kv *kv, struct kv_snapshot **ret)
+{
+    return kv->ops->snapshot_new(kv, ret);
+}
+
+void kv_snapshot_free(struct kv *kv, struct kv_snapshot *s)
+{
+    if (s)
+        kv->ops->snapshot_free(kv, s);
+}
+
+int kv_write(struct kv *kv, struct kv_batch *b, bool sync)
+{
+    CHECK(b->kv == kv && b->depth == 0);
+    return kv->ops->write(kv, b, sync);
+}
+
+int kv_flush(struct kv *kv)
+{
+    return kv->ops->flush(kv);
+}
+
+int kv_room(struct kv *kv)
+{
+    return kv->ops->room(kv);
+}
+
+int kv_stats(struct kv *kv, struct kv_stats *ret)
+{
+    return kv->ops->stats(kv, ret);
+}

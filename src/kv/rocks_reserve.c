@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * A margin of free space that ordinary writes leave alone: RocksDB merges in it, and deletions need
+ * it. And a file, for when something else fills the disk to the last block: its blocks are ours
+ * until we unlink it.
+ *
+ * Plain system calls: RocksDB's own files beside it are outside `rt` as well.
+ */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include "kv/rocks_internal.h"
+
+#define RESERVE_MAX_BYTES (64 * MIB)
+#define RESERVE_SHARE     8 /* of a small disk, at most one part in so many */
+#define RESERVE_LAST      2 /* given up when less than its half is free: not to ordinary writes */
+#define MARGIN_MAX_BYTES  (1 * GIB)
+#define MARGIN_SHARE      100
+
+static int disk_space(const char *path, uint64_t *ret_total, uint64_t *ret_free)
+{
+    struct statvfs s;
+    if (statvfs(path, &s) < 0)
+        return -errno;
+    *ret_total = (uint64_t)s.f_blocks * s.f_frsize;
+    *ret_free = (uint64_t)s.f_bavail * s.f_frsize;
+    return 0;
+}
+
+static char *reserve_path(const char *store)
+{
+    char *path;
+    return asprintf(&path, "%s.reserve", store) < 0 ? NULL : path;
+}
+
+int rocks_reserve_init(struct rocks_reserve *r, const char *store)
+{
+    uint64_t total = 0, left = 0;
+    *r = (struct rocks_reserve){0};
+    int e = disk_space(store, &total, &left);
+    if (e < 0)
+        return e;
+    r->store = strdup(store);
+    r->path = reserve_path(store);
+    if (!r->store || !r->path) {
+        rocks_reserve_release(r);
+        return -ENOMEM;
+    }
+    r->reserve_bytes = MIN(total / RESERVE_SHARE, RESERVE_MAX_BYTES);
+    r->margin_bytes = MAX(MIN(total / MARGIN_SHARE, MARGIN_MAX_BYTES), r->reserve_bytes);
+    r->held = access(r->path, F_OK) == 0;
+    return 0;
+}
+
+void rocks_reserve_release(struct rocks_reserve *r)
+{
+    free(r->store);
+    free(r->path);
+    *r = (struct rocks_reserve){0};
+}
+
+static bool take(struct rocks_reserve *r)
+{
+    int fd = open(r->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    bool taken = posix_fallocate(fd, 0, (off_t)r->reserve_bytes) == 0;
+    close(fd);
+    if (!taken)
+        unlink(r->path);
+    return taken;
+}
+
+/*
+ * Concurrent callers may both unlink or both allocate; either leaves what one would have left. The
+ * way back takes more space than the way in, so that the answer does not flutter.
+ */
+int rocks_reserve_check(struct rocks_reserve *r)
+{
+    uint64_t total = 0, left = 0;
+    if (r->reserve_bytes == 0 || disk_space(r->store, &total, &left) < 0)
+        return 0;
+    bool held = __atomic_load_n(&r->held, __ATOMIC_RELAXED);
+    bool low = __atomic_load_n(&r->low, __ATOMIC_RELAXED);
+    uint64_t enough = r->margin_bytes + r->margin_bytes / 4;
+    if (held && left < r->reserve_bytes / RESERVE_LAST) {
+        unlink(r->path);
+        held = false;
+    } else if (!held && left > enough + r->reserve_bytes) {
+        held = take(r);
+    }
+    low = !held || left < (low ? enough : r->margin_bytes);
+    __atomic_store_n(&r->held, held, __ATOMIC_RELAXED);
+    __atomic_store_n(&r->low, low, __ATOMIC_RELAXED);
+    return low ? -ENOSPC : 0;
+}
+
+int rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes)
+{
+    uint64_t total = 0, left = 0;
+    if (r->reserve_bytes == 0 || disk_space(r->store, &total, &left) < 0)
+        return 0;
+    return left < r->reserve_bytes / 4 + bytes ? -ENOSPC : 0;
+}
+
+int rocks_reserve_remove(const char *store)
+{
+    _cleanup_free_ char *path = reserve_path(store);
+    if (!path)
+        return -ENOMEM;
+    return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * Inside the room: a transaction over a kv. local.c runs transactions, tx.c is what their functions
+ * call.
+ */
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "meta/meta.h"
+#include "rt/rt.h"
+
+/* A key of the store: the bucket's id, then the key within the bucket. */
+#define BUCKET_BYTES 8
+
+struct meta_add {
+    struct meta_add *next;
+    struct str key; /* with the bucket */
+    int64_t deltas[META_COUNTERS_MAX];
+};
+
+struct meta_hook {
+    void (*fn)(void *arg);
+    void *arg;
+};
+struct meta_hooks {
+    struct meta_hook *items;
+    size_t count, cap;
+};
+
+/*
+ * `error` is the first failure of the store inside the function; the transaction ends with it
+ * whatever the function returns. For a read -EAGAIN there asks for another run.
+ */
+struct meta_tx {
+    struct kv *kv;
+    char bucket[BUCKET_BYTES];
+    unsigned flags; /* of reads: KV_CACHED on a loop thread */
+    int error;      /* 0 or the first failure */
+    bool use_reserve;
+    struct arena arena;
+    struct buf value; /* where kv_get puts it */
+    struct list cursors;
+
+    /* meta_write only */
+    struct kv_batch *batch;
+    struct meta_add *adds;
+    struct meta_hooks *hooks; /* of the whole batch of transactions */
+
+    /*
+     * meta_read only. `commits` is odd while a batch becomes visible. A single read needs no
+     * snapshot; the second takes one, which shows the first one's state only if no batch came in
+     * between: `began` was even and is so still. Otherwise the run is repeated with a snapshot
+     * from its start.
+     */
+    const uint64_t *commits;
+    uint64_t began;
+    bool has_read;
+    bool raced; /* a batch did come in between */
+    struct kv_snapshot *snapshot;
+};
+
+void meta_tx_init(struct meta_tx *tx, struct kv *kv);
+void meta_tx_release(struct meta_tx *tx);
+/* Before and after each run of a function. */
+void meta_tx_begin(struct meta_tx *tx, struct bucket_id b);
+void meta_tx_end(struct meta_tx *tx);
+/* Applies the additions to counters to the batch. */
+int meta_tx_apply_adds(struct meta_tx *tx);
+/* Takes the snapshot of a read before its first look. */
+int meta_tx_take_snapshot(struct meta_tx *tx);

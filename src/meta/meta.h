@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The metadata: one ordered key space of bytes with serialisable transactions. Every transaction
+ * touches one bucket (the system space is bucket 0). Keys are given without the bucket; the key
+ * space of each bucket is its own.
+ *
+ * A transaction is a function. meta_read() runs it over a snapshot, meta_write() over the newest
+ * state with its own changes visible; both may run it more than once (a cold key met on a loop
+ * thread, a conflict), so it must start afresh each time and have no effect outside its `arg`.
+ * It must not suspend. A negative return from a write undoes its changes and is handed back.
+ *
+ * Promises
+ *  - meta_write() returns what the function returned only when its changes, and all it has read,
+ * are durable. Transactions are serial, in the order in which their commit hooks run.
+ *  - A reader sees one state, in which every transaction acknowledged before it began has run.
+ *  - A transaction that was refused is never seen. One that ended in -EIO because the disk failed
+ * is not seen before the process restarts; after that it is there wholly or not at all.
+ *
+ * Two makers: meta_local_open (over kv, group commit) and, later, meta_pg.
+ */
+
+#include "base/ids.h"
+#include "kv/kv.h"
+
+struct meta;
+struct meta_tx;
+struct meta_cursor;
+
+#define META_KEY_MAX   2048      /* bytes of a key without the bucket */
+#define META_VALUE_MAX (4 * MIB) /* bytes of one value */
+
+typedef int meta_fn(struct meta_tx *tx, void *arg);
+
+/*
+ * Takes over `kv`: closed by meta_close, also on failure. `commit_batch_max` limits the
+ * transactions one sync carries (0: 1,024).
+ */
+int FIBER meta_local_open(struct meta **ret, struct kv *kv, unsigned commit_batch_max);
+/* Accepts NULL. Waits for the transactions under way. */
+void FIBER meta_close(struct meta *m);
+
+int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);
+/*
+ * -ENOSPC: the disk is nearly full and the transaction did not ask for the reserve
+ * (meta_use_reserve). -EIO: the sync failed; every later write answers -ERR_READ_ONLY until the
+ * process restarts. -ERR_LIMIT: too many transactions wait already.
+ */
+int FIBER meta_write(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);
+
+/* ---- inside a transaction ------------------------------------------------------------------- */
+
+/*
+ * An error other than -ERR_NOT_FOUND and -ERR_TOO_LARGE from any of these ends the transaction,
+ * whatever the function makes of it: return it.
+ */
+
+/* The value lives until the transaction function returns. -ERR_NOT_FOUND. */
+int meta_get(struct meta_tx *tx, struct str key, struct str *ret_value);
+/* -ERR_TOO_LARGE over META_KEY_MAX or META_VALUE_MAX. */
+int meta_put(struct meta_tx *tx, struct str key, struct str value);
+/* 0 also when the key is not there. */
+int meta_del(struct meta_tx *tx, struct str key);
+/*
+ * Adds to a row of counters (up to 8 signed 64-bit numbers); additions of one batch are summed and
+ * written once. Read it with meta_get_counters in any later transaction. Not visible inside this
+ * one.
+ */
+#define META_COUNTERS_MAX 8
+int meta_add(struct meta_tx *tx, struct str key, const int64_t *deltas, unsigned count);
+/* A row that nothing was ever added to is all zeros. -ERR_CORRUPT when it is not a row of counters.
+ */
+int meta_get_counters(struct meta_tx *tx, struct str key, int64_t ret[META_COUNTERS_MAX]);
+/*
+ * Runs after this transaction is durable and before meta_write returns or a later transaction's
+ * hook runs: in commit order, on the committing thread, where it must not block. For exact caches.
+ */
+int meta_on_commit(struct meta_tx *tx, void (*fn)(void *arg), void *arg);
+/*
+ * Says that this transaction leads to space (a deletion, garbage collection, an abort): it goes on
+ * when the disk is nearly full and others are refused.
+ */
+void meta_use_reserve(struct meta_tx *tx);
+/* True in meta_write. */
+bool meta_is_write(const struct meta_tx *tx);
+/* Emptied when the function returns. Holds at most META_TX_MEMORY_MAX, values read included. */
+#define META_TX_MEMORY_MAX (64 * MIB)
+struct arena *meta_arena(struct meta_tx *tx);
+
+/*
+ * A cursor over the keys that start with `prefix`. Keys and values are borrowed until it moves.
+ * meta_cursor_seek goes to the first key >= `key`, _seek_before to the last key < `key`; outside
+ * the prefix the cursor is not valid. All give 0 with *valid in the cursor, or an error.
+ */
+int meta_cursor_open(struct meta_tx *tx, struct str prefix, struct meta_cursor **ret);
+/* Accepts NULL. What the function leaves open is closed when it returns. */
+void meta_cursor_close(struct meta_cursor *c);
+int meta_cursor_seek(struct meta_cursor *c, struct str key);
+int meta_cursor_seek_before(struct meta_cursor *c, struct str key);
+int meta_cursor_next(struct meta_cursor *c);
+int meta_cursor_prev(struct meta_cursor *c);
+bool meta_cursor_valid(const struct meta_cursor *c);
+struct str meta_cursor_key(const struct meta_cursor *c);
+struct str meta_cursor_value(const struct meta_cursor *c);
+
+/* ---- watching ------------------------------------------------------------------------------- */
+
+struct meta_stats {
+    uint64_t reads, reads_cold; /* cold: rerun on an offload thread */
+    uint64_t writes, write_batches, write_errors;
+    struct kv_stats kv;
+};
+void meta_stats(struct meta *m, struct meta_stats *ret);

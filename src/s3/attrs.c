@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+#include "s3/attrs.h"
+
+#include "wire/date.h"
+
+/* The system headers kept with an object, each with its override in a GET's query. */
+#define WORD(lit)               \
+    {                           \
+        "" lit, sizeof(lit) - 1 \
+    }
+static const struct kept {
+    struct str lower;
+    const char *name;
+    struct str override;
+} kept_headers[] = {
+    {WORD("cache-control"), "Cache-Control", WORD("response-cache-control")},
+    {WORD("content-disposition"), "Content-Disposition", WORD("response-content-disposition")},
+    {WORD("content-encoding"), "Content-Encoding", WORD("response-content-encoding")},
+    {WORD("content-language"), "Content-Language", WORD("response-content-language")},
+    {WORD("expires"), "Expires", WORD("response-expires")},
+};
+#define OVERRIDE_TYPE STR("response-content-type")
+
+#define SYSTEM_META_MAX (8 * KIB) /* as much as S3 takes of all headers of a PUT */
+#define META_PREFIX     STR("x-amz-meta-")
+
+/* ---- storage class -------------------------------------------------------------------------- */
+
+/* Those whose objects can be read at any time; the archive classes need RestoreObject. */
+static const char *const storage_classes[] = {
+    "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR",
+};
+
+int s3_storage_class_read(struct s3_request *q, struct str *ret)
+{
+    struct str name = s3_header(q, STR("x-amz-storage-class"));
+    *ret = STR("");
+    if (!name.ptr || str_eq(name, STR("STANDARD")))
+        return 0;
+    for (unsigned i = 0; i < ARRAY_LEN(storage_classes); i++)
+        if (str_eq(name, str_from(storage_classes[i]))) {
+            *ret = name;
+            return 0;
+        }
+    s3_error_detail(q, "StorageClassRequested", name);
+    return -ERR_INVALID_STORAGE_CLASS;
+}
+
+struct str s3_storage_class_name(struct str storage_class)
+{
+    return storage_class.len ? storage_class : STR("STANDARD");
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* The codings without aws-chunked, which is framing and was taken off. */
+static struct str strip_aws_chunked(struct s3_request *q, struct str codings)
+{
+    struct str rest = codings, coding;
+    size_t len = 0;
+    char *out = arena_alloc(q->arena, codings.len + 1);
+    if (codings.len == 0 || !out)
+        return codings;
+    while (str_cut(&rest, ',', &coding)) {
+        if (str_trim(coding).len == 0 || str_eq_nocase(str_trim(coding), STR("aws-chunked")))
+            continue;
+        if (len)
+            out[len++] = ',';
+        memcpy(out + len, coding.ptr, coding.len);
+        len += coding.len;
+    }
+    return str_trim(str_make(out, len));
+}
+
+static int read_system(struct s3_request *q, struct store_attrs *a)
+{
+    size_t size = 0;
+    a->headers = arena_array(q->arena, struct store_pair, ARRAY_LEN(kept_headers));
+    if (!a->headers)
+        return -ENOMEM;
+    a->content_type = http_header(q->x, STR("content-type"));
+    if (a->content_type.len == 0)
+        a->content_type = S3_CONTENT_TYPE_DEFAULT;
+    size += a->content_type.len;
+    for (unsigned i = 0; i < ARRAY_LEN(kept_headers); i++) {
+        struct str value = http_header(q->x, kept_headers[i].lower);
+        if (str_eq(kept_headers[i].lower, STR("content-encoding")))
+            value = strip_aws_chunked(q, value);
+        if (value.len == 0)
+            continue;
+        size += value.len;
+        a->headers[a->header_count++] = (struct store_pair){str_from(kept_headers[i].name), value};
+    }
+    return size > SYSTEM_META_MAX ? -ERR_METADATA_TOO_LARGE : 0;
+}
+
+static struct store_pair *find_meta(const struct store_attrs *a, struct str name)
+{
+    for (size_t i = 0; i < a->meta_count; i++)
+        if (str_eq(a->meta[i].name, name))
+            return &a->meta[i];
+    return NULL;
+}
+
+/* One x-amz-meta-*; a repeated one is joined by a comma (S3 User Guide, "User-defined metadata").
+ */
+static int add_meta(struct s3_request *q, struct store_attrs *a, struct str header,
+                    struct str value)
+{
+    struct str name = arena_dup(q->arena, str_from_offset(header, META_PREFIX.len));
+    if (!name.ptr)
+        return -ENOMEM;
+    for (size_t i = 0; i < name.len; i++)
+        if (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z')
+            ((char *)name.ptr)[i] |= 0x20;
+    struct store_pair *known = find_meta(a, name);
+    if (!known) {
+        a->meta[a->meta_count++] = (struct store_pair){name, value.ptr ? value : STR("")};
+        return 0;
+    }
+    known->value = arena_printf(q->arena, "%.*s,%.*s", STR_FMT(known->value), STR_FMT(value));
+    return known->value.ptr ? 0 : -ENOMEM;
+}
+
+static int check_meta_size(struct s3_request *q, const struct store_attrs *a)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < a->meta_count; i++)
+        size += a->meta[i].name.len + a->meta[i].value.len;
+    if (size <= STORE_META_MAX)
+        return 0;
+    s3_error_detail(q, "Size", arena_printf(q->arena, "%zu", size));
+    s3_error_detail(q, "MaxSizeAllowed", arena_printf(q->arena, "%d", STORE_META_MAX));
+    return -ERR_METADATA_TOO_LARGE;
+}
+
+static int read_meta(struct s3_request *q, struct store_attrs *a)
+{
+    size_t most = q->head->header_count;
+    if (q->auth.form == SIGV4_QUERY) /* a presigned URL may carry them */
+        most += q->query.count;
+    a->meta = arena_array(q->arena, struct store_pair, most + 1);
+    int r = a->meta ? 0 : -ENOMEM;
+    for (unsigned i = 0; !r && i < q->head->header_count; i++)
+        if (str_starts_nocase(q->head->headers[i].name, META_PREFIX))
+            r = add_meta(q, a, q->head->headers[i].name, q->head->headers[i].value);
+    for (size_t i = 0; !r && q->auth.form == SIGV4_QUERY && i < q->query.count; i++)
+        if (str_starts_nocase(q->query.params[i].name, META_PREFIX))
+            r = add_meta(q, a, q->query.params[i].name, q->query.params[i].value);
+    return r ? r : check_meta_size(q, a);
+}
+
+int s3_attrs_read(struct s3_request *q, struct store_attrs *ret)
+{
+    struct store_attrs a = {.owner = q->bucket.owner};
+    int r = read_system(q, &a);
+    if (!r)
+        r = read_meta(q, &a);
+    if (!r)
+        r = s3_storage_class_read(q, &a.storage_class);
+    if (!r)
+        *ret = a;
+    return r;
+}
+
+/* ---- telling -------------------------------------------------------------------------------- */
+
+static bool is_header_value(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (((unsigned char)s.ptr[i] < ' ' && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+int s3_overrides_check(struct s3_request *q)
+{
+    for (unsigned i = 0; i <= ARRAY_LEN(kept_headers); i++) {
+        struct str name = i < ARRAY_LEN(kept_headers) ? kept_headers[i].override : OVERRIDE_TYPE;
+        struct str value = uri_query_get(&q->query, name);
+        if (!is_header_value(value))
+            return s3_error_argument(q, name.ptr, value,
+                                     "The header value contains a control character");
+    }
+    return 0;
+}
+
+static void set(struct s3_request *q, const char *name, struct str value)
+{
+    /* Stored values came as headers, overrides were checked: a failure can only be of memory, and
+     * then the response fails as a whole. */
+    (void)http_set_header(q->x, name, value);
+}
+
+static struct str stored_header(const struct store_object *o, const char *name)
+{
+    for (size_t i = 0; i < o->attrs.header_count; i++)
+        if (str_eq(o->attrs.headers[i].name, str_from(name)))
+            return o->attrs.headers[i].value;
+    return STR_NULL;
+}
+
+static void set_system(struct s3_request *q, const struct store_object *o)
+{
+    struct str type = uri_query_get(&q->query, OVERRIDE_TYPE);
+    set(q, "Content-Type", type.len ? type : o->attrs.content_type);
+    for (unsigned i = 0; i < ARRAY_LEN(kept_headers); i++) {
+        struct str value = uri_query_get(&q->query, kept_headers[i].override);
+        if (value.len == 0)
+            value = stored_header(o, kept_headers[i].name);
+        if (value.len)
+            set(q, kept_headers[i].name, value);
+    }
+}
+
+static void set_meta(struct s3_request *q, const struct store_object *o)
+{
+    char name[sizeof("x-amz-meta-") + STORE_META_MAX] = "x-amz-meta-";
+    for (size_t i = 0; i < o->attrs.meta_count; i++) {
+        struct str n = o->attrs.meta[i].name;
+        CHECK(n.len <= STORE_META_MAX);
+        memcpy(name + META_PREFIX.len, n.ptr, n.len);
+        name[META_PREFIX.len + n.len] = 0;
+        set(q, name, o->attrs.meta[i].value);
+    }
+}
+
+static void set_modified(struct s3_request *q, const struct store_object *o)
+{
+    char text[DATE_HTTP_LEN];
+    date_format_http(o->mtime_ms, text);
+    set(q, "Last-Modified", str_make(text, sizeof(text)));
+}
+
+void s3_object_headers(struct s3_request *q, const struct store_object *o)
+{
+    s3_set_etag(q, &o->etag);
+    set_modified(q, o);
+    set(q, "Accept-Ranges", STR("bytes"));
+    set_system(q, o);
+    set_meta(q, o);
+    if (o->attrs.storage_class.len)
+        set(q, "x-amz-storage-class", o->attrs.storage_class);
+}
+
+void s3_not_modified_headers(struct s3_request *q, const struct store_object *o)
+{
+    s3_set_etag(q, &o->etag);
+    set_modified(q, o);
+    for (unsigned i = 0; i < ARRAY_LEN(kept_headers); i++) {
+        struct str value = stored_header(o, kept_headers[i].name);
+        bool caching = str_eq(kept_headers[i].lower, STR("cache-control")) ||
+                       str_eq(kept_headers[i].lower, STR("expires"));
+        if (caching && value.len)
+            set(q, kept_headers[i].name, value);
+    }
+}
+
+/* ---- conditions ----------------------------------------------------------------------------- */
+
+static bool read_date(struct str text, uint64_t *ret_ms)
+{
+    uint64_t now_ms = rt_wall_ms();
+    return text.len && (date_parse_http(text, now_ms, ret_ms) == 0 ||
+                        date_parse_iso(text, ret_ms) == 0); /* some clients send ISO 8601 */
+}
+
+void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret)
+{
+    static const char *const names[2][4] = {
+        {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
+        {"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match",
+         "x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"},
+    };
+    const char *const *n = names[copy_source];
+    struct store_conditions c = {
+        .if_match = http_header(q->x, str_from(n[0])),
+        .if_none_match = http_header(q->x, str_from(n[1])),
+    };
+    c.has_modified_since = read_date(http_header(q->x, str_from(n[2])), &c.modified_since_ms);
+    c.has_unmodified_since = read_date(http_header(q->x, str_from(n[3])), &c.unmodified_since_ms);
+    if (c.has_modified_since && c.modified_since_ms > rt_wall_ms())
+        c.has_modified_since = false; /* a date to come says nothing: RFC 9110 13.1.3 */
+    *ret = c;
+}
+
+void s3_conditions_write(struct s3_request *q, struct store_conditions *ret)
+{
+    *ret = (struct store_conditions){
+        .if_match = http_header(q->x, STR("if-match")),
+        .if_none_match = http_header(q->x, STR("if-none-match")),
+    };
+}
+
+int s3_explain_condition(struct s3_request *q, int err, const struct store_conditions *c)
+{
+    if (err != -ERR_PRECONDITION_FAILED)
+        return err;
+    const char *name = c->if_match.len           ? "If-Match"
+                       : c->if_none_match.len    ? "If-None-Match"
+                       : c->has_unmodified_since ? "If-Unmodified-Since"
+                                                 : "If-Modified-Since";
+    s3_error_detail(q, "Condition", str_from(name));
+    return err;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * Between headers and what the store keeps of an object: attributes and conditions, both ways.
+ */
+
+#include "s3/internal.h"
+
+#define S3_CONTENT_TYPE_DEFAULT STR("binary/octet-stream")
+
+/*
+ * Content-Type, the system headers, x-amz-meta-*, the storage class; owner is the bucket's.
+ * `aws-chunked` is taken out of Content-Encoding. -ERR_METADATA_TOO_LARGE,
+ * -ERR_INVALID_STORAGE_CLASS. Strings live as long as the request.
+ */
+int s3_attrs_read(struct s3_request *q, struct store_attrs *ret);
+/* The storage class alone: 0 with "" for STANDARD. */
+int s3_storage_class_read(struct s3_request *q, struct str *ret);
+/* For XML: "STANDARD" when empty. */
+struct str s3_storage_class_name(struct str storage_class);
+
+/* Sets the response headers of an object: attributes with response-* overrides, ETag,
+ * Last-Modified. The overrides were checked by s3_overrides_check. */
+void s3_object_headers(struct s3_request *q, const struct store_object *o);
+/* ETag, Last-Modified and cache headers only, for 304. */
+void s3_not_modified_headers(struct s3_request *q, const struct store_object *o);
+/* -ERR_INVALID_ARGUMENT for a value that cannot be a header. */
+int s3_overrides_check(struct s3_request *q);
+
+/* If-Match and the like; `prefix` is "" or "x-amz-copy-source-". A date that is none is as absent
+ * (RFC 9110 13.1). */
+void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret);
+/* For a write: If-Match and If-None-Match only. */
+void s3_conditions_write(struct s3_request *q, struct store_conditions *ret);
+/* Names the condition in a PreconditionFailed's body, as S3 does; returns `err`. */
+int s3_explain_condition(struct s3_request *q, int err, const struct store_conditions *c);

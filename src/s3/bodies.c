@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+#include "s3/bodies.h"
+
+#include "base/encode.h"
+#include "base/error.h"
+
+/* The document, whose root must have that name. */
+static int parse(struct arena *a, struct str body, const char *root, size_t max_nodes,
+                 struct xml_node **ret)
+{
+    int r = xml_parse(a, body, max_nodes, ret);
+    if (r)
+        return r == -ERR_MAX_MESSAGE_LENGTH ? -ERR_MALFORMED_XML : r;
+    return str_eq((*ret)->name, str_from(root)) ? 0 : -ERR_MALFORMED_XML;
+}
+
+/* ---- CreateBucketConfiguration -------------------------------------------------------------- */
+
+int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
+{
+    struct xml_node *root;
+    *ret_location = STR("");
+    if (body.len == 0)
+        return 0;
+    int r = parse(a, body, "CreateBucketConfiguration", 64, &root);
+    if (r)
+        return r;
+    if (xml_child(root, "Bucket") || xml_child(root, "Location")) /* directory buckets */
+        return -ERR_NOT_IMPLEMENTED;
+    const struct xml_node *tags = xml_child(root, "Tags");
+    if (tags && tags->first_child)
+        return -ERR_NOT_IMPLEMENTED;
+    struct str location = xml_child_text(root, "LocationConstraint");
+    if (location.len)
+        *ret_location = location;
+    return 0;
+}
+
+/* ---- Delete --------------------------------------------------------------------------------- */
+
+static int parse_deletion(const struct xml_node *n, struct s3_deletion *ret)
+{
+    const struct xml_node *key = xml_child(n, "Key");
+    struct str version = xml_child_text(n, "VersionId"), etag = xml_child_text(n, "ETag");
+    if (!key || key->text.len == 0)
+        return -ERR_MALFORMED_XML;
+    *ret = (struct s3_deletion){.key = key->text, .etag = etag.len ? etag : STR_NULL};
+    if (ret->key.len > STORE_KEY_MAX)
+        ret->err = -ERR_KEY_TOO_LONG;
+    else if (version.len && !str_eq(version, STR("null")))
+        ret->err = -ERR_NO_SUCH_VERSION;
+    else if (xml_child(n, "LastModifiedTime") || xml_child(n, "Size"))
+        ret->err = -ERR_NOT_IMPLEMENTED; /* of directory buckets */
+    return 0;
+}
+
+int s3_body_deletions(struct arena *a, struct str body, struct s3_deletions *ret)
+{
+    struct xml_node *root;
+    int r = parse(a, body, "Delete", 8 * S3_DELETE_KEYS_MAX, &root);
+    if (r)
+        return r;
+    struct s3_deletions d = {
+        .items = arena_array(a, struct s3_deletion, S3_DELETE_KEYS_MAX),
+        .quiet = str_eq_nocase(xml_child_text(root, "Quiet"), STR("true")),
+    };
+    if (!d.items)
+        return -ENOMEM;
+    for (const struct xml_node *n = root->first_child; !r && n; n = n->next) {
+        if (!str_eq(n->name, STR("Object")))
+            continue;
+        if (d.count == S3_DELETE_KEYS_MAX)
+            return -ERR_MALFORMED_XML;
+        r = parse_deletion(n, &d.items[d.count++]);
+    }
+    if (!r && d.count == 0)
+        r = -ERR_MALFORMED_XML;
+    if (!r)
+        *ret = d;
+    return r;
+}
+
+/* ---- CompleteMultipartUpload ---------------------------------------------------------------- */
+
+/* A part's ETag: 32 hex digits, quoted or not. What is none cannot be any part's. */
+static int parse_etag(struct str text, struct store_complete_part *p)
+{
+    if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"')
+        text = str_make(text.ptr + 1, text.len - 2);
+    p->has_md5 = true;
+    return hex_decode(text, p->md5, sizeof(p->md5)) ? -ERR_INVALID_PART : 0;
+}
+
+static int parse_part(const struct xml_node *n, const enum store_checksum_kind *kind,
+                      struct store_complete_part *p)
+{
+    struct str number = xml_child_text(n, "PartNumber"), etag = xml_child_text(n, "ETag");
+    uint64_t value;
+    uint32_t parts;
+    if (str_to_u64(number, &value) || !etag.ptr)
+        return -ERR_MALFORMED_XML;
+    if (value < 1 || value > STORE_PARTS_MAX)
+        return -ERR_INVALID_ARGUMENT;
+    p->number = (uint32_t)value;
+    int r = parse_etag(etag, p);
+    if (r || !kind)
+        return r;
+    struct str sum = xml_child_text(n, s3_checksum_element(*kind));
+    if (sum.len && (s3_checksum_parse(*kind, sum, &p->checksum, &parts) || parts > 0))
+        return -ERR_INVALID_PART;
+    return 0;
+}
+
+/* A part named twice in a row counts once, as it was named last: clients that sent a part again
+ * list both answers. */
+static void drop_repeated(struct s3_completion *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        if (kept > 0 && c->parts[kept - 1].number == c->parts[i].number)
+            kept--;
+        c->parts[kept++] = c->parts[i];
+    }
+    c->count = kept;
+}
+
+int s3_body_completion(struct arena *a, struct str body, const enum store_checksum_kind *kind,
+                       struct s3_completion *ret)
+{
+    struct xml_node *root;
+    struct s3_completion c = {.count = 0};
+    size_t count = 0;
+    int r = parse(a, body, "CompleteMultipartUpload", 10 * STORE_PARTS_MAX, &root);
+    if (r)
+        return r;
+    for (const struct xml_node *n = root->first_child; n; n = n->next)
+        count += str_eq(n->name, STR("Part"));
+    if (count == 0 || count > STORE_PARTS_MAX)
+        return -ERR_MALFORMED_XML;
+    c.parts = arena_array(a, struct store_complete_part, count);
+    if (!c.parts)
+        return -ENOMEM;
+    for (const struct xml_node *n = root->first_child; !r && n; n = n->next)
+        if (str_eq(n->name, STR("Part")))
+            r = parse_part(n, kind, &c.parts[c.count++]);
+    if (r)
+        return r;
+    drop_repeated(&c);
+    *ret = c;
+    return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The XML bodies that requests carry, read into structs. Pure: what is wrong inside an entry of a
+ * list is noted in that entry where S3 tells it of the entry alone.
+ */
+
+#include "s3/checksum.h"
+#include "wire/xml.h"
+
+/* ---- CreateBucketConfiguration -------------------------------------------------------------- */
+
+/* *ret_location "" for no constraint (or no body). -ERR_MALFORMED_XML; -ERR_NOT_IMPLEMENTED for
+ * directory buckets and tags. */
+int s3_body_location(struct arena *a, struct str body, struct str *ret_location);
+
+/* ---- Delete --------------------------------------------------------------------------------- */
+
+#define S3_DELETE_KEYS_MAX 1000
+
+struct s3_deletion {
+    struct str key, etag; /* etag ptr NULL: unconditional */
+    int err;              /* of this key alone: 0 or a negative code */
+};
+struct s3_deletions {
+    struct s3_deletion *items;
+    size_t count; /* 1 to S3_DELETE_KEYS_MAX */
+    bool quiet;
+};
+int s3_body_deletions(struct arena *a, struct str body, struct s3_deletions *ret);
+
+/* ---- CompleteMultipartUpload ---------------------------------------------------------------- */
+
+/*
+ * `kind`: the parts' checksums that count, those of other kinds are passed over; NULL: none count.
+ * -ERR_MALFORMED_XML, -ERR_INVALID_PART (an ETag or checksum that is none), -ERR_INVALID_ARGUMENT
+ * (a part number out of range).
+ */
+struct s3_completion {
+    struct store_complete_part *parts;
+    size_t count; /* 1 to STORE_PARTS_MAX */
+};
+int s3_body_completion(struct arena *a, struct str body, const enum store_checksum_kind *kind,
+                       struct s3_completion *ret);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Where copies come from: x-amz-copy-source, and the bytes of it.
+ */
+
+#include "s3/attrs.h"
+#include "s3/upload.h"
+
+static int bad_source(struct s3_request *q, struct str header)
+{
+    return s3_error_argument(q, "x-amz-copy-source", header,
+                             "Copy Source must mention the source bucket and key: "
+                             "sourcebucket/sourcekey");
+}
+
+/* "bucket/key", a slash before it allowed, percent-encoded once, "?versionId=null" after it. */
+static int parse_source(struct s3_request *q, struct str *ret_bucket, struct str *ret_key)
+{
+    struct str header = http_header(q->x, STR("x-amz-copy-source")), path = header, version;
+    ptrdiff_t mark = str_find(path, STR("?versionId="), 0);
+    if (mark >= 0) {
+        version = str_from_offset(path, (size_t)mark + strlen("?versionId="));
+        path = str_prefix(path, (size_t)mark);
+        if (!str_eq(version, STR("null")))
+            return s3_error_argument(q, "x-amz-copy-source", header,
+                                     "Invalid version id specified");
+    }
+    if (str_starts(path, STR("/")))
+        path = str_from_offset(path, 1);
+    ptrdiff_t slash = str_find_char(path, '/', 0);
+    if (slash < 0) { /* some clients encode the slash too */
+        if (uri_decode(q->arena, path, &path))
+            return bad_source(q, header);
+        if (str_starts(path, STR("/")))
+            path = str_from_offset(path, 1);
+        slash = str_find_char(path, '/', 0);
+        if (slash < 0)
+            return bad_source(q, header);
+        *ret_bucket = str_prefix(path, (size_t)slash);
+        *ret_key = str_from_offset(path, (size_t)slash + 1);
+    } else if (uri_decode(q->arena, str_prefix(path, (size_t)slash), ret_bucket) ||
+               uri_decode(q->arena, str_from_offset(path, (size_t)slash + 1), ret_key)) {
+        return bad_source(q, header);
+    }
+    if (ret_bucket->len == 0 || ret_key->len == 0 || ret_key->len > STORE_KEY_MAX ||
+        !str_is_utf8(*ret_key))
+        return bad_source(q, header);
+    return 0;
+}
+
+int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
+{
+    struct store_conditions conditions;
+    struct str name;
+    *ret = (struct s3_source){.s3 = q->s3};
+    int r = parse_source(q, &name, &ret->key);
+    if (!r)
+        r = s3_open_bucket(q, name, "s3:GetObject", ret->key, &ret->bucket);
+    if (!r)
+        r = s3_check_owner(q, STR("x-amz-source-expected-bucket-owner"), &ret->bucket);
+    if (r) {
+        if (r == -ERR_NO_SUCH_BUCKET)
+            s3_error_detail(q, "BucketName", name);
+        return r;
+    }
+    s3_conditions_read(q, true, &conditions);
+    r = store_get(q->s3->store, ret->bucket.id, ret->key, &conditions, &ret->reader);
+    if (r == 0) {
+        ret->object = store_reader_object(ret->reader);
+        return 0;
+    }
+    s3_source_close(ret);
+    if (r == -ERR_NO_SUCH_KEY)
+        s3_error_detail(q, "Key", ret->key);
+    /* A copy has nothing to be "not modified": S3 says 412 for all four. */
+    return s3_explain_condition(q, r == -ERR_NOT_MODIFIED ? -ERR_PRECONDITION_FAILED : r,
+                                &conditions);
+}
+
+void FIBER s3_source_close(struct s3_source *s)
+{
+    if (s->reader)
+        store_reader_close(s->reader);
+    s->reader = NULL;
+    s->object = NULL;
+}
+
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
+struct copy {
+    struct s3 *s3;
+    struct store_writer *writer;
+    struct md5 md5;
+    struct s3_checksum sum;
+};
+
+static int FIBER copy_piece(const void *data, size_t len, void *arg)
+{
+    struct copy *c = arg;
+    s3_md5_update(c->s3, &c->md5, data, len);
+    s3_checksum_update(&c->sum, data, len);
+    return store_write(c->writer, data, len);
+}
+
+int FIBER s3_source_copy(struct s3_source *s, uint64_t off, uint64_t len,
+                         enum store_checksum_kind kind, struct store_writer **w,
+                         struct s3_copied *ret)
+{
+    struct copy c = {.s3 = s->s3, .writer = *w};
+    md5_init(&c.md5);
+    int r = s3_checksum_init(&c.sum, kind);
+    if (!r)
+        r = store_read(s->reader, off, len, copy_piece, &c);
+    if (r) {
+        s3_checksum_release(&c.sum);
+        store_write_abort(*w);
+        *w = NULL;
+        return r;
+    }
+    md5_finish(&c.md5, ret->md5);
+    ret->checksum = s3_checksum_finish(&c.sum);
+    return 0;
+}
+
+int FIBER s3_respond_copied(struct s3_request *q, const char *element,
+                            const struct store_etag *etag, const struct store_checksum *checksum,
+                            uint64_t mtime_ms)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    xml_begin(&b);
+    xml_open_ns(&b, element, S3_XMLNS);
+    s3_xml_time(&b, "LastModified", mtime_ms);
+    s3_xml_etag(&b, etag);
+    s3_xml_checksum(&b, checksum, etag->parts, true);
+    xml_close(&b, element);
+    return s3_respond_xml(q, &b);
+}

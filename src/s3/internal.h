@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * What the files of s3/ share: the door, a request under way, and the helpers every operation
+ * uses. A handler returns 0 once it has responded, or a negative code, for which errors.c answers.
+ */
+
+#include "base/buf.h"
+#include "base/md5.h"
+#include "s3/ops.h"
+#include "s3/s3.h"
+#include "wire/sigv4.h"
+#include "wire/uri.h"
+#include "wire/xml.h"
+
+#define S3_XMLNS "http://s3.amazonaws.com/doc/2006-03-01/"
+
+struct s3_counters;
+
+struct s3 {
+    struct store *store;
+    struct iam *iam;
+    struct access_log *log;
+    struct str region;
+    struct str domains[S3_DOMAINS_MAX];
+    unsigned domain_count;
+    char *strings; /* region and domains point here */
+    struct s3_counters *counters;
+    struct md5_pool *md5_pools; /* one a loop thread */
+};
+
+/* An element that the error body of some code carries beside the usual ones. */
+struct s3_detail {
+    const char *name;
+    struct str value;
+};
+#define S3_DETAILS_MAX 8
+
+/* One request, from its head to its log line; lives in the exchange's arena. */
+#define S3_REQUEST_MAGIC 0x53335251u
+struct s3_request {
+    uint32_t magic; /* tells a note of this door from another's */
+    struct s3 *s3;
+    struct http_exchange *x;
+    const struct http1_request *head;
+    struct arena *arena;
+    struct uri_query query;
+    struct str path; /* as received, without the query */
+    struct str bucket_name, key;
+    const struct s3_op *op; /* NULL: nothing fits */
+    struct sigv4_auth auth;
+    const struct sigv4_key *signing_key; /* when `signed_in` */
+    struct iam_identity who;
+    bool signed_in;
+    struct store_bucket bucket;      /* looked up unless S3_OP_NO_BUCKET */
+    struct str owner_id, owner_name; /* the last that was looked up */
+    int err;                         /* what was answered: 0 or a negative code */
+    struct str message;              /* in place of the error table's text */
+    struct s3_detail details[S3_DETAILS_MAX];
+    unsigned detail_count;
+};
+
+/* ---- request.c: what was asked -------------------------------------------------------------- */
+
+/* Bucket, key and query from target and host; then the operation. */
+int s3_request_parse(struct s3_request *q);
+int s3_request_route(struct s3_request *q);
+/* A header, or where the client presigned it into the query, that parameter; ptr NULL if absent. */
+struct str s3_header(const struct s3_request *q, struct str lower_name);
+/* A query parameter's value; ptr NULL when absent. */
+struct str s3_param(const struct s3_request *q, const char *name);
+/* A whole number of a query parameter from `least` to `most`, `otherwise` when absent or empty;
+ * -ERR_INVALID_ARGUMENT with message and details. */
+int s3_param_number(struct s3_request *q, const char *name, uint64_t least, uint64_t most,
+                    uint64_t otherwise, uint64_t *ret);
+/* encoding-type: 0 with *ret_url, or -ERR_INVALID_ARGUMENT. */
+int s3_param_encoding(struct s3_request *q, bool *ret_url);
+/* Only the null version exists: -ERR_INVALID_ARGUMENT for any other versionId. */
+int s3_check_version_id(struct s3_request *q);
+/* Headers that would change the operation and are not served: -ERR_NOT_IMPLEMENTED; values that no
+ * operation takes: -ERR_INVALID_ARGUMENT. */
+int s3_check_headers(struct s3_request *q);
+
+/* ---- auth.c: who asks ----------------------------------------------------------------------- */
+
+int s3_authenticate(struct s3_request *q);
+/* May this request's identity do `action` on the object of that bucket? */
+int s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
+                 struct str key);
+/* Looks a bucket up for a signed request and authorises in one: -ERR_NO_SUCH_BUCKET,
+ * -ERR_ACCESS_DENIED. */
+int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
+                         struct store_bucket *ret);
+/* `header` names the owner the client expects, if present: -ERR_ACCESS_DENIED when it is another.
+ */
+int s3_check_owner(struct s3_request *q, struct str header, const struct store_bucket *bucket);
+
+/* ---- errors.c and respond.c: what is answered ----------------------------------------------- */
+
+/* Gives `err` back after noting a message for the body. */
+int s3_error(struct s3_request *q, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void s3_error_detail(struct s3_request *q, const char *name, struct str value);
+/* An InvalidArgument with ArgumentName and ArgumentValue. */
+int s3_error_argument(struct s3_request *q, const char *name, struct str value,
+                      const char *message);
+void FIBER s3_respond_error(struct s3_request *q, int err);
+
+/* 200 with an XML body (or the buffer's error). */
+int FIBER s3_respond_xml(struct s3_request *q, const struct buf *xml);
+int FIBER s3_respond_empty(struct s3_request *q, int status);
+/* "quoted" ETag text in `ret`. */
+#define S3_ETAG_MAX 48
+struct str s3_etag_format(const struct store_etag *etag, char ret[S3_ETAG_MAX]);
+void s3_set_etag(struct s3_request *q, const struct store_etag *etag);
+/* x-amz-checksum-KIND and x-amz-checksum-type; nothing when it is not present. */
+void s3_set_checksum(struct s3_request *q, const struct store_checksum *c, uint32_t parts);
+/* Without the type, as for parts. */
+void s3_set_checksum_value(struct s3_request *q, const struct store_checksum *c, uint32_t parts);
+/* The same as elements: ChecksumKIND and, `with_type`, ChecksumType. */
+void s3_xml_checksum(struct buf *b, const struct store_checksum *c, uint32_t parts, bool with_type);
+/* <ETag>, quoted. */
+void s3_xml_etag(struct buf *b, const struct store_etag *etag);
+/* <Owner> or another element with ID and DisplayName. */
+void s3_xml_owner(struct s3_request *q, struct buf *b, const char *element, struct str user_id);
+/* ISO 8601 time with milliseconds. */
+void s3_xml_time(struct buf *b, const char *element, uint64_t ms);
+/* Text, percent-encoded when `url` (encoding-type=url). */
+void s3_xml_text(struct buf *b, const char *element, struct str text, bool url);
+
+/* md5_update, together with the thread's other fibers (md5_pool.h). */
+void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len);
+
+/* ---- metrics.c ------------------------------------------------------------------------------ */
+
+struct s3_counters *s3_counters_new(void);
+void s3_counters_free(struct s3_counters *c);
+
+/* ---- operations ----------------------------------------------------------------------------- */
+
+s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucket,
+    s3_get_bucket_location, s3_list_objects, s3_list_objects_v2, s3_put_object, s3_get_object,
+    s3_head_object, s3_delete_object, s3_delete_objects, s3_copy_object, s3_create_multipart_upload,
+    s3_upload_part, s3_upload_part_copy, s3_complete_multipart_upload, s3_abort_multipart_upload,
+    s3_list_parts, s3_list_multipart_uploads;

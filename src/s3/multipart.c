@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * CreateMultipartUpload, UploadPart, UploadPartCopy, AbortMultipartUpload.
+ *
+ * Every upload has a checksum: the one named at its creation, or CRC64NVME of the whole object, as
+ * in S3. Each part is stored with that kind; what the client sends beside it is verified and
+ * echoed.
+ */
+
+#include "s3/attrs.h"
+#include "s3/range.h"
+#include "s3/upload.h"
+
+/* ---- creating ------------------------------------------------------------------------------- */
+
+struct upload_checksum {
+    bool named; /* by the client */
+    enum store_checksum_kind kind;
+    bool composite;
+};
+
+static bool is_sha(enum store_checksum_kind kind)
+{
+    return kind == STORE_SHA1 || kind == STORE_SHA256;
+}
+
+static int unfit_type(struct s3_request *q, struct str type, enum store_checksum_kind kind)
+{
+    return s3_error(q, -ERR_INVALID_REQUEST,
+                    "The %.*s checksum type cannot be used with the %s checksum algorithm.",
+                    STR_FMT(type), s3_checksum_name(kind));
+}
+
+/* S3 User Guide, "Checking object integrity": SHA is composite, CRC64NVME whole, CRC32 either. */
+static int read_checksum(struct s3_request *q, struct upload_checksum *ret)
+{
+    struct str algorithm = s3_header(q, STR("x-amz-checksum-algorithm"));
+    struct str type = s3_header(q, STR("x-amz-checksum-type"));
+    *ret = (struct upload_checksum){.kind = STORE_CRC64NVME};
+    if (!algorithm.ptr) {
+        if (!type.ptr)
+            return 0;
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "The x-amz-checksum-type header can only be used with the "
+                        "x-amz-checksum-algorithm header.");
+    }
+    if (!s3_checksum_kind_parse(algorithm, &ret->kind))
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "Checksum algorithm provided is unsupported. "
+                        "Please try again with any of the valid types: "
+                        "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+    ret->named = true;
+    ret->composite = ret->kind != STORE_CRC64NVME;
+    if (!type.ptr)
+        return 0;
+    if (!str_eq(type, STR("COMPOSITE")) && !str_eq(type, STR("FULL_OBJECT")))
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "Value for x-amz-checksum-type header is invalid.");
+    ret->composite = str_eq(type, STR("COMPOSITE"));
+    if (ret->composite ? ret->kind == STORE_CRC64NVME : is_sha(ret->kind))
+        return unfit_type(q, type, ret->kind);
+    return 0;
+}
+
+static void set_checksum_headers(struct s3_request *q, const struct upload_checksum *c)
+{
+    if (!c->named)
+        return;
+    (void)http_set_header(q->x, "x-amz-checksum-algorithm", str_from(s3_checksum_name(c->kind)));
+    (void)http_set_header(q->x, "x-amz-checksum-type",
+                          c->composite ? STR("COMPOSITE") : STR("FULL_OBJECT"));
+}
+
+int FIBER s3_create_multipart_upload(struct s3_request *q)
+{
+    _cleanup_buf_ struct buf b;
+    struct upload_checksum c;
+    struct store_attrs attrs;
+    struct str upload;
+    buf_init(&b, 0);
+    int r = s3_attrs_read(q, &attrs);
+    if (!r)
+        r = read_checksum(q, &c);
+    if (!r)
+        r = store_upload_create(q->s3->store, q->arena, q->bucket.id, q->key, &attrs, c.kind, true,
+                                c.composite, &upload);
+    if (r)
+        return r;
+    set_checksum_headers(q, &c);
+    xml_begin(&b);
+    xml_open_ns(&b, "InitiateMultipartUploadResult", S3_XMLNS);
+    xml_element(&b, "Bucket", q->bucket_name);
+    xml_element(&b, "Key", q->key);
+    xml_element(&b, "UploadId", upload);
+    xml_close(&b, "InitiateMultipartUploadResult");
+    return s3_respond_xml(q, &b);
+}
+
+int FIBER s3_abort_multipart_upload(struct s3_request *q)
+{
+    int r = store_upload_abort(q->s3->store, q->bucket.id, q->key, s3_param(q, "uploadId"));
+    return r ? r : s3_respond_empty(q, 204);
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
+
+struct part {
+    struct str upload_id;
+    uint32_t number;
+    struct store_upload upload;
+};
+
+static int FIBER find_upload(struct s3_request *q, struct part *p)
+{
+    struct str number = s3_param(q, "partNumber");
+    uint64_t n;
+    p->upload_id = s3_param(q, "uploadId");
+    if (str_to_u64(number, &n) || n < 1 || n > STORE_PARTS_MAX)
+        return s3_error_argument(q, "partNumber", number,
+                                 "Part number must be an integer between 1 and 10000, inclusive");
+    p->number = (uint32_t)n;
+    return store_upload_get(q->s3->store, q->arena, q->bucket.id, q->key, p->upload_id, &p->upload);
+}
+
+/* The kind kept with the part is the upload's. An upload without a named one takes any. */
+static int fit_checksum(struct s3_request *q, struct s3_body *b, const struct store_upload *u)
+{
+    if (!u->has_checksum || (b->has_checksum && b->kind == u->kind))
+        return 0;
+    if (b->has_checksum && u->kind != STORE_CRC64NVME)
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "Checksum Type mismatch occurred, expected checksum Type: %s, actual "
+                        "checksum Type: %s",
+                        s3_checksum_name(u->kind), s3_checksum_name(b->kind));
+    return s3_body_also(b, u->kind);
+}
+
+static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct part *p)
+{
+    struct store_writer *w;
+    uint64_t mtime_ms;
+    int r = store_part_begin(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, b->length,
+                             &w);
+    if (!r)
+        r = s3_upload_body(b, &w);
+    if (r)
+        return r;
+    const struct store_checksum *kept = b->also.present ? &b->also : &b->checksum;
+    r = store_part_commit(w, b->md5_value, kept, &mtime_ms);
+    if (r)
+        return r;
+    struct store_etag etag = {.parts = 0};
+    memcpy(etag.md5, b->md5_value, sizeof(etag.md5));
+    s3_set_etag(q, &etag);
+    if (b->has_checksum)
+        s3_set_checksum_value(q, &b->checksum, 0);
+    return s3_respond_empty(q, 200);
+}
+
+int FIBER s3_upload_part(struct s3_request *q)
+{
+    _cleanup_body_ struct s3_body b = {0};
+    struct part p;
+    int r = find_upload(q, &p);
+    if (!r)
+        r = s3_body_open(&b, q, S3_BODY_MD5);
+    if (!r)
+        r = fit_checksum(q, &b, &p.upload);
+    return r ? r : put_part(q, &b, &p);
+}
+
+/* ---- parts copied --------------------------------------------------------------------------- */
+
+static int read_copy_range(struct s3_request *q, uint64_t size, struct byte_range *ret)
+{
+    struct str text = http_header(q->x, STR("x-amz-copy-source-range"));
+    *ret = (struct byte_range){0, size};
+    if (!text.ptr)
+        return 0;
+    int r = range_parse_copy(text, size, ret);
+    if (r == -ERANGE)
+        return s3_error(q, -ERR_INVALID_RANGE,
+                        "Range specified is not valid for source object of size: %llu",
+                        (unsigned long long)size);
+    if (r)
+        return s3_error_argument(q, "x-amz-copy-source-range", text,
+                                 "The x-amz-copy-source-range value must be of the form "
+                                 "bytes=first-last where first and last are the zero-based "
+                                 "offsets of the first and last bytes to copy");
+    return 0;
+}
+
+static int FIBER copy_part(struct s3_request *q, const struct part *p, struct s3_source *source)
+{
+    struct byte_range range;
+    struct store_writer *w;
+    struct s3_copied copied;
+    uint64_t mtime_ms;
+    int r = read_copy_range(q, source->object->len_bytes, &range);
+    if (r)
+        return r;
+    if (range.len > STORE_OBJECT_MAX)
+        return -ERR_ENTITY_TOO_LARGE;
+    r = store_part_begin(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, range.len,
+                         &w);
+    if (!r)
+        r = s3_source_copy(source, range.off, range.len, p->upload.kind, &w, &copied);
+    if (!r)
+        r = store_part_commit(w, copied.md5, &copied.checksum, &mtime_ms);
+    if (r)
+        return r;
+    struct store_etag etag = {.parts = 0};
+    memcpy(etag.md5, copied.md5, sizeof(etag.md5));
+    return s3_respond_copied(q, "CopyPartResult", &etag, &copied.checksum, mtime_ms);
+}
+
+int FIBER s3_upload_part_copy(struct s3_request *q)
+{
+    struct part p;
+    struct s3_source source;
+    int r = find_upload(q, &p);
+    if (!r)
+        r = s3_source_open(q, &source);
+    if (r)
+        return r;
+    r = copy_part(q, &p, &source);
+    s3_source_close(&source);
+    return r;
+}

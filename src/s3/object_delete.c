@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * DeleteObject and DeleteObjects.
+ */
+
+#include "s3/attrs.h"
+#include "s3/bodies.h"
+#include "s3/body.h"
+
+/* Gone already is deleted, also under a condition (API reference, DeleteObject, If-Match). */
+static bool is_gone(int err)
+{
+    return err == -ERR_NO_SUCH_KEY;
+}
+
+int FIBER s3_delete_object(struct s3_request *q)
+{
+    struct store_conditions conditions = {.if_match = http_header(q->x, STR("if-match"))};
+    bool existed;
+    int r = store_delete(q->s3->store, q->bucket.id, q->key, &conditions, &existed);
+    if (r && !is_gone(r))
+        return s3_explain_condition(q, r, &conditions);
+    return s3_respond_empty(q, 204);
+}
+
+/* ---- many ----------------------------------------------------------------------------------- */
+
+static void authorise_each(struct s3_request *q, struct s3_deletions *d)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (!d->items[i].err)
+            d->items[i].err = s3_authorise(q, q->op->action, &q->bucket, d->items[i].key);
+}
+
+/* An ETag as DeleteObjects takes it, with or without quotes, to the form of If-Match. */
+static struct str quoted(struct s3_request *q, struct str etag)
+{
+    if (str_eq(etag, STR("*")) || str_starts(etag, STR("\"")))
+        return etag;
+    return arena_printf(q->arena, "\"%.*s\"", STR_FMT(etag));
+}
+
+static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        struct s3_deletion *item = &d->items[i];
+        bool existed;
+        if (item->err || !item->etag.len)
+            continue;
+        struct store_conditions c = {.if_match = quoted(q, item->etag)};
+        item->err = store_delete(q->s3->store, q->bucket.id, item->key, &c, &existed);
+        if (is_gone(item->err))
+            item->err = 0;
+    }
+}
+
+static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d)
+{
+    struct str *keys = arena_array(q->arena, struct str, d->count);
+    int *results = arena_array(q->arena, int, d->count);
+    size_t count = 0, at = 0;
+    if (!keys || !results)
+        return -ENOMEM;
+    for (size_t i = 0; i < d->count; i++)
+        if (!d->items[i].err && !d->items[i].etag.len)
+            keys[count++] = d->items[i].key;
+    int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, results) : 0;
+    if (r)
+        return r;
+    for (size_t i = 0; i < d->count; i++)
+        if (!d->items[i].err && !d->items[i].etag.len)
+            d->items[i].err = results[at++];
+    return 0;
+}
+
+static void put_result(struct buf *b, const struct s3_deletion *item, bool quiet)
+{
+    const struct err_info *info = err_info(item->err);
+    if (!item->err && quiet)
+        return;
+    xml_open(b, item->err ? "Error" : "Deleted");
+    xml_element(b, "Key", item->key);
+    if (item->err) {
+        xml_element(b, "Code", str_from(info->s3_code));
+        xml_element(b, "Message", str_from(info->text));
+    }
+    xml_close(b, item->err ? "Error" : "Deleted");
+}
+
+static int FIBER respond_results(struct s3_request *q, const struct s3_deletions *d)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    xml_begin(&b);
+    xml_open_ns(&b, "DeleteResult", S3_XMLNS);
+    for (size_t i = 0; i < d->count; i++)
+        put_result(&b, &d->items[i], d->quiet);
+    xml_close(&b, "DeleteResult");
+    return s3_respond_xml(q, &b);
+}
+
+int FIBER s3_delete_objects(struct s3_request *q)
+{
+    struct str body;
+    struct s3_deletions d;
+    bool vouched;
+    int r = s3_body_all(q, 0, &body, &vouched);
+    if (r)
+        return r;
+    if (!vouched)
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "Missing required header for this request: Content-MD5 OR "
+                        "x-amz-checksum-*");
+    r = s3_body_deletions(q->arena, body, &d);
+    if (r)
+        return r;
+    authorise_each(q, &d);
+    /* In the order of the list only the plain ones share a transaction. */
+    delete_conditional(q, &d);
+    r = delete_plain(q, &d);
+    return r ? r : respond_results(q, &d);
+}

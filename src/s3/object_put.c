@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * PutObject, and the sink that all uploads share.
+ */
+
+#include "s3/attrs.h"
+#include "s3/body.h"
+#include "s3/upload.h"
+
+static int FIBER write_piece(const void *data, size_t len, void *arg)
+{
+    return store_write(arg, data, len);
+}
+
+int FIBER s3_upload_body(struct s3_body *b, struct store_writer **w)
+{
+    int r = s3_body_pump(b, write_piece, *w);
+    if (r) {
+        store_write_abort(*w);
+        *w = NULL;
+    }
+    return r;
+}
+
+/* A part number without an upload would overwrite the object by a part. */
+static int check_query(struct s3_request *q)
+{
+    struct str number = s3_param(q, "partNumber");
+    if (!number.ptr)
+        return 0;
+    return s3_error_argument(q, "partNumber", number,
+                             "This operation does not accept partNumber without uploadId");
+}
+
+static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct store_attrs *attrs,
+                          const struct store_conditions *conditions)
+{
+    struct store_writer *w;
+    struct store_written written;
+    int r = store_put_begin(q->s3->store, q->bucket.id, q->key, b->length, &w);
+    if (!r)
+        r = s3_upload_body(b, &w);
+    if (r)
+        return r;
+    struct store_etag etag = {.parts = 0};
+    memcpy(etag.md5, b->md5_value, sizeof(etag.md5));
+    r = store_put_commit(w, attrs, &etag, &b->checksum, conditions, &written);
+    if (r)
+        return s3_explain_condition(q, r, conditions);
+    s3_set_etag(q, &etag);
+    s3_set_checksum(q, &b->checksum, 0);
+    return s3_respond_empty(q, 200);
+}
+
+int FIBER s3_put_object(struct s3_request *q)
+{
+    _cleanup_body_ struct s3_body b = {0};
+    struct store_attrs attrs;
+    struct store_conditions conditions;
+    int r = check_query(q);
+    if (!r)
+        r = s3_attrs_read(q, &attrs);
+    if (!r)
+        r = s3_body_open(&b, q, S3_BODY_MD5 | S3_BODY_CHECKSUM);
+    if (r)
+        return r;
+    s3_conditions_write(q, &conditions);
+    return put_body(q, &b, &attrs, &conditions);
+}

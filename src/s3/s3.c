@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * The door itself: life cycle, and the order in which every request is judged:
+ * signature, resource, right, what is served, headers; then the operation.
+ */
+
+#include "s3/internal.h"
+#include "s3/md5_pool.h"
+
+#define REGION_DEFAULT STR("us-east-1")
+
+/* ---- life cycle ----------------------------------------------------------------------------- */
+
+static int copy_strings(struct s3 *s3, const struct s3_config *config)
+{
+    struct str region = config->region.len ? config->region : REGION_DEFAULT;
+    struct str rest = str_from(config->domains), domain;
+    s3->strings = malloc(region.len + rest.len + 1);
+    if (!s3->strings)
+        return -ENOMEM;
+    memcpy(s3->strings, region.ptr, region.len);
+    s3->region = str_make(s3->strings, region.len);
+    if (rest.len == 0)
+        return 0;
+    memcpy(s3->strings + region.len, rest.ptr, rest.len);
+    rest.ptr = s3->strings + region.len;
+    while (str_cut(&rest, ',', &domain)) {
+        domain = str_trim(domain);
+        if (domain.len == 0)
+            continue;
+        if (s3->domain_count == S3_DOMAINS_MAX)
+            return -EINVAL;
+        s3->domains[s3->domain_count++] = domain;
+    }
+    return 0;
+}
+
+int s3_new(struct s3 **ret, const struct s3_config *config)
+{
+    struct s3 *s3 = calloc(1, sizeof(*s3));
+    if (!s3)
+        return -ENOMEM;
+    s3->store = config->store;
+    s3->iam = config->iam;
+    s3->log = config->log;
+    int r = copy_strings(s3, config);
+    s3->counters = s3_counters_new();
+    s3->md5_pools = md5_pools_new(rt_thread_count());
+    if (!r && (!s3->counters || !s3->md5_pools))
+        r = -ENOMEM;
+    if (r) {
+        s3_free(s3);
+        return r;
+    }
+    *ret = s3;
+    return 0;
+}
+
+void s3_free(struct s3 *s3)
+{
+    if (!s3)
+        return;
+    s3_counters_free(s3->counters);
+    md5_pools_free(s3->md5_pools);
+    free(s3->strings);
+    free(s3);
+}
+
+void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len)
+{
+    md5_pool_update(md5_pool_at(s3->md5_pools, rt_thread_index()), md5, data, len);
+}
+
+/* ---- a request ------------------------------------------------------------------------------ */
+
+/* An upload form carries its credentials inside; it is not served, and told so without them. */
+static bool is_form(const struct s3_request *q)
+{
+    return q->op && (q->op->flags & S3_OP_FORM) &&
+           str_starts_nocase(http_header(q->x, STR("content-type")), STR("multipart/form-data"));
+}
+
+static int not_served(struct s3_request *q)
+{
+    return s3_error(q, -ERR_NOT_IMPLEMENTED, "The operation %s is not implemented", q->op->name);
+}
+
+static int FIBER enter_resource(struct s3_request *q)
+{
+    if (q->op->level == S3_SERVICE || (q->op->flags & S3_OP_NO_BUCKET))
+        return s3_authorise(q, q->op->action, NULL, q->key);
+    int r = s3_open_bucket(q, q->bucket_name, q->op->action, q->key, &q->bucket);
+    return r ? r : s3_check_owner(q, STR("x-amz-expected-bucket-owner"), &q->bucket);
+}
+
+/* IAM and STS requests come to the same port, as forms to "/", signed for their service. */
+static int check_service(struct s3_request *q)
+{
+    if (q->op->method == S3_POST && q->op->level == S3_SERVICE)
+        return 0;
+    if (str_eq(q->auth.service, STR("s3")))
+        return 0;
+    return s3_error(q, -ERR_AUTH_HEADER_MALFORMED,
+                    "The authorization header is malformed; incorrect service \"%.*s\". This "
+                    "endpoint belongs to \"s3\".",
+                    STR_FMT(q->auth.service));
+}
+
+static int FIBER serve(struct s3_request *q)
+{
+    int r = s3_authenticate(q);
+    if (r)
+        return r;
+    r = s3_request_parse(q);
+    if (!r)
+        r = s3_request_route(q);
+    if (!q->signed_in)
+        return is_form(q) ? not_served(q) : -ERR_ACCESS_DENIED;
+    if (!r)
+        r = check_service(q);
+    if (!r)
+        r = enter_resource(q);
+    if (!r && !q->op->handler)
+        r = not_served(q);
+    if (!r)
+        r = s3_check_headers(q);
+    if (!r)
+        r = s3_check_version_id(q);
+    return r ? r : q->op->handler(q);
+}
+
+void FIBER s3_handle(struct http_exchange *x, void *arg)
+{
+    struct s3_request *q = arena_new(http_arena(x), struct s3_request);
+    if (!q) {
+        (void)http_respond(x, 503, STR_NULL);
+        return;
+    }
+    struct str query;
+    q->magic = S3_REQUEST_MAGIC;
+    q->s3 = arg;
+    q->x = x;
+    q->head = http_request(x);
+    q->arena = http_arena(x);
+    uri_split(q->head->target, &q->path, &query);
+    http_set_note(x, q);
+    int r = serve(q);
+    if (r < 0)
+        s3_respond_error(q, r);
+}

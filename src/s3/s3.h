@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The S3 door: requests of the S3 REST API in, answers out. It parses, authenticates, authorises
+ * and speaks XML; what is stored, and under which rules, is the store's business.
+ *
+ * Promises
+ *  - One table (ops.h) names every operation of S3: routing, authorisation, limits, metrics and
+ *    the NotImplemented answers all come from it.
+ *  - Nothing is looked at, and nothing told, before the signature is verified and the action
+ *    authorised: a condition or a missing key cannot be probed by who may not read it.
+ *  - A body is stored only after its length, its digests, its chunk signatures and its trailers
+ *    were checked.
+ *  - A header or query that would change an operation's meaning and is not served is refused with
+ *    NotImplemented, never ignored.
+ *
+ * Source: Amazon S3 API Reference. docs/S3.md lists what is served and where it differs.
+ */
+
+#include "http/http.h"
+#include "iam/iam.h"
+#include "store/store.h"
+
+#define S3_DOMAINS_MAX 8
+
+struct s3;
+
+struct s3_config {
+    struct store *store; /* borrowed, as is iam; outlive the door */
+    struct iam *iam;
+    struct str region;      /* copied; empty: us-east-1 */
+    struct access_log *log; /* borrowed; NULL: no access log */
+    const char *domains;    /* comma separated hosts of virtual-host style; NULL: path style only */
+};
+
+/* Inside a world (there is a state for each loop thread). -EINVAL for too many domains. */
+int s3_new(struct s3 **ret, const struct s3_config *config);
+/* Accepts NULL. No request may be under way. */
+void s3_free(struct s3 *s3);
+
+/* The http_handler: `arg` is the door. */
+void FIBER s3_handle(struct http_exchange *x, void *arg);
+/* For http_server_config.error_body: S3's XML for errors the server finds by itself. */
+void s3_error_body(struct http_exchange *x, int err, struct buf *ret_body, struct str *ret_type);
+/*
+ * For http_server_config.done: counts the request and writes its log line. Exchanges that another
+ * door answered (no note) are logged too, and not counted. `arg` is the door.
+ */
+void s3_done(struct http_exchange *x, void *arg);
+
+/* ---- watching ------------------------------------------------------------------------------- */
+
+/* A metrics_source: requests, errors, bytes and times by operation; `arg` is the door. */
+void s3_metrics(struct buf *out, void *arg);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Checksums of assembled objects (Amazon S3 User Guide, "Checking object integrity", full object
+ * and composite): a CRC of the whole is combined from the parts' CRCs; a composite one is the
+ * digest of the parts' digests, end to end.
+ */
+
+#include "store/internal.h"
+#include "base/encode.h"
+
+static uint64_t crc_value(const struct store_checksum *c)
+{
+    return c->len == 8 ? get_be64(c->bytes) : get_be32(c->bytes);
+}
+
+static void crc_set(struct store_checksum *c, uint64_t v)
+{
+    if (c->len == 8)
+        put_be64(c->bytes, v);
+    else
+        put_be32(c->bytes, (uint32_t)v);
+}
+
+static uint64_t crc_combine(enum store_checksum_kind kind, uint64_t a, uint64_t b, uint64_t len_b)
+{
+    switch (kind) {
+    case STORE_CRC32:
+        return hash_crc32_combine((uint32_t)a, (uint32_t)b, len_b);
+    case STORE_CRC32C:
+        return hash_crc32c_combine((uint32_t)a, (uint32_t)b, len_b);
+    default:
+        return hash_crc64nvme_combine(a, b, len_b);
+    }
+}
+
+static uint64_t crc_update(enum store_checksum_kind kind, uint64_t crc, const void *data,
+                           size_t len)
+{
+    switch (kind) {
+    case STORE_CRC32:
+        return hash_crc32((uint32_t)crc, data, len);
+    case STORE_CRC32C:
+        return hash_crc32c((uint32_t)crc, data, len);
+    default:
+        return hash_crc64nvme(crc, data, len);
+    }
+}
+
+static bool is_crc(enum store_checksum_kind kind)
+{
+    return kind == STORE_CRC32 || kind == STORE_CRC32C || kind == STORE_CRC64NVME;
+}
+
+static int assemble_whole(const struct parts *parts, struct store_checksum *ret)
+{
+    if (!is_crc(ret->kind))
+        return -ERR_INVALID_REQUEST;
+    uint64_t crc = 0;
+    for (size_t i = 0; i < parts->count; i++) {
+        const struct part_entry *p = &parts->list[i];
+        if (p->listed)
+            crc = crc_combine(ret->kind, crc, crc_value(&p->row.checksum), p->row.len_bytes);
+    }
+    crc_set(ret, crc);
+    return 0;
+}
+
+static void composite_crc(const struct parts *parts, struct store_checksum *ret)
+{
+    uint64_t crc = 0;
+    for (size_t i = 0; i < parts->count; i++)
+        if (parts->list[i].listed)
+            crc = crc_update(ret->kind, crc, parts->list[i].row.checksum.bytes, ret->len);
+    crc_set(ret, crc);
+}
+
+static int composite_sha(const struct parts *parts, struct store_checksum *ret)
+{
+    struct hash_stream *h;
+    int r = hash_stream_new(&h, ret->kind == STORE_SHA1 ? HASH_SHA1 : HASH_SHA256);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < parts->count; i++)
+        if (parts->list[i].listed)
+            hash_stream_update(h, parts->list[i].row.checksum.bytes, ret->len);
+    hash_stream_finish(h, ret->bytes);
+    return 0;
+}
+
+int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,
+                      struct store_checksum *ret)
+{
+    struct store_checksum c = {
+        .present = true, .composite = composite, .kind = kind, .len = store_checksum_len(kind)};
+    for (size_t i = 0; i < parts->count; i++) {
+        const struct part_entry *p = &parts->list[i];
+        if (p->listed && (!p->row.checksum.present || p->row.checksum.kind != kind))
+            return -ERR_INVALID_REQUEST;
+    }
+    int r = 0;
+    if (!composite)
+        r = assemble_whole(parts, &c);
+    else if (is_crc(kind))
+        composite_crc(parts, &c);
+    else
+        r = composite_sha(parts, &c);
+    if (r == 0)
+        *ret = c;
+    return r;
+}

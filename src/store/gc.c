@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Garbage collection. A round
+ *
+ *   gathers   due garbage rows of one bucket, from a snapshot: they are committed
+ *   turns     the pins' phase: whoever pins from here on finds none of the records that held them
+ *   waits     (perhaps over several rounds) until every earlier pin is gone
+ *   re-checks that the object each row names does not hold those chunks after all
+ *   deletes   the chunks, durably, and only then
+ *   drops     the rows; a crash before leaves them, and deleting again does no harm
+ *
+ * A row that fails the re-check goes without its chunks and is counted: something is wrong, and
+ * keeping bytes is the safe side (what is orphaned so is left to the sweep). Buckets that were
+ * deleted are emptied here as well, step by step (drain.c).
+ */
+
+#include "store/internal.h"
+
+#define BUCKETS_A_ROUND   64
+#define DELETE_SLICE      1024         /* chunks a blob_delete */
+#define READERS_RETRY_NS  (50 * RT_MS) /* before a phase is looked at again */
+#define IDLE_RETRY_NS     (1 * RT_S)   /* before buckets without due rows are */
+#define GARBAGE_KEY_BYTES 25
+
+struct gc_item {
+    char row_key[GARBAGE_KEY_BYTES];
+    struct garbage_row row;
+    bool refused;
+};
+
+/* ---- gathering ------------------------------------------------------------------------------ */
+
+struct gather {
+    struct gc_batch *batch;
+    size_t max_chunks;
+    uint64_t now_ms, delay_ms;
+    size_t chunks, cap;
+    uint64_t next_due_ms; /* of the rows not due yet; UINT64_MAX: none */
+    uint64_t damaged;
+};
+
+/* Due, or dated further ahead than any row can be: then the clock was wrong when it was written. */
+static bool is_due(const struct gather *g, uint64_t due_ms)
+{
+    return due_ms <= g->now_ms || due_ms > g->now_ms + g->delay_ms;
+}
+
+static struct gc_item *new_item(struct gather *g)
+{
+    struct gc_batch *b = g->batch;
+    if (b->count == g->cap) {
+        size_t cap = MAX(2 * g->cap, (size_t)64);
+        struct gc_item *items = arena_array(&b->arena, struct gc_item, cap);
+        if (!items)
+            return NULL;
+        if (b->count)
+            memcpy(items, b->items, b->count * sizeof(*items));
+        b->items = items;
+        g->cap = cap;
+    }
+    return &b->items[b->count];
+}
+
+static int gather_row(struct gather *g, struct str key, struct str value)
+{
+    uint64_t due_ms;
+    struct chunk_id first;
+    struct gc_item *item = new_item(g);
+    if (!item)
+        return -ENOMEM;
+    int r = key_parse_garbage(key, &due_ms, &first);
+    if (r == 0 && !is_due(g, due_ms)) {
+        g->next_due_ms = MIN(g->next_due_ms, due_ms);
+        return 0;
+    }
+    struct str copy = arena_dup(&g->batch->arena, value);
+    if (!copy.ptr)
+        return -ENOMEM;
+    if (r == 0)
+        r = garbage_row_decode(copy, &g->batch->arena, &item->row);
+    if (r == -ERR_CORRUPT) {
+        g->damaged++;
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    memcpy(item->row_key, key.ptr, sizeof(item->row_key));
+    item->refused = false;
+    g->batch->count++;
+    g->chunks += item->row.count;
+    return 0;
+}
+
+static int gather_tx(struct meta_tx *tx, void *arg)
+{
+    struct gather *g = arg;
+    struct meta_cursor *c;
+    arena_reset(&g->batch->arena);
+    g->batch->items = NULL;
+    g->batch->count = g->chunks = g->cap = g->damaged = 0;
+    g->next_due_ms = UINT64_MAX;
+    int r = meta_cursor_open(tx, KEY_GARBAGE, &c);
+    if (r < 0)
+        return r;
+    r = meta_cursor_seek(c, KEY_GARBAGE);
+    while (r == 0 && meta_cursor_valid(c) && g->chunks < g->max_chunks) {
+        r = gather_row(g, meta_cursor_key(c), meta_cursor_value(c));
+        if (r == 0)
+            r = meta_cursor_next(c);
+    }
+    meta_cursor_close(c);
+    return r;
+}
+
+/* What is left to do in a bucket without due rows: nothing, or another step of emptying it. */
+static int FIBER settle_bucket(struct store *s, const struct bucket_ref *b, uint64_t turn,
+                               const struct gather *g)
+{
+    if (g->next_due_ms != UINT64_MAX)
+        return 0;
+    if (!b->dropped) {
+        __atomic_fetch_add(&s->gc_refused, g->damaged, __ATOMIC_RELAXED);
+        buckets_clean(&s->buckets, b->id, turn);
+        return 0;
+    }
+    bool done = false;
+    int r = bucket_drain(s, b->id, &done);
+    if (r < 0)
+        return r;
+    if (done)
+        buckets_forget(&s->buckets, b->id);
+    return 0;
+}
+
+/* Fills the batch from the first dirty bucket that has due rows. */
+static int FIBER gather(struct store *s, size_t max_chunks)
+{
+    struct gather g = {.batch = &s->batch, .max_chunks = max_chunks, .delay_ms = s->gc_delay_ms};
+    g.now_ms = rt_wall_ms();
+    uint64_t next_due_ms = UINT64_MAX;
+    struct bucket_ref b, first = {0};
+    uint64_t turn;
+    bool all = false;
+    for (unsigned i = 0; i < BUCKETS_A_ROUND && !all; i++) {
+        all = !buckets_next_dirty(&s->buckets, &b, &turn) || b.id.n == first.id.n;
+        if (all)
+            break;
+        if (first.id.n == 0)
+            first = b;
+        int r = meta_read(s->meta, b.id, gather_tx, &g);
+        if (r < 0)
+            return r;
+        if (s->batch.count) {
+            s->batch.bucket = b.id;
+            return 0;
+        }
+        next_due_ms = MIN(next_due_ms, g.next_due_ms);
+        r = settle_bucket(s, &b, turn, &g);
+        if (r < 0)
+            return r;
+    }
+    if (all) {
+        uint64_t wait_ns =
+            next_due_ms == UINT64_MAX ? IDLE_RETRY_NS : (next_due_ms - g.now_ms) * RT_MS;
+        buckets_set_not_before(&s->buckets, rt_now() + wait_ns);
+    }
+    return 0;
+}
+
+/* ---- re-checking ---------------------------------------------------------------------------- */
+
+static int by_id(const void *x, const void *y)
+{
+    const struct chunk_id *a = x, *b = y;
+    if (a->session != b->session)
+        return a->session < b->session ? -1 : 1;
+    return a->counter < b->counter ? -1 : a->counter > b->counter;
+}
+
+/* Sorts the row's chunks: the order in which they are deleted is free. */
+static bool holds_any(const struct record *r, struct garbage_row *row)
+{
+    qsort(row->chunks, row->count, sizeof(*row->chunks), by_id);
+    for (size_t i = 0; i < r->layout.count; i++)
+        if (bsearch(&r->layout.chunks[i].id, row->chunks, row->count, sizeof(*row->chunks), by_id))
+            return true;
+    return false;
+}
+
+static int recheck(struct meta_tx *tx, struct bucket_id b, struct gc_item *item)
+{
+    struct key_buf k;
+    struct str value;
+    struct head head;
+    int r = meta_get(tx, key_raw(&k, KEY_OBJECTS, item->row.key), &value);
+    if (r == -ERR_NOT_FOUND)
+        return 0;
+    if (r == 0)
+        r = head_decode(value, &head);
+    if (r == 0 && !head.chunked)
+        return 0;
+    _cleanup_record_ struct record *record = NULL;
+    if (r == 0)
+        r = record_decode(b, item->row.key, value, &record);
+    if (r == 0)
+        item->refused = holds_any(record, &item->row);
+    else if (r == -ERR_CORRUPT)
+        item->refused = true; /* what cannot be read may hold them */
+    return r == -ERR_CORRUPT ? 0 : r;
+}
+
+static int recheck_tx(struct meta_tx *tx, void *arg)
+{
+    struct gc_batch *b = arg;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < b->count; i++) {
+        b->items[i].refused = false;
+        r = recheck(tx, b->bucket, &b->items[i]);
+    }
+    return r;
+}
+
+/* ---- deleting ------------------------------------------------------------------------------- */
+
+static int FIBER delete_chunks(struct store *s, const struct gc_batch *b, uint64_t *ret_chunks)
+{
+    struct chunk_id ids[DELETE_SLICE];
+    size_t n = 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < b->count; i++) {
+        const struct gc_item *item = &b->items[i];
+        for (size_t j = 0; r == 0 && !item->refused && j < item->row.count; j++) {
+            ids[n++] = item->row.chunks[j];
+            *ret_chunks += 1;
+            if (n == DELETE_SLICE) {
+                r = blob_delete(s->blob, ids, n);
+                n = 0;
+            }
+        }
+    }
+    return r == 0 && n ? blob_delete(s->blob, ids, n) : r;
+}
+
+static int drop_rows_tx(struct meta_tx *tx, void *arg)
+{
+    const struct gc_batch *b = arg;
+    int r = 0;
+    meta_use_reserve(tx);
+    for (size_t i = 0; r == 0 && i < b->count; i++)
+        r = meta_del(tx, str_make(b->items[i].row_key, GARBAGE_KEY_BYTES));
+    return r;
+}
+
+static void count_batch(struct store *s, const struct gc_batch *b, uint64_t chunks)
+{
+    uint64_t bytes = 0, refused = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->items[i].refused)
+            refused++;
+        else
+            bytes += b->items[i].row.len_bytes;
+    }
+    __atomic_fetch_add(&s->gc_chunks, chunks, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&s->gc_bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&s->gc_refused, refused, __ATOMIC_RELAXED);
+}
+
+static int FIBER collect(struct store *s, uint64_t *ret_chunks)
+{
+    struct gc_batch *b = &s->batch;
+    uint64_t chunks = 0;
+    int r = meta_read(s->meta, b->bucket, recheck_tx, b);
+    if (r == 0)
+        r = delete_chunks(s, b, &chunks);
+    if (r == 0)
+        r = meta_write(s->meta, b->bucket, drop_rows_tx, b);
+    if (r < 0)
+        return r;
+    count_batch(s, b, chunks);
+    b->count = 0;
+    b->items = NULL;
+    arena_reset(&b->arena);
+    *ret_chunks = chunks;
+    return 0;
+}
+
+static int FIBER gc_round(struct store *s, size_t max_chunks, uint64_t *ret_chunks)
+{
+    if (s->batch.count == 0) {
+        buckets_set_not_before(&s->buckets, 0);
+        int r = gather(s, max_chunks);
+        if (r < 0)
+            s->batch.count = 0;
+        if (s->batch.count == 0)
+            return r;
+        s->batch.phase = pins_turn(&s->pins);
+    }
+    if (pins_open(&s->pins, s->batch.phase) == 0)
+        return collect(s, ret_chunks);
+    buckets_set_not_before(&s->buckets, rt_now() + READERS_RETRY_NS);
+    return 0;
+}
+
+int FIBER store_gc(struct store *s, size_t max_chunks, uint64_t *ret_chunks)
+{
+    uint32_t idle = 0;
+    if (!__atomic_compare_exchange_n(&s->gc_busy, &idle, 1, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return -ERR_BUSY;
+    uint64_t chunks = 0;
+    int r = gc_round(s, MAX(max_chunks, (size_t)1), &chunks);
+    __atomic_store_n(&s->gc_busy, 0, __ATOMIC_RELEASE);
+    if (r == 0)
+        *ret_chunks = chunks;
+    return r;
+}
+
+int FIBER store_gc_wait(struct store *s, uint64_t deadline_ns)
+{
+    return buckets_wait_dirty(&s->buckets, deadline_ns);
+}

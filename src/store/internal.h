@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The store and what its files share.
+ *
+ * Locks, each for a few hundred instructions and none taken inside another: the buckets' lock, a
+ * cache shard's, a pin shard's. Commit hooks take them; nothing suspends under them.
+ * Making and deleting buckets is serial (buckets.admin), so that the count of an owner's buckets
+ * and the two transactions of each stay together.
+ */
+
+#include "store/buckets.h"
+#include "store/cache.h"
+#include "store/pins.h"
+#include "store/rows.h"
+
+/* What garbage collection is in the midst of; touched only by the one caller of store_gc. */
+struct gc_batch {
+    struct arena arena;
+    struct bucket_id bucket;
+    struct gc_item *items; /* NULL: no batch */
+    size_t count;
+    unsigned phase; /* must drain before anything is deleted */
+};
+
+struct store {
+    struct meta *meta;
+    struct blob *blob;
+    size_t inline_max_bytes;
+    unsigned gc_delay_ms;
+    uint64_t last_seq; /* the hybrid clock: atomic */
+    struct cache cache;
+    struct pins pins;
+    struct buckets buckets;
+    struct gc_batch batch;
+    uint32_t gc_busy;                         /* atomic */
+    uint64_t gc_chunks, gc_bytes, gc_refused; /* atomic */
+};
+
+/*
+ * The next version sequence after `previous` (0: none): wall-clock milliseconds in the upper 44
+ * bits, so that versions sort by time, but always more than any given before in this process.
+ */
+uint64_t store_next_seq(struct store *s, uint64_t previous);
+/* When chunks let go now may be deleted. */
+uint64_t store_gc_due_ms(const struct store *s);
+
+/* 0, -ERR_KEY_TOO_LONG, or -EINVAL for an empty one. */
+int store_key_test(struct str key);
+
+/* conditions.c: tests `c` (may be NULL) against the object (NULL: there is none). */
+int conditions_test_read(const struct store_conditions *c, const struct store_object *o);
+int conditions_test_write(const struct store_conditions *c, const struct store_object *o);
+/* "<hex>" or "<hex>-N", without quotes; `ret` holds ETAG_TEXT_MAX bytes. */
+#define ETAG_TEXT_MAX 48
+struct str etag_text(const struct store_etag *etag, char *ret);
+
+/*
+ * swap.c: what a write does to a key's row, inside a transaction. swap_begin tests that the bucket
+ * lives, reads the row there is and tests the conditions; swap_finish puts the new row in its
+ * place, lets the old one's chunks go and counts. Whoever uses it has swap_committed run at the
+ * commit (or does for many keys what it does for one).
+ */
+struct swap {
+    struct store *store;
+    struct bucket_id bucket;
+    struct str key;
+    const struct store_conditions *conditions; /* may be NULL */
+    /* set by swap_begin */
+    bool existed;
+    struct head old;      /* when it existed */
+    struct str old_value; /* lives as long as the transaction */
+    bool soils;           /* chunks were let go */
+};
+int swap_begin(struct meta_tx *tx, struct swap *w);
+/* `row` with ptr NULL removes. */
+int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new_len_bytes);
+/* A garbage row, due after the usual delay; `key` and `seq` name the row that held the chunks. */
+int swap_let_go(struct meta_tx *tx, struct swap *w, struct str key, uint64_t seq,
+                const struct blob_layout *layout);
+/* Commit hook; `arg` is the swap. */
+void swap_committed(void *arg);
+
+/*
+ * writer.c: bytes on their way, of an object or of a part. What is short and no part goes into
+ * memory, to be kept in the record; the rest goes to the blob as it comes.
+ */
+struct store_writer {
+    struct store *store;
+    struct bucket_id bucket;
+    struct str key, upload; /* upload: of a part, else empty */
+    uint32_t number;
+    uint64_t len_bytes, written;
+    char *data;               /* inline: in this block */
+    struct blob_writer *blob; /* else; NULL once finished */
+    bool chunked;
+    int error; /* of a failed write: the commit answers with it */
+    struct arena arena;
+    struct blob_layout layout; /* in the arena, after store_writer_finish */
+    /* A transaction that names the chunks has run to its end. Whatever became of it (a failed sync
+     * leaves it open until the next start), they are no longer ours to delete. */
+    bool named;
+};
+int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *like);
+/* All bytes must have come: makes them durable. */
+int FIBER store_writer_finish(struct store_writer *w);
+/* Frees it; chunks that no row names are deleted. */
+void FIBER store_writer_end(struct store_writer *w);
+
+/* list.c: the common prefix that the delimiter cuts `key` down to; ptr NULL: none. */
+struct str list_common_prefix(struct str key, struct str prefix, struct str delimiter);
+
+/* parts.c: every part of an upload, in order of number, decoded into `a`. */
+struct part_entry {
+    uint32_t number;
+    uint64_t attempt;
+    bool listed; /* for whoever completes the upload */
+    struct part_row row;
+};
+struct parts {
+    struct part_entry *list;
+    size_t count;
+};
+int parts_read(struct meta_tx *tx, struct str upload, struct arena *a, struct parts *ret);
+int parts_delete_rows(struct meta_tx *tx, struct str upload, const struct parts *parts);
+/* One layout of the chunks of all parts whose `listed` is as given, in order. */
+int parts_layout(const struct parts *parts, bool listed, struct arena *a, struct blob_layout *ret);
+/* The upload's row, or -ERR_NO_SUCH_UPLOAD. */
+int upload_row_read(struct meta_tx *tx, struct str key, struct str upload, struct arena *a,
+                    struct upload_row *ret);
+/* Deletes the upload's row and counts it. */
+int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
+
+/* checksum.c: an object's checksum from its parts'. */
+int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,
+                      struct store_checksum *ret);
+
+/* uploads.c: removes an upload with all its parts, letting their chunks go. */
+#define UPLOAD_ARENA_MAX (64 * MIB) /* all parts of one upload, decoded */
+int upload_remove(struct meta_tx *tx, struct swap *w, struct str upload, struct arena *a);

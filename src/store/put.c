@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Writes to a key: put, delete, new attributes. Each is one transaction.
+ */
+
+#include "store/internal.h"
+
+int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, uint64_t len_bytes,
+                          struct store_writer **ret)
+{
+    struct store_writer like = {.store = s, .bucket = b, .key = key, .len_bytes = len_bytes};
+    like.chunked = len_bytes > s->inline_max_bytes;
+    return store_writer_begin(ret, &like);
+}
+
+struct put {
+    struct swap swap;
+    struct store_writer *writer; /* of a put; else NULL */
+    struct draft draft;
+    struct store_object object; /* the new one: what its head says */
+    bool chunked;
+};
+
+static int put_row(struct meta_tx *tx, struct put *p)
+{
+    int r = swap_begin(tx, &p->swap);
+    if (r < 0)
+        return r;
+    p->object.seq = store_next_seq(p->swap.store, p->swap.existed ? p->swap.old.object.seq : 0);
+    struct str row = draft_seal(&p->draft, &p->object, p->chunked);
+    r = swap_finish(tx, &p->swap, row, p->object.len_bytes);
+    return r < 0 ? r : meta_on_commit(tx, swap_committed, &p->swap);
+}
+
+static int put_tx(struct meta_tx *tx, void *arg)
+{
+    struct put *p = arg;
+    int r = put_row(tx, p);
+    p->writer->named = r == 0;
+    return r;
+}
+
+static int FIBER put_run(struct put *p, struct store_written *ret)
+{
+    int r = meta_write(p->swap.store->meta, p->swap.bucket, put_tx, p);
+    if (r == 0)
+        *ret = (struct store_written){p->object.seq, p->object.mtime_ms, p->swap.existed};
+    return r;
+}
+
+int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *attrs,
+                           const struct store_etag *etag, const struct store_checksum *checksum,
+                           const struct store_conditions *conditions, struct store_written *ret)
+{
+    CHECK(w->upload.len == 0);
+    struct put p = {
+        .swap = {.store = w->store, .bucket = w->bucket, .key = w->key, .conditions = conditions},
+        .writer = w,
+        .object = {.mtime_ms = rt_wall_ms(),
+                   .len_bytes = w->len_bytes,
+                   .etag = *etag,
+                   .attrs = *attrs,
+                   .null_version = true},
+        .chunked = w->chunked,
+    };
+    if (checksum)
+        p.object.checksum = *checksum;
+    int r = store_writer_finish(w);
+    if (r == 0) {
+        struct draft_parts from = {.attrs = attrs};
+        if (w->chunked)
+            from.layout = &w->layout;
+        else
+            from.data = str_make(w->data, w->len_bytes);
+        r = draft_init(&p.draft, &from);
+    }
+    if (r == 0)
+        r = put_run(&p, ret);
+    draft_release(&p.draft);
+    store_writer_end(w);
+    return r;
+}
+
+/* ---- new attributes ------------------------------------------------------------------------- */
+
+struct set_attrs {
+    struct put put;
+    uint64_t seq;
+    const struct store_attrs *attrs;
+};
+
+/* The same object with other attributes: bytes, lengths, parts and digests stay. */
+static int set_attrs_draft(struct set_attrs *t, const struct record *old)
+{
+    struct draft_parts from = {
+        .attrs = t->attrs,
+        .data = old->data,
+        .layout = old->chunked ? &old->layout : NULL,
+        .parts = old->object.parts,
+        .part_count = old->object.part_count,
+        .upload = old->upload,
+    };
+    draft_release(&t->put.draft);
+    int r = draft_init(&t->put.draft, &from);
+    if (r < 0)
+        return r;
+    uint64_t mtime_ms = t->put.object.mtime_ms;
+    t->put.object = old->object;
+    t->put.object.mtime_ms = mtime_ms;
+    t->put.object.attrs = *t->attrs;
+    t->put.object.seq = store_next_seq(t->put.swap.store, old->object.seq);
+    t->put.chunked = old->chunked;
+    return 0;
+}
+
+static int set_attrs_tx(struct meta_tx *tx, void *arg)
+{
+    struct set_attrs *t = arg;
+    struct swap *w = &t->put.swap;
+    int r = swap_begin(tx, w);
+    if (r < 0)
+        return r;
+    if (!w->existed || w->old.object.seq != t->seq)
+        return -ERR_CONFLICT;
+    _cleanup_record_ struct record *old = NULL;
+    r = record_decode(w->bucket, w->key, w->old_value, &old);
+    if (r == 0)
+        r = set_attrs_draft(t, old);
+    if (r < 0)
+        return r;
+    /* Not swap_finish: the chunks stay, and nothing is counted anew. */
+    struct key_buf k;
+    struct str row = draft_seal(&t->put.draft, &t->put.object, t->put.chunked);
+    r = meta_put(tx, key_raw(&k, KEY_OBJECTS, w->key), row);
+    return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
+}
+
+int FIBER store_set_attrs(struct store *s, struct bucket_id b, struct str key, uint64_t seq,
+                          const struct store_attrs *attrs, struct store_written *ret)
+{
+    int r = store_key_test(key);
+    if (r < 0)
+        return r;
+    struct set_attrs t = {
+        .put = {.swap = {.store = s, .bucket = b, .key = key}, .object.mtime_ms = rt_wall_ms()},
+        .seq = seq,
+        .attrs = attrs,
+    };
+    r = meta_write(s->meta, b, set_attrs_tx, &t);
+    if (r == 0)
+        *ret = (struct store_written){t.put.object.seq, t.put.object.mtime_ms, true};
+    draft_release(&t.put.draft);
+    return r;
+}
+
+/* ---- deleting ------------------------------------------------------------------------------- */
+
+static int delete_tx(struct meta_tx *tx, void *arg)
+{
+    struct swap *w = arg;
+    meta_use_reserve(tx);
+    int r = swap_begin(tx, w);
+    if (r < 0 || !w->existed)
+        return r;
+    r = swap_finish(tx, w, STR_NULL, 0);
+    return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
+}
+
+int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
+                       const struct store_conditions *conditions, bool *ret_existed)
+{
+    int r = store_key_test(key);
+    if (r < 0)
+        return r;
+    struct swap w = {.store = s, .bucket = b, .key = key, .conditions = conditions};
+    r = meta_write(s->meta, b, delete_tx, &w);
+    if (r == 0)
+        *ret_existed = w.existed;
+    return r;
+}
+
+struct delete_many {
+    struct store *store;
+    struct bucket_id bucket;
+    const struct str *keys;
+    size_t count;
+    int *results;
+    struct swap swap; /* of the key at hand */
+    bool soils;
+};
+
+static void deleted_many(void *arg)
+{
+    struct delete_many *m = arg;
+    for (size_t i = 0; i < m->count; i++)
+        cache_drop(&m->store->cache, m->bucket, m->keys[i]);
+    if (m->soils)
+        buckets_soil(&m->store->buckets, m->bucket);
+}
+
+/* A record that cannot be read stops that key's deletion only; nothing was changed for it yet. */
+static int delete_one_of_many(struct meta_tx *tx, struct delete_many *m, size_t i)
+{
+    struct swap *w = &m->swap;
+    w->key = m->keys[i];
+    m->results[i] = store_key_test(w->key);
+    if (m->results[i] < 0)
+        return 0;
+    int r = swap_begin(tx, w);
+    if (r == 0 && w->existed)
+        r = swap_finish(tx, w, STR_NULL, 0);
+    m->soils = m->soils || w->soils;
+    m->results[i] = r == -ERR_CORRUPT ? r : 0;
+    return r == -ERR_CORRUPT ? 0 : r;
+}
+
+static int delete_many_tx(struct meta_tx *tx, void *arg)
+{
+    struct delete_many *m = arg;
+    m->soils = false;
+    meta_use_reserve(tx);
+    for (size_t i = 0; i < m->count; i++) {
+        int r = delete_one_of_many(tx, m, i);
+        if (r < 0)
+            return r;
+    }
+    return meta_on_commit(tx, deleted_many, m);
+}
+
+int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
+                            size_t count, int *ret_results)
+{
+    struct delete_many m = {
+        .store = s,
+        .bucket = b,
+        .keys = keys,
+        .count = count,
+        .results = ret_results,
+        .swap = {.store = s, .bucket = b},
+    };
+    return meta_write(s->meta, b, delete_many_tx, &m);
+}

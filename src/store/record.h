@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * An object's row, decoded and encoded (wire/records.proto).
+ *
+ * Decoded, it is a `struct record`: one block of memory, immutable, counted references; the cache
+ * holds some and every open reader holds its own. To be encoded, it is a `struct draft`: all that
+ * is known before the transaction is packed beforehand, on the caller's thread, and only the short
+ * head (which carries the sequence number) is packed inside it, in front.
+ *
+ * A stored record is never trusted: what does not decode, or contradicts itself, is -ERR_CORRUPT.
+ */
+
+#include "base/list.h"
+#include "store/keys.h"
+#include "wire/records.pb-c.h"
+
+#define RECORD_OWNER_MAX 256 /* bytes of a user id */
+#define RECORD_CLASS_MAX 64  /* bytes of a storage class */
+#define RECORD_ATTRS_MAX (64 * KIB)
+
+struct record {
+    uint32_t refs; /* atomic */
+    uint32_t used; /* the cache's: read since its hand last passed */
+    uint64_t hash; /* of bucket and key */
+    struct record *next_in_slot;
+    struct list age;
+    size_t size_bytes; /* of the block */
+
+    struct bucket_id bucket;
+    struct store_object object; /* strings in this block */
+    bool chunked;               /* the bytes are in `layout`; else in `data` */
+    struct str data;
+    struct blob_layout layout;
+    struct str upload; /* the id of the upload that made it; empty: a single PUT */
+};
+
+/* A new record with one reference. -ERR_CORRUPT, -ENOMEM. */
+int record_decode(struct bucket_id bucket, struct str key, struct str value, struct record **ret);
+struct record *record_ref(struct record *r);
+/* Accepts NULL. */
+void record_unref(struct record *r);
+#define _cleanup_record_ _cleanup_(record_cleanup_)
+static inline void record_cleanup_(struct record **r)
+{
+    record_unref(*r);
+}
+
+/* What a listing, and a write over it, need of a row: cheap whatever the object. */
+struct head {
+    struct store_object object; /* no key, headers, metadata or parts; strings in `room` */
+    bool chunked;
+    char room[1024];
+};
+int head_decode(struct str value, struct head *ret);
+
+/* ---- encoding ------------------------------------------------------------------------------- */
+
+struct draft {
+    char *bytes; /* room for the head, then `rest_len` bytes packed */
+    size_t rest_len;
+};
+
+/* What a draft is made of: `data`, or `layout` when it is not NULL. Everything is borrowed. */
+struct draft_parts {
+    const struct store_attrs *attrs;
+    struct str data;
+    const struct blob_layout *layout;
+    const struct store_part_info *parts;
+    size_t part_count;
+    struct str upload;
+};
+/* -ERR_METADATA_TOO_LARGE, -EINVAL (owner, class), -ERR_ENTITY_TOO_LARGE (the row would pass
+ * META_VALUE_MAX), -ENOMEM. */
+int draft_init(struct draft *d, const struct draft_parts *from);
+void draft_release(struct draft *d);
+/* The whole row, borrowed from the draft until it is sealed again. Owner, class, lengths, ETag,
+ * checksum, times and flags are taken from `o`. */
+struct str draft_seal(struct draft *d, const struct store_object *o, bool chunked);
+
+/* ---- pieces shared with the other rows (rows.h) --------------------------------------------- */
+
+/* Length of a checksum's value; 0 for an unknown kind. */
+uint8_t store_checksum_len(enum store_checksum_kind kind);
+
+/* protobuf-c's memory, taken from an arena and never given back singly. */
+struct pb_arena {
+    ProtobufCAllocator pb;
+    struct arena *arena;
+    bool failed; /* memory ran out: else a failed unpack means damage */
+};
+void pb_arena_init(struct pb_arena *p, struct arena *a);
+/* NULL on failure; then *ret_err says which. */
+void *pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *a, struct str value,
+                int *ret_err);
+static inline ProtobufCBinaryData pb_bytes(struct str s)
+{
+    return (ProtobufCBinaryData){.len = s.len, .data = (uint8_t *)s.ptr};
+}
+static inline struct str pb_str(ProtobufCBinaryData b)
+{
+    return str_make(b.data, b.len);
+}
+
+/* `pb` may be NULL: no checksum. */
+int checksum_unpack(const Cairn__Checksum *pb, struct store_checksum *ret);
+/* What it points to lives as long as `c` does. */
+void checksum_pack(const struct store_checksum *c, Cairn__Checksum *ret);
+int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *ret);
+int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *ret);
+int layout_unpack(const Cairn__Layout *pb, struct arena *a, struct blob_layout *ret);
+int layout_pack(const struct blob_layout *layout, struct arena *a, Cairn__Layout *ret);

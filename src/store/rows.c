@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "store/rows.h"
+
+/* Packs `pb` into the transaction's own memory and puts it. */
+static int put_packed(struct meta_tx *tx, struct str key, const ProtobufCMessage *pb)
+{
+    size_t len = protobuf_c_message_get_packed_size(pb);
+    if (len > META_VALUE_MAX)
+        return -ERR_ENTITY_TOO_LARGE;
+    uint8_t *bytes = arena_alloc(meta_arena(tx), len);
+    if (!bytes)
+        return -ENOMEM;
+    protobuf_c_message_pack(pb, bytes);
+    return meta_put(tx, key, str_make(bytes, len));
+}
+
+int name_row_put(struct meta_tx *tx, struct str name, const struct name_row *row)
+{
+    Cairn__BucketName pb = CAIRN__BUCKET_NAME__INIT;
+    pb.id = row->id;
+    pb.owner = pb_bytes(row->owner);
+    pb.region = pb_bytes(row->region);
+    pb.created_ms = row->created_ms;
+    struct key_buf k;
+    return put_packed(tx, key_raw(&k, KEY_NAMES, name), &pb.base);
+}
+
+int name_row_decode(struct str value, struct arena *a, struct name_row *ret)
+{
+    int r = 0;
+    const Cairn__BucketName *pb = pb_unpack(&cairn__bucket_name__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    if (pb->id == 0)
+        return -ERR_CORRUPT;
+    *ret = (struct name_row){pb->id, pb_str(pb->owner), pb_str(pb->region), pb->created_ms};
+    return 0;
+}
+
+int config_row_put(struct meta_tx *tx, struct str name)
+{
+    Cairn__BucketConfig pb = CAIRN__BUCKET_CONFIG__INIT;
+    pb.name = pb_bytes(name);
+    return put_packed(tx, KEY_CONFIG, &pb.base);
+}
+
+int config_row_test(struct meta_tx *tx)
+{
+    struct str value;
+    int r = meta_get(tx, KEY_CONFIG, &value);
+    return r == -ERR_NOT_FOUND ? -ERR_NO_SUCH_BUCKET : r;
+}
+
+int upload_row_put(struct meta_tx *tx, struct str key, struct str upload,
+                   const struct upload_row *row)
+{
+    Cairn__Upload pb = CAIRN__UPLOAD__INIT;
+    Cairn__Attrs attrs;
+    int r = attrs_pack(&row->attrs, meta_arena(tx), &attrs);
+    if (r < 0)
+        return r;
+    pb.attrs = &attrs;
+    pb.created_ms = row->created_ms;
+    pb.has_checksum = row->has_checksum;
+    pb.checksum_kind = row->kind;
+    pb.composite = row->composite;
+    struct key_buf k;
+    return put_packed(tx, key_upload(&k, key, upload), &pb.base);
+}
+
+int upload_row_decode(struct str value, struct arena *a, struct upload_row *ret)
+{
+    int r = 0;
+    const Cairn__Upload *pb = pb_unpack(&cairn__upload__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    if (pb->checksum_kind >= STORE_CHECKSUM_KINDS)
+        return -ERR_CORRUPT;
+    struct upload_row row = {.created_ms = pb->created_ms,
+                             .has_checksum = pb->has_checksum,
+                             .composite = pb->composite,
+                             .kind = pb->checksum_kind};
+    r = attrs_unpack(pb->attrs, a, &row.attrs);
+    if (r == 0)
+        *ret = row;
+    return r;
+}
+
+int part_row_put(struct meta_tx *tx, struct str row_key, const struct part_row *row)
+{
+    Cairn__Part pb = CAIRN__PART__INIT;
+    Cairn__Checksum checksum;
+    Cairn__Layout layout;
+    pb.len_bytes = row->len_bytes;
+    pb.mtime_ms = row->mtime_ms;
+    pb.md5 = (ProtobufCBinaryData){HASH_MD5_LEN, (uint8_t *)row->md5};
+    if (row->checksum.present) {
+        checksum_pack(&row->checksum, &checksum);
+        pb.checksum = &checksum;
+    }
+    int r = layout_pack(&row->layout, meta_arena(tx), &layout);
+    if (r < 0)
+        return r;
+    pb.layout = &layout;
+    return put_packed(tx, row_key, &pb.base);
+}
+
+int part_row_decode(struct str value, struct arena *a, struct part_row *ret)
+{
+    int r = 0;
+    const Cairn__Part *pb = pb_unpack(&cairn__part__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    if (pb->md5.len != HASH_MD5_LEN)
+        return -ERR_CORRUPT;
+    struct part_row row = {.len_bytes = pb->len_bytes, .mtime_ms = pb->mtime_ms};
+    memcpy(row.md5, pb->md5.data, HASH_MD5_LEN);
+    if ((r = checksum_unpack(pb->checksum, &row.checksum)) < 0 ||
+        (r = layout_unpack(pb->layout, a, &row.layout)) < 0)
+        return r;
+    if (row.layout.len_bytes != row.len_bytes)
+        return -ERR_CORRUPT;
+    *ret = row;
+    return 0;
+}
+
+int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+                    const struct blob_layout *layout)
+{
+    size_t n = layout->count;
+    if (n == 0)
+        return 0;
+    Cairn__Garbage pb = CAIRN__GARBAGE__INIT;
+    pb.key = pb_bytes(key);
+    pb.seq = seq;
+    pb.len_bytes = layout->len_bytes;
+    pb.n_session = pb.n_counter = n;
+    pb.session = arena_array(meta_arena(tx), uint64_t, n);
+    pb.counter = arena_array(meta_arena(tx), int64_t, n);
+    if (!pb.session || !pb.counter)
+        return -ENOMEM;
+    uint64_t counter = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct chunk_id id = layout->chunks[i].id;
+        pb.session[i] = id.session;
+        pb.counter[i] = (int64_t)(id.counter - counter);
+        counter = id.counter;
+    }
+    struct key_buf k;
+    return put_packed(tx, key_garbage(&k, due_ms, layout->chunks[0].id), &pb.base);
+}
+
+int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *ret)
+{
+    int r = 0;
+    const Cairn__Garbage *pb = pb_unpack(&cairn__garbage__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    size_t n = pb->n_session;
+    if (n == 0 || pb->n_counter != n || pb->key.len > STORE_KEY_MAX)
+        return -ERR_CORRUPT;
+    struct chunk_id *chunks = arena_array(a, struct chunk_id, n);
+    if (!chunks)
+        return -ENOMEM;
+    uint64_t counter = 0;
+    for (size_t i = 0; i < n; i++) {
+        counter += (uint64_t)pb->counter[i];
+        chunks[i] = (struct chunk_id){pb->session[i], counter};
+    }
+    *ret = (struct garbage_row){pb_str(pb->key), pb->seq, chunks, n, pb->len_bytes};
+    return 0;
+}
+
+int drop_row_put(struct meta_tx *tx, uint64_t id, struct str name)
+{
+    Cairn__Drop pb = CAIRN__DROP__INIT;
+    pb.name = pb_bytes(name);
+    struct key_buf k;
+    return put_packed(tx, key_number(&k, KEY_DROPS, id), &pb.base);
+}
+
+int drop_row_decode(struct str value, struct arena *a, struct str *ret_name)
+{
+    int r = 0;
+    const Cairn__Drop *pb = pb_unpack(&cairn__drop__descriptor, a, value, &r);
+    if (pb)
+        *ret_name = pb_str(pb->name);
+    return pb ? 0 : r;
+}
+
+int drop_row_del(struct meta_tx *tx, uint64_t id)
+{
+    struct key_buf k;
+    meta_use_reserve(tx);
+    return meta_del(tx, key_number(&k, KEY_DROPS, id));
+}
+
+int rows_any(struct meta_tx *tx, struct str kind, bool *ret)
+{
+    struct meta_cursor *c;
+    int r = meta_cursor_open(tx, kind, &c);
+    if (r < 0)
+        return r;
+    r = meta_cursor_seek(c, kind);
+    *ret = r == 0 && meta_cursor_valid(c);
+    meta_cursor_close(c);
+    return r;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The store's rows other than the object's: each is put into a transaction, or decoded from its
+ * value into an arena, where its strings then live. Decoding trusts nothing: -ERR_CORRUPT.
+ */
+
+#include "store/record.h"
+
+/* N name: which bucket a name stands for. */
+struct name_row {
+    uint64_t id;
+    struct str owner, region;
+    uint64_t created_ms;
+};
+int name_row_put(struct meta_tx *tx, struct str name, const struct name_row *row);
+int name_row_decode(struct str value, struct arena *a, struct name_row *ret);
+
+/* B: that a bucket takes writes. The name is for people who read the store. */
+int config_row_put(struct meta_tx *tx, struct str name);
+/* -ERR_NO_SUCH_BUCKET when the bucket is not, or no longer, there. */
+int config_row_test(struct meta_tx *tx);
+
+/* M key upload */
+struct upload_row {
+    struct store_attrs attrs;
+    uint64_t created_ms;
+    bool has_checksum, composite;
+    enum store_checksum_kind kind;
+};
+int upload_row_put(struct meta_tx *tx, struct str key, struct str upload,
+                   const struct upload_row *row);
+int upload_row_decode(struct str value, struct arena *a, struct upload_row *ret);
+
+/* P upload part attempt */
+struct part_row {
+    uint64_t len_bytes, mtime_ms;
+    uint8_t md5[16];
+    struct store_checksum checksum;
+    struct blob_layout layout;
+};
+int part_row_put(struct meta_tx *tx, struct str row_key, const struct part_row *row);
+int part_row_decode(struct str value, struct arena *a, struct part_row *ret);
+
+/* G due chunk: the chunks that one row let go. */
+struct garbage_row {
+    struct str key; /* of the object, or upload, whose row held them */
+    uint64_t seq;   /* of that row; 0: of a part */
+    struct chunk_id *chunks;
+    size_t count;
+    uint64_t len_bytes;
+};
+/* Nothing is put for an empty layout. */
+int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+                    const struct blob_layout *layout);
+int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *ret);
+
+/* Jdrop id: a bucket in the making or unmaking (buckets.c). */
+int drop_row_put(struct meta_tx *tx, uint64_t id, struct str name);
+int drop_row_decode(struct str value, struct arena *a, struct str *ret_name);
+int drop_row_del(struct meta_tx *tx, uint64_t id);
+
+/* Whether the bucket has a row of this kind. */
+int rows_any(struct meta_tx *tx, struct str kind, bool *ret);
+
+/* The counters of a bucket. */
+enum counter { COUNT_OBJECTS, COUNT_BYTES, COUNT_VERSIONS, COUNT_UPLOADS, COUNTERS };

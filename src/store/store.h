@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * Buckets, objects, versions, multipart uploads, listings and usage: what is stored, under which
+ * rules, knowing no protocol and no identity beyond an owner's id. Doors authorise before they
+ * call.
+ *
+ * Promises
+ *  - A write returns 0 only when its bytes and its record are durable; readers then see it.
+ *  - Preconditions are tested in the transaction that commits.
+ *  - A failed or abandoned write leaves nothing visible, only chunks that garbage collection finds.
+ *  - A listing is one snapshot a page; its cost is the rows it returns, not those it skips.
+ *  - An open object stays readable to its end whatever is deleted meanwhile.
+ */
+
+#include "base/arena.h"
+#include "blob/blob.h"
+#include "meta/meta.h"
+
+#define STORE_KEY_MAX       1024             /* bytes of an object's key; S3's limit */
+#define STORE_OBJECT_MAX    (5 * GIB)        /* of one PUT or one part; S3's limit */
+#define STORE_ASSEMBLED_MAX (5 * 1024 * GIB) /* of a multipart object; S3's limit */
+#define STORE_PARTS_MAX     10000
+#define STORE_PART_MIN      (5 * MIB) /* of every part but the last */
+#define STORE_META_MAX      2048      /* bytes of user metadata, names and values; S3's limit */
+#define STORE_BUCKETS_MAX   1000      /* an owner */
+#define STORE_LIST_MAX      1000      /* entries a page */
+
+struct store;
+
+struct store_config {
+    struct meta *meta; /* both borrowed; outlive the store */
+    struct blob *blob;
+    size_t inline_max_bytes; /* objects up to this live in their record; 0: 2 KiB */
+    size_t cache_bytes;      /* decoded records; 0: 32 MiB */
+    unsigned gc_delay_ms;    /* between a commit and its chunks' deletion at the earliest */
+};
+int FIBER store_open(struct store **ret, const struct store_config *config);
+void FIBER store_close(struct store *s);
+
+/* A number never given before in this store's life (durable): the session of this start. */
+int FIBER store_new_session(struct meta *meta, uint64_t *ret);
+
+/* ---- buckets -------------------------------------------------------------------------------- */
+
+struct store_bucket {
+    struct bucket_id id;
+    struct str name;
+    struct str owner; /* user id */
+    uint64_t created_ms;
+    struct str region; /* location constraint as given; empty: none */
+};
+
+/* Name rules: S3's general purpose bucket naming rules. -ERR_BUCKET_EXISTS or -ERR_BUCKET_OWNED
+ * (with the bucket filled), -ERR_INVALID_BUCKET_NAME, -ERR_TOO_MANY_BUCKETS. Strings in `a`. */
+int FIBER store_bucket_create(struct store *s, struct arena *a, struct str name, struct str owner,
+                              struct str region, struct store_bucket *ret);
+/* -ERR_NO_SUCH_BUCKET. */
+int FIBER store_bucket_get(struct store *s, struct arena *a, struct str name,
+                           struct store_bucket *ret);
+/* -ERR_BUCKET_NOT_EMPTY while it holds any version or marker. Open uploads do not count, as in S3:
+ * they are aborted. The name is free again at once. */
+int FIBER store_bucket_delete(struct store *s, struct str name);
+struct store_bucket_page {
+    struct store_bucket *buckets;
+    size_t count;
+    struct str next; /* continue after this name; empty: the end */
+};
+/* In name order, those of `owner` (all when empty) with `prefix`, after `after`, up to `max`. */
+int FIBER store_bucket_list(struct store *s, struct arena *a, struct str owner, struct str prefix,
+                            struct str after, size_t max, struct store_bucket_page *ret);
+/* Objects and bytes of the current and other versions. */
+struct store_usage {
+    int64_t objects, bytes, versions, uploads;
+};
+int FIBER store_usage(struct store *s, struct bucket_id b, struct store_usage *ret);
+
+/* ---- objects -------------------------------------------------------------------------------- */
+
+struct store_pair {
+    struct str name, value;
+};
+
+/* S3's five flexible checksums. */
+enum store_checksum_kind {
+    STORE_CRC32,
+    STORE_CRC32C,
+    STORE_CRC64NVME,
+    STORE_SHA1,
+    STORE_SHA256,
+    STORE_CHECKSUM_KINDS
+};
+
+struct store_checksum {
+    bool present;
+    bool composite; /* of the parts' values; else of the whole object's bytes */
+    enum store_checksum_kind kind;
+    uint8_t len;       /* 4, 8, 20 or 32 */
+    uint8_t bytes[32]; /* big-endian for the CRCs, as S3 encodes them */
+};
+
+struct store_etag {
+    uint8_t md5[16];
+    uint32_t parts; /* 0: a single PUT; else the count behind the dash */
+};
+
+/* One part of an object put together from parts. */
+struct store_part_info {
+    uint32_t number;
+    uint64_t len_bytes;
+    struct store_checksum checksum;
+};
+
+/* What the client gives and gets back as it was. */
+struct store_attrs {
+    struct str content_type;
+    struct store_pair
+        *headers; /* Cache-Control, Content-Disposition, -Encoding, -Language, Expires, … */
+    size_t header_count;
+    struct store_pair *meta; /* x-amz-meta-*: names without the prefix, lower case */
+    size_t meta_count;
+    struct str storage_class; /* empty: STANDARD */
+    struct str owner;         /* user id */
+};
+
+/* An object's record, decoded; strings live in the arena or in the held record. */
+struct store_object {
+    struct str key;
+    uint64_t seq;      /* version sequence; the version id is its text form */
+    bool null_version; /* written while versioning was off */
+    bool delete_marker;
+    uint64_t mtime_ms;
+    uint64_t len_bytes;
+    struct store_etag etag;
+    struct store_checksum checksum;
+    struct store_attrs attrs;
+    struct store_part_info *parts; /* of a multipart object; NULL otherwise */
+    size_t part_count;
+};
+
+/* Tested in this order inside the transaction (writes) or on the snapshot (reads): RFC 9110 13.2.2.
+ * ETag lists as the client sent them ("*", or quoted tags separated by commas); empty: not given.
+ */
+struct store_conditions {
+    struct str if_match, if_none_match;
+    bool has_modified_since, has_unmodified_since;
+    uint64_t modified_since_ms, unmodified_since_ms; /* whole seconds */
+};
+
+/* An object opened for reading: its record and its chunks stay until it is closed. */
+struct store_reader;
+/*
+ * -ERR_NO_SUCH_KEY. `conditions` may be NULL; when one does not hold, -ERR_NOT_MODIFIED or
+ * -ERR_PRECONDITION_FAILED, and *ret is given all the same (the answer tells the ETag): a non-NULL
+ * reader must be closed whatever is returned. *ret is NULL after every other failure.
+ */
+int FIBER store_get(struct store *s, struct bucket_id b, struct str key,
+                    const struct store_conditions *conditions, struct store_reader **ret);
+const struct store_object *store_reader_object(const struct store_reader *r);
+/* The object's bytes in memory, when it is inline (else ptr NULL): no copy, until the close. */
+struct str store_reader_inline(const struct store_reader *r);
+/* As blob_read; -EINVAL beyond the object. `len` 0 is fine. */
+int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
+                     int (*sink)(const void *data, size_t len, void *arg), void *arg);
+void FIBER store_reader_close(struct store_reader *r);
+
+/*
+ * A write in three steps: begin with the length, write the bytes, commit with what the door
+ * computed of them. Nothing is visible before the commit; abort, or a failed commit, leaves
+ * nothing.
+ */
+struct store_writer;
+int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, uint64_t len_bytes,
+                          struct store_writer **ret);
+int FIBER store_write(struct store_writer *w, const void *data, size_t len);
+/* What became of a commit. */
+struct store_written {
+    uint64_t seq;
+    uint64_t mtime_ms;
+    bool replaced; /* a live object was there before */
+};
+/* Frees the writer, also on failure. -ERR_NO_SUCH_BUCKET when it went meanwhile,
+ * -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY (If-Match on a missing key), -ERR_INCOMPLETE_BODY. */
+int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *attrs,
+                           const struct store_etag *etag, const struct store_checksum *checksum,
+                           const struct store_conditions *conditions, struct store_written *ret);
+void FIBER store_write_abort(struct store_writer *w); /* also for parts; accepts NULL */
+
+/* Removes the current object (versioning off). Absent is no error: *ret_existed tells.
+ * `conditions`: if_match only; -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY. */
+int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
+                       const struct store_conditions *conditions, bool *ret_existed);
+/* Many keys in one transaction; each result is 0 or a negative code. */
+int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
+                            size_t count, int *ret_results);
+/* New attributes for the current object, its bytes untouched (copy onto itself). `seq` must still
+ * be current: else -ERR_CONFLICT. */
+int FIBER store_set_attrs(struct store *s, struct bucket_id b, struct str key, uint64_t seq,
+                          const struct store_attrs *attrs, struct store_written *ret);
+
+/* ---- listing -------------------------------------------------------------------------------- */
+
+struct store_list_query {
+    struct str prefix, delimiter;
+    struct str after; /* exclusive: a key, or a common prefix as returned before (then all of it is
+                         skipped) */
+    size_t max; /* entries and prefixes together, up to STORE_LIST_MAX; 0 gives an empty page */
+};
+struct store_list_entry {
+    bool is_prefix; /* a common prefix: only object.key is set */
+    struct store_object
+        object; /* attrs.owner, storage_class, etag, checksum kind, lengths; no metadata */
+};
+struct store_list_page {
+    struct store_list_entry *entries; /* objects and prefixes in one bytewise order */
+    size_t count;
+    bool truncated;
+    struct str next; /* the `after` of the next page */
+};
+int FIBER store_list(struct store *s, struct arena *a, struct bucket_id b,
+                     const struct store_list_query *q, struct store_list_page *ret);
+
+/* ---- multipart ------------------------------------------------------------------------------ */
+
+/* Upload ids are text of [A-Za-z0-9_-], unguessable, unique in the bucket. */
+int FIBER store_upload_create(struct store *s, struct arena *a, struct bucket_id b, struct str key,
+                              const struct store_attrs *attrs, enum store_checksum_kind kind,
+                              bool has_checksum, bool composite, struct str *ret_upload);
+struct store_upload {
+    struct str key, upload;
+    struct store_attrs attrs;
+    uint64_t created_ms;
+    bool has_checksum, composite;
+    enum store_checksum_kind kind;
+};
+/* -ERR_NO_SUCH_UPLOAD, also when the key is another's. */
+int FIBER store_upload_get(struct store *s, struct arena *a, struct bucket_id b, struct str key,
+                           struct str upload, struct store_upload *ret);
+/* Then store_write, and store_part_commit or store_write_abort. */
+int FIBER store_part_begin(struct store *s, struct bucket_id b, struct str key, struct str upload,
+                           uint32_t number, uint64_t len_bytes, struct store_writer **ret);
+int FIBER store_part_commit(struct store_writer *w, const uint8_t md5[16],
+                            const struct store_checksum *checksum, uint64_t *ret_mtime_ms);
+struct store_part {
+    uint32_t number;
+    uint64_t len_bytes, mtime_ms;
+    uint8_t md5[16];
+    struct store_checksum checksum;
+};
+struct store_part_page {
+    struct store_part *parts;
+    size_t count;
+    bool truncated;
+    uint32_t next; /* part-number marker of the next page */
+};
+int FIBER store_part_list(struct store *s, struct arena *a, struct bucket_id b, struct str key,
+                          struct str upload, uint32_t after, size_t max,
+                          struct store_part_page *ret);
+struct store_upload_query {
+    struct str prefix, delimiter, key_after, upload_after;
+    size_t max;
+};
+struct store_upload_entry {
+    bool is_prefix;             /* only upload.key is set */
+    struct store_upload upload; /* of attrs: owner and storage_class */
+};
+struct store_upload_page {
+    struct store_upload_entry *entries;
+    size_t count;
+    bool truncated;
+    struct str next_key, next_upload;
+};
+int FIBER store_upload_list(struct store *s, struct arena *a, struct bucket_id b,
+                            const struct store_upload_query *q, struct store_upload_page *ret);
+/* A part as the client lists it in Complete. */
+struct store_complete_part {
+    uint32_t number;
+    bool has_md5;
+    uint8_t md5[16];
+    struct store_checksum checksum; /* present: must match the stored one */
+};
+/*
+ * -ERR_NO_SUCH_UPLOAD, -ERR_INVALID_PART, -ERR_INVALID_PART_ORDER, -ERR_ENTITY_TOO_SMALL,
+ * preconditions. Completing twice with the same parts answers as the first time while the object is
+ * still that one. `whole` (present) is the client's checksum of the object, held against the
+ * computed one: -ERR_BAD_DIGEST.
+ */
+int FIBER store_upload_complete(struct store *s, struct arena *a, struct bucket_id b,
+                                struct str key, struct str upload,
+                                const struct store_complete_part *parts, size_t count,
+                                const struct store_checksum *whole, uint64_t expected_len_or_max,
+                                const struct store_conditions *conditions,
+                                struct store_object *ret);
+int FIBER store_upload_abort(struct store *s, struct bucket_id b, struct str key,
+                             struct str upload);
+
+/* ---- upkeep (called by jobs and the administrator) ------------------------------------------ */
+
+/* One round of garbage collection: due chunks that no reader can hold are re-checked, deleted, and
+ * their rows dropped. *ret_chunks says how many; 0 means nothing can be deleted yet. One caller at
+ * a time (-ERR_BUSY). */
+int FIBER store_gc(struct store *s, size_t max_chunks, uint64_t *ret_chunks);
+/* Waits until a round may have work: 0, -ETIMEDOUT at the deadline, -ECANCELED. */
+int FIBER store_gc_wait(struct store *s, uint64_t deadline_ns);
+
+/*
+ * Deletes the needles that a crash left behind: of sessions before `session` (this start's) and
+ * named by no record. Every reference is gathered first; a walk that fails anywhere deletes
+ * nothing. `pause` (may be NULL) is called between steps, may suspend, and ends the sweep when it
+ * returns non-zero.
+ */
+struct store_sweep_result {
+    uint64_t needles_seen, orphans_deleted, bytes_freed;
+};
+int FIBER store_sweep(struct store *s, uint64_t session, int (*pause)(void *arg), void *arg,
+                      struct store_sweep_result *ret);
+
+/*
+ * Walks the whole store and tests the invariants of its records, and that each chunk they name is
+ * on its disk; when `deep`, reads every byte of them. May run while the store serves: what changes
+ * meanwhile is no fault. `fn` gets each fault (err negative) and progress (err 0; with a text it is
+ * a remark for people); a non-zero return stops the walk. It may suspend.
+ */
+struct store_check_event {
+    int err;
+    const char *text;
+    struct str bucket, key; /* of the fault; may be empty */
+    uint64_t done, total;   /* records, or bytes when deep */
+};
+int FIBER store_check(struct store *s, bool deep,
+                      int (*fn)(const struct store_check_event *e, void *arg), void *arg);
+
+struct store_stats {
+    uint64_t buckets;
+    uint64_t cache_hits, cache_misses, cache_bytes, cache_records;
+    uint64_t readers_open;
+    uint64_t gc_chunks; /* deleted since the start */
+    uint64_t gc_bytes;
+    uint64_t gc_refused; /* rows that named a chunk still referenced: 0, or a fault to report */
+};
+void store_stats(struct store *s, struct store_stats *ret);

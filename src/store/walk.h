@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * Walks all rows of one kind of a bucket, however many: page by page, each page one snapshot, its
+ * rows copied so that the caller may suspend over them. Meanwhile rows may change, and chunks that
+ * a copied row names may go.
+ *
+ * References to chunks only ever move in the order P, O, V, G (a part is assembled, an object
+ * replaced or removed); whoever must not miss one walks the kinds in that order.
+ */
+
+#include "store/internal.h"
+
+/* The row's key and value, borrowed for the call; non-zero ends the walk and is handed back. */
+typedef int walk_fn(struct str key, struct str value, void *arg);
+int FIBER walk_rows(struct store *s, struct bucket_id b, struct str kind, walk_fn *fn, void *arg);
+
+/* A set of ids with a limit. */
+struct id_set {
+    struct chunk_id *slots; /* session 0: free */
+    size_t slot_count, count, limit;
+};
+int id_set_init(struct id_set *t, size_t limit);
+void id_set_release(struct id_set *t);
+/* 0, -EEXIST, -ERR_LIMIT, -ENOMEM. Sessions start at 1. */
+int id_set_add(struct id_set *t, struct chunk_id id);
+bool id_set_has(const struct id_set *t, struct chunk_id id);
+uint64_t id_hash(struct chunk_id id);

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Compaction: the living needles of a volume are copied into the active one, then the volume goes.
+ *
+ * The order that makes a crash harmless at every step
+ *  1. Copies are committed like any needle, with the lsn of the original: a tombstone that was
+ *     written meanwhile has a greater one and still wins, and of two copies the later volume's
+ * wins.
+ *  2. The index is brought up to date; the volume must have no live byte left, or nothing goes.
+ *  3. The volume's own row says that it retires: a restart from here on replays the whole file.
+ *  4. The rows of its needles go, then its own, and the index is made to survive.
+ *  5. The file is unlinked when the last reader has closed, and its directory synced.
+ * A crash before 5 leaves a file whose needles all lose against their copies.
+ *
+ * A tombstone is needed as long as a needle that it buries lies in some other volume; the rows of
+ * the index say so, for they name every needle on the disk, dead ones too. A needle that cannot be
+ * read keeps its volume from going: better the dead bytes than the loss of the last copy.
+ */
+
+#include "volume/internal.h"
+
+#define MOVE_NEEDLES     64
+#define MOVE_PAYLOAD_MAX (256 * KIB) /* longer ones are copied as streams */
+#define MOVE_BUFFER      (2 * MIB)
+#define FORGET_ROWS      256
+#define BURIED_ROWS      8
+#define SHORT_PERCENT    87u /* what counts as mostly dead when space is short */
+
+static_assert(MOVE_PAYLOAD_MAX <= APPEND_PAYLOAD_MAX && MOVE_PAYLOAD_MAX <= MOVE_BUFFER,
+              "a payload fits");
+
+/* Small needles wait here for a commit of their own. */
+struct move {
+    struct disk *d;
+    struct volume *v;
+    struct scan scan;
+    uint64_t moved_bytes;
+    bool damaged;
+    size_t count, buf_len;
+    uint8_t *buf;
+    struct append appends[MOVE_NEEDLES];
+    struct append_footer footers[MOVE_NEEDLES];
+    struct iovec payloads[MOVE_NEEDLES];
+};
+
+/* ---- what has to move ----------------------------------------------------------------------- */
+
+static bool row_is_here(const struct index_row *row, const struct needle_header *h,
+                        const struct volume *v)
+{
+    return row->volume == v->number && row->offset == h->offset && row->lsn == h->lsn;
+}
+
+static bool volume_exists(struct disk *d, uint32_t number)
+{
+    rt_lock(&d->lock);
+    bool is = volume_find(d, number) != NULL;
+    rt_unlock(&d->lock);
+    return is;
+}
+
+/* Whether a needle that the tombstone buries lies in another volume: 1, 0 or an error. */
+static int FIBER tombstone_needed(struct disk *d, const struct index_row *tombstone)
+{
+    struct index_row rows[BURIED_ROWS], after = *tombstone;
+    for (size_t n = BURIED_ROWS; n == BURIED_ROWS;) {
+        int err = index_page(d, &after, rows, BURIED_ROWS, &n);
+        if (err)
+            return err;
+        for (size_t i = 0; i < n; i++) {
+            if (!needle_key_eq(rows[i].key, tombstone->key))
+                return 0;
+            if (!rows[i].tombstone && rows[i].volume != tombstone->volume &&
+                volume_exists(d, rows[i].volume))
+                return 1;
+            after = rows[i];
+        }
+    }
+    return 0;
+}
+
+/* Whether the needle met last has to be copied: 1, 0 or an error. */
+static int FIBER move_wanted(struct move *m)
+{
+    const struct needle_header *h = &m->scan.header;
+    struct needle_key key = {.chunk = h->chunk, .shard = h->shard};
+    struct index_row row;
+    int err = index_find(m->d, key, &row);
+    if (err == -ERR_NOT_FOUND || (err == 0 && !row_is_here(&row, h, m->v)))
+        return 0;
+    if (err)
+        return err;
+    return row.tombstone ? tombstone_needed(m->d, &row) : 1;
+}
+
+/* ---- copying -------------------------------------------------------------------------------- */
+
+static int FIBER move_commit(struct move *m)
+{
+    if (m->count == 0)
+        return 0;
+    int err = index_promise(m->d, (uint32_t)m->count);
+    if (err == 0)
+        err = commit(m->d, m->appends, m->count);
+    m->count = 0;
+    m->buf_len = 0;
+    return err;
+}
+
+static struct needle_info info_of(const struct needle_header *h)
+{
+    return (struct needle_info){
+        .len_bytes = h->len_bytes,
+        .encode_id = h->encode_id,
+        .code_k = h->code_k,
+        .code_m = h->code_m,
+    };
+}
+
+static void move_tombstone(struct move *m)
+{
+    const struct needle_header *h = &m->scan.header;
+    struct needle_key key = {.chunk = h->chunk, .shard = h->shard};
+    tombstone_init(&m->appends[m->count], key, &m->footers[m->count]);
+    m->appends[m->count++].lsn = h->lsn;
+}
+
+static bool digest_eq(struct hash128 a, struct hash128 b)
+{
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+/* Every cell into the buffer: 1 when all hold, 0 when not, or an error. */
+static int FIBER load_payload(struct move *m)
+{
+    int ok = scan_footer(&m->scan);
+    for (uint32_t i = 0; ok == 1 && i < m->scan.footer->cell_count; i++) {
+        const uint8_t *p;
+        size_t len;
+        ok = scan_cell(&m->scan, i, &p, &len);
+        if (ok == 1) {
+            memcpy(m->buf + m->buf_len, p, len);
+            m->buf_len += len;
+        }
+    }
+    return ok;
+}
+
+static int FIBER move_small(struct move *m)
+{
+    const struct needle_header h = m->scan.header;
+    size_t start = m->buf_len;
+    int ok = load_payload(m);
+    if (ok < 0)
+        return ok;
+    struct append *a = &m->appends[m->count];
+    if (ok == 1) {
+        struct needle_key key = {.chunk = h.chunk, .shard = h.shard};
+        struct needle_info info = info_of(&h);
+        m->payloads[m->count] = (struct iovec){m->buf + start, h.len_bytes};
+        append_init(a, key, &info, &m->payloads[m->count], 1, &m->footers[m->count]);
+        ok = digest_eq(a->footer->digest, m->scan.footer->digest);
+    }
+    if (!ok) {
+        m->damaged = true;
+        m->buf_len = start;
+        return 0;
+    }
+    a->use = SPACE_UPKEEP;
+    a->lsn = h.lsn;
+    m->count++;
+    return 0;
+}
+
+/* All cells through the writer: 1 when they hold, 0 when not, or an error. */
+static int FIBER copy_cells(struct scan *s, struct needle_writer *w)
+{
+    int ok = 1;
+    for (uint32_t i = 0; ok == 1 && i < s->footer->cell_count; i++) {
+        struct iovec iov;
+        ok = scan_cell(s, i, (const uint8_t **)&iov.iov_base, &iov.iov_len);
+        int err = ok == 1 ? needle_write(w, &iov, 1) : 0;
+        ok = err ? err : ok;
+    }
+    return ok;
+}
+
+static int FIBER move_large(struct move *m)
+{
+    const struct needle_header h = m->scan.header;
+    struct needle_key key = {.chunk = h.chunk, .shard = h.shard};
+    struct needle_info info = info_of(&h);
+    int ok = scan_footer(&m->scan);
+    if (ok != 1) {
+        m->damaged |= ok == 0;
+        return ok;
+    }
+    struct needle_writer *w;
+    int err = writer_begin(m->d, key, &info, SPACE_UPKEEP, h.lsn, &w);
+    if (err)
+        return err;
+    ok = copy_cells(&m->scan, w);
+    if (ok == 1 && !digest_eq(writer_digest(w), m->scan.footer->digest))
+        ok = 0;
+    if (ok != 1) {
+        m->damaged |= ok == 0;
+        needle_abort(w);
+        return ok;
+    }
+    struct needle_hint hint;
+    struct hash128 digest;
+    return needle_commit(w, &hint, &digest);
+}
+
+static int FIBER move_one(struct move *m)
+{
+    const struct needle_header *h = &m->scan.header;
+    int wanted = move_wanted(m);
+    if (wanted != 1)
+        return wanted;
+    m->moved_bytes += needle_span(h->len_bytes, m->v->cell_bytes);
+    int err = 0;
+    if (m->count == MOVE_NEEDLES || m->buf_len + MOVE_PAYLOAD_MAX > MOVE_BUFFER)
+        err = move_commit(m);
+    if (err)
+        return err;
+    if (h->flags & NEEDLE_TOMBSTONE) {
+        move_tombstone(m);
+        return 0;
+    }
+    return h->len_bytes <= MOVE_PAYLOAD_MAX ? move_small(m) : move_large(m);
+}
+
+static int FIBER move_all(struct move *m)
+{
+    int err;
+    while ((err = scan_next(&m->scan)) == 1) {
+        err = move_one(m);
+        if (err)
+            return err;
+    }
+    return err ? err : move_commit(m);
+}
+
+/* Copies what lives; *ret_moved_bytes is what that takes. -ERR_CORRUPT: not all of it could be. */
+static int FIBER volume_move(struct disk *d, struct volume *v, uint64_t *ret_moved_bytes)
+{
+    struct move *m = calloc(1, sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    m->d = d;
+    m->v = v;
+    m->buf = malloc(MOVE_BUFFER);
+    int err = m->buf ? scan_init(&m->scan, v, VOLUME_DATA, v->tail) : -ENOMEM;
+    if (err == 0)
+        err = move_all(m);
+    if (err == 0 && m->damaged)
+        err = -ERR_CORRUPT;
+    *ret_moved_bytes = m->moved_bytes;
+    scan_release(&m->scan);
+    free(m->buf);
+    free(m);
+    return err;
+}
+
+/* ---- retiring ------------------------------------------------------------------------------- */
+
+/* The rows of what a walk finds; where it met something that may have been a needle and cannot be
+ * read, the rows of volumes that are not there any more. */
+static int FIBER forget_rows(struct disk *d, struct volume *v)
+{
+    _cleanup_free_ struct index_row *rows = malloc(FORGET_ROWS * sizeof(*rows));
+    struct scan s;
+    int err = rows ? scan_init(&s, v, VOLUME_DATA, v->tail) : -ENOMEM;
+    if (err)
+        return err;
+    size_t n = 0;
+    while ((err = scan_next(&s)) == 1) {
+        rows[n++] = row_of_header(&s.header, v);
+        if (n == FORGET_ROWS) {
+            err = index_forget_rows(d, rows, n);
+            n = 0;
+            if (err < 0)
+                break;
+        }
+    }
+    if (err == 0 && n > 0)
+        err = index_forget_rows(d, rows, n);
+    if (err == 0 && s.odd)
+        err = index_recount(d);
+    scan_release(&s);
+    return err;
+}
+
+/* The index could not forget it all: the volume stays, to be replayed whole by the next start. */
+static void volume_restore(struct disk *d, struct volume *v)
+{
+    rt_lock(&d->lock);
+    volume_insert(d, v);
+    v->damaged = true;
+    v->indexed = false;
+    v->row.low = v->stuck = v->low_swapped = VOLUME_DATA;
+    rt_unlock(&d->lock);
+}
+
+/* Steps 3 to 5. */
+static int FIBER volume_retire(struct disk *d, struct volume *v)
+{
+    rt_lock(&d->lock);
+    volume_remove(d, v);
+    rt_unlock(&d->lock);
+    int err = index_retire_volume(d, v);
+    if (err == 0)
+        err = forget_rows(d, v);
+    if (err == 0)
+        err = index_forget_volume(d, v);
+    if (err == 0)
+        err = index_flush(d, true);
+    if (err)
+        volume_restore(d, v);
+    else
+        volume_put(d, v);
+    return err;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------- */
+
+static uint64_t volume_dead(const struct volume *v)
+{
+    uint64_t used = v->tail - VOLUME_DATA;
+    return used > v->row.live_bytes ? used - v->row.live_bytes : 0;
+}
+
+/* How much the living may take, and how many of a hundred bytes may live in a volume worth it. */
+struct appetite {
+    uint64_t room_bytes;
+    unsigned percent;
+};
+
+/*
+ * A disk that is nearly full takes back what little there is. What lives must have room: a copy
+ * that is cut short would take the space that deletes need, of which a part is left in any case.
+ */
+static int FIBER appetite_now(struct disk *d, struct appetite *ret)
+{
+    struct rt_space space;
+    int err = rt_space(d->path, &space);
+    if (err)
+        return err;
+    bool is_short = space.free_bytes < 2 * d->reserve_bytes;
+    ret->percent = is_short ? MAX(d->compact_percent, SHORT_PERCENT) : d->compact_percent;
+    ret->room_bytes = space.free_bytes - MIN(space.free_bytes, d->reserve_bytes / 8);
+    return 0;
+}
+
+static bool volume_worth_it(const struct volume *v, const struct appetite *a)
+{
+    uint64_t used = v->tail - VOLUME_DATA, live = v->row.live_bytes;
+    return live == 0 || live * 100 < used * a->percent;
+}
+
+/* The sealed volume with the most dead bytes; one that failed goes before all others. */
+static struct volume *volume_choose(struct disk *d, const struct appetite *a)
+{
+    struct volume *best = NULL;
+    for (size_t i = 0; i < d->volume_count; i++) {
+        struct volume *v = d->volumes[i];
+        bool still = v != d->active && list_empty(&v->inflight);
+        if (!still || v->damaged || v->row.live_bytes > a->room_bytes)
+            continue;
+        if (v->failed)
+            return v;
+        if (volume_worth_it(v, a) && (!best || volume_dead(v) > volume_dead(best)))
+            best = v;
+    }
+    return best;
+}
+
+/* The active volume is sealed early when that alone brings space back. */
+static struct volume *volume_choose_active(struct disk *d, const struct appetite *a)
+{
+    struct volume *v = d->active;
+    if (!v || volume_dead(v) < COMPACT_ACTIVE_MIN || !volume_worth_it(v, a) ||
+        v->row.live_bytes > a->room_bytes)
+        return NULL;
+    volume_seal(d, v);
+    return list_empty(&v->inflight) ? v : NULL;
+}
+
+/* *ret with a reference; NULL when no volume is worth it. */
+static int FIBER compact_begin(struct disk *d, struct volume **ret)
+{
+    struct appetite a;
+    int err = index_flush(d, false);
+    if (err == 0)
+        err = appetite_now(d, &a);
+    if (err)
+        return err;
+    rt_lock(&d->lock);
+    struct volume *v = volume_choose(d, &a);
+    if (!v)
+        v = volume_choose_active(d, &a);
+    if (v)
+        v->refs++;
+    rt_unlock(&d->lock);
+    *ret = v;
+    return 0;
+}
+
+static int FIBER volume_compact(struct disk *d, struct volume *v, uint64_t *ret_freed_bytes)
+{
+    uint64_t used = v->tail - VOLUME_DATA, moved;
+    int err = volume_move(d, v, &moved);
+    if (err == 0)
+        err = index_flush(d, false);
+    if (err == 0 && v->row.live_bytes > 0)
+        err = -ERR_CORRUPT; /* the index knows needles that the walk did not meet */
+    rt_lock(&d->lock);
+    v->damaged |= err == -ERR_CORRUPT;
+    rt_unlock(&d->lock);
+    if (err == 0)
+        err = volume_retire(d, v);
+    if (err)
+        return err;
+    rt_lock(&d->lock);
+    d->stats.compactions++;
+    d->stats.compacted_bytes += used;
+    rt_unlock(&d->lock);
+    *ret_freed_bytes = used > moved ? used - moved : 0;
+    return 0;
+}
+
+int FIBER disk_compact(struct disk *d, uint64_t *ret_freed_bytes)
+{
+    rt_lock(&d->lock);
+    bool busy = d->compacting;
+    d->compacting = true;
+    rt_unlock(&d->lock);
+    *ret_freed_bytes = 0;
+    if (busy)
+        return 0;
+    struct volume *v = NULL;
+    int err = compact_begin(d, &v);
+    if (v) {
+        err = volume_compact(d, v, ret_freed_bytes);
+        volume_put(d, v);
+    }
+    rt_lock(&d->lock);
+    d->compacting = false;
+    rt_unlock(&d->lock);
+    return err;
+}

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""The command line of the administrator, health and metrics, and how the server starts and stops."""
+import json
+import os
+import stat
+import subprocess
+
+import pytest
+
+from conftest import make_client
+from server import CAIRN, Server
+
+
+def cairn(*words, **kwargs):
+    return subprocess.run([CAIRN] + list(words), capture_output=True, text=True, **kwargs)
+
+
+def test_version_and_help_of_every_command():
+    assert cairn('--version').stdout.startswith('cairn ')
+    overview = cairn('help')
+    assert overview.returncode == 0
+    commands = [line[len('  cairn '):].split('  ')[0].strip() for line in overview.stdout.splitlines()
+                if line.startswith('  cairn ')]
+    assert 'server' in commands and 'admin user add' in commands and 'admin check' in commands
+    for command in commands:
+        if command.startswith('--'):
+            continue
+        text = cairn('help', *command.split())
+        assert text.returncode == 0 and 'usage: cairn ' + command in text.stdout
+        man = cairn('help', '--man', *command.split())
+        assert man.returncode == 0 and man.stdout.startswith('.TH')
+
+
+@pytest.mark.parametrize('words', [['nonsense'], ['server'], ['server', 'd', '--nonsense'], ['admin'], ['admin', 'user', 'add'],
+                                   ['server', 'd', '--address'], ['server', 'd', '--threads', 'many']])
+def test_wrong_words_are_told_and_exit_with_2(words, tmp_path):
+    r = cairn(*words, cwd=tmp_path)
+    assert r.returncode == 2 and r.stderr.startswith('cairn')
+    assert os.listdir(tmp_path) == []
+
+
+def test_users_are_added_listed_and_removed(server):
+    server.admin('user', 'add', 'alice', '--access-key', 'AKALICE', '--secret-key', 'alice+secret/key=',
+                 '--id', 'alice-id', '--email', 'alice@example.org', '--display-name', 'Alice A.')
+    listed = json.loads(server.admin('user', 'list', '--json').stdout)['users']
+    alice = [u for u in listed if u['name'] == 'alice'][0]
+    assert (alice['access_key'], alice['id'], alice['email'], alice['display_name']) == (
+        'AKALICE', 'alice-id', 'alice@example.org', 'Alice A.')
+    assert 'alice+secret' not in json.dumps(listed)
+    for again in (['alice', '--access-key', 'OTHER'], ['bob', '--access-key', 'AKALICE'],
+                  ['bob', '--access-key', 'OTHER', '--id', 'alice-id']):
+        r = server.admin('user', 'add', *again, '--secret-key', 'long-enough', check=False)
+        assert r.returncode == 1 and 'exists' in r.stderr
+    assert server.admin('user', 'add', 'x', '--access-key', 'XX', '--secret-key', 'long-enough', check=False).returncode == 1
+    assert server.admin('user', 'add', 'x', '--access-key', 'XXX', '--secret-key', 'short', check=False).returncode == 1
+    client = make_client(server, 'AKALICE', 'alice+secret/key=')
+    client.create_bucket(Bucket='alice-bucket')
+    assert client.list_buckets()['Owner'] == {'ID': 'alice-id', 'DisplayName': 'Alice A.'}
+    assert [b['Name'] for b in client.list_buckets()['Buckets']] == ['alice-bucket']
+    refused = server.admin('user', 'rm', 'alice', check=False)
+    assert refused.returncode == 1 and 'owns buckets' in refused.stderr
+    client.delete_bucket(Bucket='alice-bucket')
+    server.admin('user', 'rm', 'alice')
+    assert server.admin('user', 'rm', 'alice', check=False).returncode == 1
+
+
+def test_info_counts_what_is_stored(server, s3, bucket):
+    before = json.loads(server.admin('info', '--json').stdout)['usage']
+    s3.put_object(Bucket=bucket, Key='a', Body=b'12345')
+    s3.put_object(Bucket=bucket, Key='b', Body=b'x' * 100000)
+    s3.put_object(Bucket=bucket, Key='a', Body=b'1')
+    after = json.loads(server.admin('info', '--json').stdout)
+    assert after['usage']['objects'] - before['objects'] == 2
+    assert after['usage']['bytes'] - before['bytes'] == 100001
+    assert after['disks'][0]['free_bytes'] > 0
+    assert 'objects' in server.admin('info').stdout
+
+
+def test_admin_needs_root(server):
+    env = dict(server.env, CAIRN_ROOT_PASSWORD='wrong-password')
+    r = subprocess.run([CAIRN, 'admin', 'info', '--endpoint', server.url] + (['--ca', server.ca] if server.tls else []),
+                       env=env, capture_output=True, text=True)
+    assert r.returncode == 1 and '403' in r.stderr
+    if server.tls:
+        r = subprocess.run([CAIRN, 'admin', 'info', '--endpoint', server.url], env=server.env, capture_output=True, text=True)
+        assert r.returncode == 1, 'an untrusted certificate was accepted'
+
+
+def test_health_and_metrics(server):
+    for path in ('/health/live', '/health/ready', '/minio/health/live', '/minio/health/ready', '/minio/health/cluster'):
+        assert server.get(path)[0] == 200
+    status, body = server.get('/metrics')
+    assert status == 200
+    check = subprocess.run(['promtool', 'check', 'metrics'], input=body, capture_output=True)
+    assert check.returncode == 0 and check.stderr.strip() == b'', check.stderr.decode()
+    assert b'cairn_http_requests_total' in body and b'cairn_disk_free_bytes' in body
+
+
+# ---- starting and stopping ----------------------------------------------------------------------
+
+def banner_value(log, name):
+    return [line.split()[-1] for line in log.splitlines() if line.strip().startswith(name)][0]
+
+
+def test_first_start_generates_credentials_and_shows_them_once():
+    s = Server()
+    del s.env['CAIRN_ROOT_USER'], s.env['CAIRN_ROOT_PASSWORD']
+    try:
+        s.start()
+        s.get('/health/live')
+        kept = os.path.join(s.data, 'root.credentials')
+        assert stat.S_IMODE(os.stat(kept).st_mode) == 0o600
+        log = s.log()
+        access, secret = banner_value(log, 'access key'), banner_value(log, 'secret key')
+        assert len(access) == 20 and len(secret) == 40 and 'aws --endpoint-url ' + s.url in log and '[cairn]' in log
+        make_client(s, access, secret).create_bucket(Bucket='first')
+        assert s.stop() == 0
+        open(s.log_path, 'w').close()
+        s.start()
+        s.get('/health/live')
+        assert secret not in s.log()
+        assert [b['Name'] for b in make_client(s, access, secret).list_buckets()['Buckets']] == ['first']
+        assert s.stop() == 0
+    finally:
+        s.remove()
+
+
+@pytest.mark.parametrize('names', [('MINIO_ROOT_USER', 'MINIO_ROOT_PASSWORD'), ('CAIRN_ROOT_USER_FILE', 'CAIRN_ROOT_PASSWORD_FILE'),
+                                   ('MINIO_ROOT_USER_FILE', 'MINIO_ROOT_PASSWORD_FILE')])
+def test_root_credentials_from_aliases_and_files(names, tmp_path):
+    s = Server()
+    del s.env['CAIRN_ROOT_USER'], s.env['CAIRN_ROOT_PASSWORD']
+    values = ['aliasuser', 'alias-password']
+    if names[0].endswith('_FILE'):
+        for i, value in enumerate(values):
+            (tmp_path / str(i)).write_text(value + '\n')
+            values[i] = str(tmp_path / str(i))
+    s.env.update(zip(names, values))
+    try:
+        s.start()
+        assert make_client(s, 'aliasuser', 'alias-password').list_buckets()['Buckets'] == []
+        assert not os.path.exists(os.path.join(s.data, 'root.credentials'))
+        assert s.stop() == 0
+    finally:
+        s.remove()
+
+
+@pytest.mark.parametrize('env', [{'CAIRN_ROOT_USER': 'only-user'}, {'CAIRN_ROOT_PASSWORD': 'only-password'},
+                                 {'CAIRN_ROOT_USER': 'ab', 'CAIRN_ROOT_PASSWORD': 'long-enough'},
+                                 {'CAIRN_ROOT_USER': 'user', 'CAIRN_ROOT_PASSWORD': 'short'}])
+def test_half_or_weak_root_credentials_are_refused(env, tmp_path):
+    clean = {k: v for k, v in os.environ.items() if 'ROOT_' not in k}
+    r = cairn('server', str(tmp_path / 'data'), '--address', '127.0.0.1:0', env=dict(clean, **env), timeout=20)
+    assert r.returncode == 1 and r.stderr.startswith('cairn: ')
+
+
+def test_a_second_server_on_the_same_directory_is_refused(server):
+    r = cairn('server', server.data, '--address', '127.0.0.1:0', env=server.env, timeout=20)
+    assert r.returncode == 1 and 'another process' in r.stderr
+    r = cairn('server', os.path.join(server.folder, 'other'), '--address', server.host, env=server.env, timeout=20)
+    assert r.returncode == 1 and 'in use' in r.stderr
+
+
+def test_check_works_offline_and_tells_damage():
+    s = Server()
+    try:
+        s.start()
+        client = make_client(s)
+        client.create_bucket(Bucket='checked')
+        client.put_object(Bucket='checked', Key='small', Body=b'small')
+        client.put_object(Bucket='checked', Key='large', Body=bytes(range(256)) * 1000)
+        assert s.admin('check', '--deep').returncode == 0
+        assert s.stop() == 0
+        clean = cairn('admin', 'check', '--deep', '--dir', s.data, env=s.env)
+        assert clean.returncode == 0, clean.stdout + clean.stderr
+        volumes = os.path.join(s.data, 'volumes')
+        path = os.path.join(volumes, sorted(os.listdir(volumes))[0])
+        with open(path, 'r+b') as f:
+            content = f.read()
+            at = content.index(bytes(range(256)) * 2) + 300
+            f.seek(at)
+            f.write(bytes([content[at] ^ 1]))
+        bad = cairn('admin', 'check', '--deep', '--dir', s.data, env=s.env)
+        assert bad.returncode == 1 and 'checked/large' in bad.stdout, bad.stdout + bad.stderr
+        s.start()
+        with pytest.raises(Exception):
+            make_client(s).get_object(Bucket='checked', Key='large')['Body'].read()
+        assert make_client(s).get_object(Bucket='checked', Key='small')['Body'].read() == b'small'
+        online = s.admin('check', '--deep', check=False)
+        assert online.returncode == 1 and 'checked/large' in online.stdout
+        assert s.stop() == 0
+    finally:
+        s.remove()
+
+
+def test_missing_directory_and_unwritable_address_are_told(tmp_path):
+    r = cairn('admin', 'check', '--dir', str(tmp_path / 'none'))
+    assert r.returncode == 1 and 'no such directory' in r.stderr
+    r = cairn('server', str(tmp_path / 'd'), '--address', 'nonsense', timeout=20)
+    assert r.returncode == 1 and 'nonsense' in r.stderr
+    r = cairn('server', str(tmp_path / 'd'), '--tls-cert', 'x', timeout=20)
+    assert r.returncode == 1 and 'go together' in r.stderr

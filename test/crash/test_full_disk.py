@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""A file system of fixed size, filled up: writes get 507, the rest goes on, and space that comes back is used."""
+import os
+import subprocess
+import time
+
+import pytest
+
+from client import Client, content, md5, metrics, start_ready
+
+MIB = 1 << 20
+DISK_MIB = 768
+
+
+def mount(folder):
+    """A small file system of its own: ext4 in a file, or tmpfs where loop devices are not to be had."""
+    image, point = os.path.join(folder, 'image'), os.path.join(folder, 'disk')
+    os.mkdir(point)
+    with open(image, 'wb') as f:
+        f.truncate(DISK_MIB * MIB)
+    attempts = [[['mkfs.ext4', '-q', '-F', '-m', '0', image], ['mount', '-o', 'loop', image, point]],
+                [['mount', '-t', 'tmpfs', '-o', 'size=%dm' % DISK_MIB, 'tmpfs', point]]]
+    for commands in attempts:
+        if all(subprocess.run(c, capture_output=True).returncode == 0 for c in commands):
+            return point
+    return None
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    point = mount(str(tmp_path))
+    if not point:
+        pytest.skip('neither a loop device nor a tmpfs can be mounted here: run as root to test a full disk')
+    yield point
+    subprocess.run(['umount', '-l', point], check=True)
+
+
+@pytest.fixture
+def server(make_server, small_disk, tmp_path):
+    s = make_server(folder=small_disk, options=['--compact-interval', '1'])
+    s.log_path = str(tmp_path / 'server.log')
+    start_ready(s)
+    yield s
+    if s.process.poll() is None:
+        check = s.admin('check', '--deep', check=False)
+        assert check.returncode == 0, check.stdout + check.stderr
+        assert s.stop() == 0, s.log_tail()
+
+
+def is_full(reply):
+    assert reply.status in (200, 507), reply
+    assert reply.status == 200 or reply.code == 'CairnStorageFull', reply
+    return reply.status == 507
+
+
+def fill(c, size, prefix):
+    """PUTs until one is refused: {key: data's MD5} of those that were taken."""
+    stored = {}
+    for i in range(DISK_MIB * MIB // size):
+        data = content(i, size)
+        if is_full(c.put('full', '%s/%06d' % (prefix, i), data)):
+            return stored
+        stored['%s/%06d' % (prefix, i)] = md5(data)
+    pytest.fail('the disk never was full')
+
+
+def eat(point):
+    """Another's file takes all that is left, to the last block."""
+    path = os.path.join(point, 'ballast')
+    s = os.statvfs(point)
+    with open(path, 'wb', buffering=0) as f:
+        try:
+            os.posix_fallocate(f.fileno(), 0, s.f_bavail * s.f_frsize)
+            f.seek(0, os.SEEK_END)
+            while True:
+                f.write(b'x' * 4096)
+        except OSError:
+            pass
+    return path
+
+
+def assert_all_read(c, stored, every=1):
+    """The listing is whole; each object, or one in so many, has its bytes."""
+    for key, digest in list(stored.items())[::every]:
+        reply = c.get('full', key)
+        assert reply.status == 200 and md5(reply.body) == digest, (key, reply)
+    listing = c.list('full')
+    assert {k: v[0] for k, v in listing.items()} == stored
+    for key in list(stored)[::50]:
+        assert c.head('full', key).status == 200
+
+
+def assert_data_refused(c, stored):
+    """What needs a chunk gets 507; what was there stays, what was refused is not."""
+    old = next(iter(stored))
+    for size in (2049, 70000, 300000, 5 * MIB):
+        for key in ('refused/%d' % size, old):
+            reply = c.put('full', key, content(1, size))
+            assert (reply.status, reply.code) == (507, 'CairnStorageFull'), (size, reply)
+        assert c.get('full', 'refused/%d' % size).status == 404
+    assert md5(c.get('full', old).body) == stored[old]
+
+
+def assert_refused_wholly(c, stored):
+    """Just full: a log that goes may let a little in again, but what gets 507 changes nothing."""
+    old, refused = next(iter(stored)), 0
+    for size in (2049, 70000, 300000, 5 * MIB) * 3:
+        key, data = 'refused/%d' % size, content(1, size)
+        if is_full(c.put('full', key, data)):
+            assert c.get('full', key).status == 404
+            refused += 1
+        else:
+            assert c.delete('full', key).status == 204
+        if is_full(c.put('full', old, data)):
+            assert md5(c.get('full', old).body) == stored[old]
+        else:
+            stored[old] = md5(data)
+    assert refused
+
+
+def assert_writes_refused(c, stored, upload):
+    """So does everything else that would take space."""
+    assert_data_refused(c, stored)
+    old = next(iter(stored))
+    for size in (0, 100, 2048):
+        assert is_full(c.put('full', 'refused/%d' % size, content(1, size)))
+        assert is_full(c.put('full', old, content(2, size)))
+    assert is_full(c.put('full', 'refused/meta', b'', [('x-amz-meta-a', 'b' * 500)]))
+    assert is_full(c.copy('full', old, 'refused/copy'))
+    assert is_full(c.make_bucket('refused'))
+    assert is_full(c.upload_begin('full', 'refused/upload')[0])
+    assert is_full(c.upload_part('full', 'upload', upload, 2, content(3, 5 * MIB)))
+    for key in ('refused/0', 'refused/2048', 'refused/meta', 'refused/copy'):
+        assert c.get('full', key).status == 404
+    assert 2 not in c.parts('full', 'upload', upload)
+
+
+def wait_until_written(c, seconds=90):
+    """Until a large and a small PUT are taken again; both are removed."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not is_full(c.put('full', 'probe', content(4, 5 * MIB))) and not is_full(c.put('full', 'probe', b'small')):
+            assert c.delete('full', 'probe').status == 204
+            return
+        time.sleep(0.2)
+    pytest.fail('the space did not come back in %d s: %s' % (seconds, {
+        k: v for k, v in metrics(c.server).items() if k.startswith(('cairn_disk', 'cairn_jobs', 'cairn_store_gc'))}))
+
+
+def prepare(server):
+    c = Client(server)
+    assert c.make_bucket('full').status == 200
+    _, upload = c.upload_begin('full', 'upload')
+    assert c.upload_part('full', 'upload', upload, 1, content(9, 5 * MIB)).status == 200
+    return c, upload
+
+
+def test_full_disk_refuses_writes_and_deleting_makes_room(server, figure):
+    c, upload = prepare(server)
+    stored = fill(c, 3 * MIB, 'large')
+    used = len(stored) * 3
+    assert used > DISK_MIB / 2, 'full after %d MiB' % used
+    stored.update(fill(c, 70000, 'middle'))
+    stored.update(fill(c, 2049, 'small'))
+    assert_refused_wholly(c, stored)
+    assert_all_read(c, stored)
+    for key in [k for i, k in enumerate(stored) if i % 2]:
+        assert c.delete('full', key).status == 204
+        stored.pop(key)
+    begin = time.monotonic()
+    wait_until_written(c)
+    figure('full disk of %d MiB held %d MiB; room again %.1f s after half was deleted' % (
+        DISK_MIB, used, time.monotonic() - begin))
+    deadline = time.monotonic() + 60
+    for i in range(30):  # as fast as compaction makes room
+        key, data = 'again/%d' % i, content(i, 3 * MIB)
+        while is_full(c.put('full', key, data)):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        stored[key] = md5(data)
+    assert c.upload_complete('full', 'upload', upload, {1: md5(content(9, 5 * MIB))}).status == 200
+    stored['upload'] = md5(content(9, 5 * MIB))
+    assert md5(c.get('full', 'upload').body) == stored.pop('upload')
+    assert c.delete('full', 'upload').status == 204
+    assert_all_read(c, stored)
+
+
+def test_full_disk_recovers_when_anothers_file_goes(server, small_disk):
+    """Not one block is left; the reserve alone lets deletions through."""
+    c, upload = prepare(server)
+    stored = {}
+    for i in range(40):
+        for size in (100, 70000, MIB):
+            data = content(i, size)
+            assert c.put('full', '%d/%d' % (size, i), data).status == 200
+            stored['%d/%d' % (size, i)] = md5(data)
+    ballast = eat(small_disk)
+    assert_writes_refused(c, stored, upload)
+    for key in list(stored)[::7]:
+        assert c.delete('full', key).status == 204
+        stored.pop(key)
+    gone = list(stored)[:5]
+    assert c.delete_many('full', gone).body.count(b'<Deleted>') == 5
+    for key in gone:
+        stored.pop(key)
+    assert_all_read(c, stored)
+    os.remove(ballast)
+    wait_until_written(c, 20)
+    assert_all_read(c, stored)
+
+
+def test_start_on_a_full_disk_serves_reads_and_deletes(server, small_disk):
+    c, upload = prepare(server)
+    stored = fill(c, 5 * MIB, 'large')
+    ballast = eat(small_disk)
+    server.kill()
+    for ending in (server.stop, server.kill, server.stop):
+        c.close()
+        start_ready(server)
+        assert_writes_refused(c, stored, upload)
+        key = next(iter(stored))
+        assert c.delete('full', key).status == 204
+        stored.pop(key)
+        assert_all_read(c, stored, every=8)
+        assert not ending()
+    c.close()
+    start_ready(server)
+    os.remove(ballast)
+    wait_until_written(c, 20)
+    assert_all_read(c, stored, every=8)
+
+
+def test_full_disk_under_concurrent_load_keeps_what_was_acknowledged(server):
+    """The disk fills under several writers: some get 507, nothing else goes wrong, nothing acknowledged is missing."""
+    from concurrent.futures import ThreadPoolExecutor
+    with Client(server) as c:
+        assert c.make_bucket('full').status == 200
+
+    def write(worker):
+        stored, refused, size = {}, 0, [900, 40000, 250000, 2 * MIB][worker]
+        with Client(server) as c:
+            for i in range(1500):  # the smallest need not be refused
+                data = content(i * 4 + worker, size)
+                key = '%d/%d' % (worker, i)
+                if is_full(c.put('full', key, data)):
+                    refused += 1
+                    if refused > 20:
+                        break
+                else:
+                    stored[key] = md5(data)
+        return stored
+    stored = {}
+    with ThreadPoolExecutor(4) as pool:
+        for part in pool.map(write, range(4)):
+            stored.update(part)
+    with Client(server) as c:
+        assert_all_read(c, stored)
+        for key in stored:
+            if key.startswith(('2/', '3/')):
+                assert c.delete('full', key).status == 204
+        wait_until_written(c)
+        assert_all_read(c, {k: v for k, v in stored.items() if not k.startswith(('2/', '3/'))})

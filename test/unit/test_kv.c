@@ -1,0 +1,738 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/* One suite over both stores, then what is particular to each. */
+
+#include "test/unit/unit.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "kv/kv.h"
+#include "kv/mem.h"
+
+/* A store under test: opened by `setup`, closed and removed by `teardown`. */
+struct store {
+    bool rocks;
+    struct kv_rocks_shared *shared;
+    struct kv_mem *mem;
+    char dir[64], path[80];
+    struct kv *kv;
+};
+
+static void store_open(struct store *s, bool with_log)
+{
+    if (s->rocks)
+        assert_int_equal(kv_rocks_open(&s->kv, s->shared, s->path, with_log), 0);
+    else
+        assert_int_equal(kv_mem_open(&s->kv, s->mem), 0);
+}
+
+static int setup(void **state, bool rocks)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    s->rocks = rocks;
+    if (rocks) {
+        snprintf(s->dir, sizeof(s->dir), "%s/cairn-kv-XXXXXX",
+                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+        assert_non_null(mkdtemp(s->dir));
+        snprintf(s->path, sizeof(s->path), "%s/store", s->dir);
+        struct kv_rocks_config config = {.block_cache_bytes = 8 * MIB,
+                                         .write_buffer_bytes = 8 * MIB};
+        assert_int_equal(kv_rocks_shared_new(&s->shared, &config), 0);
+    } else {
+        assert_int_equal(kv_mem_new(&s->mem, true), 0);
+    }
+    store_open(s, true);
+    *state = s;
+    return 0;
+}
+
+static int setup_rocks(void **state)
+{
+    return setup(state, true);
+}
+
+static int setup_mem(void **state)
+{
+    return setup(state, false);
+}
+
+static int teardown(void **state)
+{
+    struct store *s = *state;
+    kv_close(s->kv);
+    kv_mem_free(s->mem);
+    if (s->rocks) {
+        kv_rocks_shared_free(s->shared);
+        assert_int_equal(kv_rocks_destroy(s->path), 0);
+        assert_int_equal(rmdir(s->dir), 0);
+    }
+    free(s);
+    return 0;
+}
+
+static void reopen(struct store *s)
+{
+    kv_close(s->kv);
+    store_open(s, true);
+}
+
+static void put(struct kv *kv, const char *key, const char *value)
+{
+    struct kv_batch *b;
+    assert_int_equal(kv_batch_new(kv, &b), 0);
+    assert_int_equal(kv_batch_put(b, str_from(key), str_from(value)), 0);
+    assert_int_equal(kv_write(kv, b, true), 0);
+    kv_batch_free(b);
+}
+
+static void expect_get(struct kv *kv, const struct kv_snapshot *snap, const char *key,
+                       const char *value)
+{
+    struct buf buf;
+    buf_init(&buf, 0);
+    int r = kv_get(kv, snap, str_from(key), 0, &buf);
+    assert_int_equal(r, value ? 0 : -ERR_NOT_FOUND);
+    if (value)
+        assert_true(str_eq(buf_str(&buf), str_from(value)));
+    buf_release(&buf);
+}
+
+/* "k1=v1 k2=v2 " from the iterator's position on. */
+static void expect_rest(struct kv_iter *it, bool backward, const char *expected)
+{
+    struct buf buf;
+    buf_init(&buf, 0);
+    for (; kv_iter_valid(it); backward ? kv_iter_prev(it) : kv_iter_next(it)) {
+        struct str k = kv_iter_key(it), v = kv_iter_value(it);
+        buf_printf(&buf, "%.*s=%.*s ", STR_FMT(k), STR_FMT(v));
+    }
+    assert_int_equal(kv_iter_error(it), 0);
+    buf_put_char(&buf, 0);
+    assert_string_equal(buf.data, expected);
+    buf_release(&buf);
+}
+
+/* ---- both stores ---------------------------------------------------------------------------- */
+
+static void a_written_batch_is_seen_and_survives_reopening(void **state)
+{
+    struct store *s = *state;
+    put(s->kv, "a", "1");
+    put(s->kv, "b", "2");
+    expect_get(s->kv, NULL, "a", "1");
+    expect_get(s->kv, NULL, "c", NULL);
+    reopen(s);
+    expect_get(s->kv, NULL, "a", "1");
+    expect_get(s->kv, NULL, "b", "2");
+}
+
+static void a_batch_sees_its_own_changes_and_the_store_does_not(void **state)
+{
+    struct store *s = *state;
+    put(s->kv, "a", "1");
+    struct kv_batch *b;
+    struct buf buf;
+    buf_init(&buf, 0);
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    assert_int_equal(kv_batch_get(b, STR("a"), &buf), 0);
+    assert_int_equal(kv_batch_del(b, STR("a")), 0);
+    assert_int_equal(kv_batch_put(b, STR("b"), STR("2")), 0);
+    assert_int_equal(kv_batch_get(b, STR("a"), &buf), -ERR_NOT_FOUND);
+    assert_int_equal(kv_batch_get(b, STR("b"), &buf), 0);
+    assert_true(str_eq(buf_str(&buf), STR("12")));
+    assert_int_equal(kv_batch_count(b), 2);
+    expect_get(s->kv, NULL, "a", "1");
+    expect_get(s->kv, NULL, "b", NULL);
+    assert_int_equal(kv_write(s->kv, b, true), 0);
+    expect_get(s->kv, NULL, "a", NULL);
+    expect_get(s->kv, NULL, "b", "2");
+    buf_release(&buf);
+    kv_batch_free(b);
+}
+
+static void savepoints_nest(void **state)
+{
+    struct store *s = *state;
+    struct kv_batch *b;
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    kv_batch_put(b, STR("a"), STR("1"));
+    kv_batch_savepoint(b);
+    kv_batch_put(b, STR("a"), STR("2"));
+    kv_batch_savepoint(b);
+    kv_batch_del(b, STR("a"));
+    kv_batch_put(b, STR("b"), STR("3"));
+    assert_int_equal(kv_batch_rollback(b), 0);
+    kv_batch_put(b, STR("c"), STR("4"));
+    kv_batch_keep(b);
+    kv_batch_savepoint(b);
+    kv_batch_put(b, STR("d"), STR("5"));
+    assert_int_equal(kv_batch_rollback(b), 0);
+    assert_int_equal(kv_write(s->kv, b, true), 0);
+    expect_get(s->kv, NULL, "a", "2");
+    expect_get(s->kv, NULL, "b", NULL);
+    expect_get(s->kv, NULL, "c", "4");
+    expect_get(s->kv, NULL, "d", NULL);
+    kv_batch_clear(b);
+    assert_int_equal(kv_batch_count(b), 0);
+    kv_batch_put(b, STR("d"), STR("6"));
+    assert_int_equal(kv_write(s->kv, b, true), 0);
+    expect_get(s->kv, NULL, "d", "6");
+    kv_batch_free(b);
+}
+
+static void a_snapshot_and_an_iterator_keep_their_moment(void **state)
+{
+    struct store *s = *state;
+    struct kv_snapshot *snap;
+    struct kv_iter *by_snap, *by_time;
+    put(s->kv, "a", "1");
+    put(s->kv, "b", "1");
+    assert_int_equal(kv_snapshot_new(s->kv, &snap), 0);
+    assert_int_equal(kv_iter_new(s->kv, NULL, NULL, 0, &by_time), 0);
+    put(s->kv, "a", "2");
+    put(s->kv, "c", "2");
+    struct kv_batch *b;
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    kv_batch_del(b, STR("b"));
+    assert_int_equal(kv_write(s->kv, b, true), 0);
+    kv_batch_free(b);
+    assert_int_equal(kv_iter_new(s->kv, snap, NULL, 0, &by_snap), 0);
+    kv_iter_seek(by_snap, STR_NULL);
+    expect_rest(by_snap, false, "a=1 b=1 ");
+    kv_iter_seek_for_prev(by_time, STR("z"));
+    expect_rest(by_time, true, "b=1 a=1 ");
+    expect_get(s->kv, snap, "a", "1");
+    expect_get(s->kv, snap, "c", NULL);
+    kv_iter_free(by_snap);
+    kv_iter_free(by_time);
+    kv_snapshot_free(s->kv, snap);
+    expect_get(s->kv, NULL, "a", "2");
+}
+
+static void a_prefix_bounds_both_directions(void **state)
+{
+    struct store *s = *state;
+    struct kv_batch *b;
+    struct kv_iter *it;
+    put(s->kv, "aa", "0");
+    put(s->kv, "p", "1");
+    put(s->kv, "p1", "2");
+    put(s->kv, "p3", "3");
+    put(s->kv, "q", "4");
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    kv_batch_put(b, STR("p2"), STR("5"));
+    kv_batch_put(b, STR("ab"), STR("6"));
+    kv_batch_put(b, STR("q"), STR("7"));
+    kv_batch_del(b, STR("p1"));
+    for (int with_batch = 0; with_batch < 2; with_batch++) {
+        const char *all = with_batch ? "p=1 p2=5 p3=3 " : "p=1 p1=2 p3=3 ";
+        const char *reverse = with_batch ? "p3=3 p2=5 p=1 " : "p3=3 p1=2 p=1 ";
+        assert_int_equal(kv_iter_new_prefix(s->kv, NULL, with_batch ? b : NULL, STR("p"), 0, &it),
+                         0);
+        kv_iter_seek(it, STR_NULL);
+        expect_rest(it, false, all);
+        kv_iter_seek(it, STR("p3\1"));
+        assert_false(kv_iter_valid(it));
+        kv_iter_seek(it, STR("z"));
+        assert_false(kv_iter_valid(it));
+        kv_iter_seek_for_prev(it, STR("z"));
+        expect_rest(it, true, reverse);
+        kv_iter_seek_for_prev(it, STR("q"));
+        expect_rest(it, true, reverse);
+        kv_iter_seek_for_prev(it, STR("ab"));
+        assert_false(kv_iter_valid(it));
+        kv_iter_free(it);
+    }
+    assert_int_equal(kv_iter_new_prefix(s->kv, NULL, b, STR("\xff\xff"), 0, &it), 0);
+    kv_iter_seek_for_prev(it, STR("\xff\xff\xff"));
+    assert_false(kv_iter_valid(it));
+    kv_iter_free(it);
+    kv_batch_free(b);
+}
+
+static void an_iterator_sees_changes_made_under_it(void **state)
+{
+    struct store *s = *state;
+    struct kv_batch *b;
+    struct kv_iter *it;
+    for (const char *k = "aceg"; *k; k++)
+        put(s->kv, (char[]){*k, 0}, "s");
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    assert_int_equal(kv_iter_new(s->kv, NULL, b, 0, &it), 0);
+    kv_iter_seek(it, STR_NULL);
+    kv_batch_del(b, STR("a")); /* the current key */
+    kv_batch_put(b, STR("b"), STR("n"));
+    kv_iter_next(it);
+    assert_true(str_eq(kv_iter_key(it), STR("b")));
+    kv_batch_del(b, STR("b"));
+    kv_batch_del(b, STR("c"));
+    kv_batch_put(b, STR("e"), STR("n"));
+    kv_iter_next(it);
+    assert_true(str_eq(kv_iter_value(it), STR("n")));
+    kv_batch_put(b, STR("d"), STR("n"));
+    kv_iter_prev(it);
+    assert_true(str_eq(kv_iter_key(it), STR("d")));
+    kv_iter_next(it);
+    expect_rest(it, false, "e=n g=s ");
+    kv_iter_free(it);
+    kv_batch_free(b);
+}
+
+/* ---- a model -------------------------------------------------------------------------------- */
+
+#define MODEL_KEYS 64
+
+/* Keys are the numbers below MODEL_KEYS as two letters; a value of 0 is absent. */
+struct model {
+    unsigned value[MODEL_KEYS];
+};
+
+static struct str model_key(unsigned i, char buf[2])
+{
+    buf[0] = (char)('a' + i / 8);
+    buf[1] = (char)('a' + i % 8);
+    return str_make(buf, 2);
+}
+
+static void model_change(struct model *m, struct kv_batch *b)
+{
+    char key[2], value[16];
+    unsigned i = (unsigned)rand() % MODEL_KEYS;
+    m->value[i] = rand() % 3 ? 1 + (unsigned)rand() % 1000 : 0;
+    snprintf(value, sizeof(value), "%u", m->value[i]);
+    int r = m->value[i] ? kv_batch_put(b, model_key(i, key), str_from(value))
+                        : kv_batch_del(b, model_key(i, key));
+    assert_int_equal(r, 0);
+}
+
+/* Where the iterator stands must be `at`, or nowhere when that is out of range. */
+static void model_expect(const struct model *m, struct kv_iter *it, int at)
+{
+    char key[2], value[16];
+    assert_int_equal(kv_iter_valid(it), at >= 0 && at < MODEL_KEYS);
+    assert_int_equal(kv_iter_error(it), 0);
+    if (!kv_iter_valid(it))
+        return;
+    snprintf(value, sizeof(value), "%u", m->value[at]);
+    assert_true(str_eq(kv_iter_key(it), model_key((unsigned)at, key)));
+    assert_true(str_eq(kv_iter_value(it), str_from(value)));
+}
+
+static int model_move(const struct model *m, int at, int by)
+{
+    for (at += by; at >= 0 && at < MODEL_KEYS && m->value[at] == 0;)
+        at += by;
+    return at;
+}
+
+/* Random seeks and turns, with changes made in between when `b` is given. */
+static void model_walk(struct model *m, struct kv *kv, struct kv_batch *b)
+{
+    struct kv_iter *it;
+    char key[2];
+    int at = -1;
+    assert_int_equal(kv_iter_new(kv, NULL, b, 0, &it), 0);
+    for (int i = 0; i < 60; i++) {
+        int way = rand() % 6, to = rand() % MODEL_KEYS;
+        if (b && rand() % 4 == 0) {
+            model_change(m, b);
+        }
+        if (way == 0 || !kv_iter_valid(it)) {
+            kv_iter_seek(it, model_key((unsigned)to, key));
+            at = model_move(m, to - 1, 1);
+        } else if (way == 1) {
+            kv_iter_seek_for_prev(it, model_key((unsigned)to, key));
+            at = model_move(m, to + 1, -1);
+        } else if (way < 4) {
+            kv_iter_next(it);
+            at = model_move(m, at, 1);
+        } else {
+            kv_iter_prev(it);
+            at = model_move(m, at, -1);
+        }
+        model_expect(m, it, at);
+    }
+    kv_iter_free(it);
+}
+
+static void random_batches_agree_with_a_model(void **state)
+{
+    struct store *s = *state;
+    struct model m = {0}, before;
+    struct kv_batch *b;
+    srand(4);
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    for (int round = 0; round < 300; round++) {
+        for (int i = rand() % 8; i > 0; i--)
+            model_change(&m, b);
+        before = m;
+        kv_batch_savepoint(b);
+        model_walk(&m, s->kv, b);
+        if (rand() % 2) {
+            assert_int_equal(kv_batch_rollback(b), 0);
+            m = before;
+        } else {
+            kv_batch_keep(b);
+        }
+        assert_int_equal(kv_write(s->kv, b, rand() % 2), 0);
+        kv_batch_clear(b);
+        model_walk(&m, s->kv, NULL);
+    }
+    kv_batch_free(b);
+    reopen(s);
+    model_walk(&m, s->kv, NULL);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static void put_unsynced(struct kv *kv, const char *key, const char *value)
+{
+    struct kv_batch *b;
+    assert_int_equal(kv_batch_new(kv, &b), 0);
+    assert_int_equal(kv_batch_put(b, str_from(key), str_from(value)), 0);
+    assert_int_equal(kv_write(kv, b, false), 0);
+    kv_batch_free(b);
+}
+
+static void a_crash_keeps_the_synced_and_as_many_more_as_asked(void **state)
+{
+    for (uint64_t keep = 0; keep < 4; keep++) {
+        struct store *s = *state;
+        put(s->kv, "a", "1");
+        put(s->kv, "b", "1");
+        put_unsynced(s->kv, "a", "2");
+        put_unsynced(s->kv, "b", "2");
+        assert_int_equal(kv_mem_unsynced(s->mem), 2);
+        kv_mem_crash(s->mem, keep);
+        kv_close(s->kv);
+        store_open(s, true);
+        expect_get(s->kv, NULL, "a", keep >= 1 ? "2" : "1");
+        expect_get(s->kv, NULL, "b", keep >= 2 ? "2" : "1");
+    }
+}
+
+static void a_handle_from_before_the_crash_does_nothing(void **state)
+{
+    struct store *s = *state;
+    struct kv *old = s->kv;
+    struct kv_snapshot *snap;
+    struct kv_iter *it;
+    struct kv_batch *b;
+    struct buf buf;
+    buf_init(&buf, 0);
+    put(old, "a", "1");
+    put_unsynced(old, "b", "1");
+    assert_int_equal(kv_snapshot_new(old, &snap), 0);
+    assert_int_equal(kv_iter_new(old, NULL, NULL, 0, &it), 0);
+    kv_iter_seek(it, STR("b"));
+    kv_mem_crash(s->mem, 0);
+    store_open(s, true);
+    assert_int_equal(kv_get(old, snap, STR("a"), 0, &buf), -ERR_CLOSED);
+    kv_iter_prev(it);
+    assert_false(kv_iter_valid(it));
+    assert_int_equal(kv_iter_error(it), -ERR_CLOSED);
+    assert_int_equal(kv_batch_new(old, &b), 0);
+    kv_batch_put(b, STR("a"), STR("2"));
+    assert_int_equal(kv_write(old, b, true), -ERR_CLOSED);
+    kv_batch_free(b);
+    kv_iter_free(it);
+    kv_snapshot_free(old, snap);
+    kv_close(old);
+    expect_get(s->kv, NULL, "a", "1");
+    expect_get(s->kv, NULL, "b", NULL);
+    buf_release(&buf);
+}
+
+static void a_failing_sync_keeps_nothing(void **state)
+{
+    struct store *s = *state;
+    struct kv_batch *b;
+    put(s->kv, "a", "1");
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    kv_batch_put(b, STR("a"), STR("2"));
+    kv_mem_fail_syncs(s->mem, 1, -EIO);
+    assert_int_equal(kv_write(s->kv, b, true), -EIO);
+    expect_get(s->kv, NULL, "a", "1");
+    assert_int_equal(kv_write(s->kv, b, true), 0);
+    expect_get(s->kv, NULL, "a", "2");
+    kv_batch_free(b);
+}
+
+static void a_store_without_a_log_keeps_up_to_its_last_flush(void **state)
+{
+    struct kv_mem *m;
+    struct kv *kv;
+    assert_int_equal(kv_mem_new(&m, false), 0);
+    assert_int_equal(kv_mem_open(&kv, m), 0);
+    put(kv, "a", "1");
+    assert_int_equal(kv_flush(kv), 0);
+    put(kv, "b", "1");
+    kv_mem_crash(m, 0);
+    kv_close(kv);
+    assert_int_equal(kv_mem_open(&kv, m), 0);
+    expect_get(kv, NULL, "a", "1");
+    expect_get(kv, NULL, "b", NULL);
+    kv_close(kv);
+    kv_mem_free(m);
+}
+
+/* ---- RocksDB -------------------------------------------------------------------------------- */
+
+static void a_cached_read_asks_for_the_disk_rather_than_guess(void **state)
+{
+    struct store *s = *state;
+    struct buf buf;
+    struct kv_iter *it;
+    buf_init(&buf, 0);
+    put(s->kv, "cold", "1");
+    put(s->kv, "empty", "");
+    assert_int_equal(kv_get(s->kv, NULL, STR("cold"), KV_CACHED, &buf), 0);
+    reopen(s); /* closing puts it in a table, whose blocks nobody has read */
+    assert_int_equal(kv_get(s->kv, NULL, STR("cold"), KV_CACHED, &buf), -EAGAIN);
+    assert_int_equal(kv_iter_new(s->kv, NULL, NULL, KV_CACHED, &it), 0);
+    kv_iter_seek(it, STR("cold"));
+    assert_false(kv_iter_valid(it));
+    assert_int_equal(kv_iter_error(it), -EAGAIN);
+    kv_iter_free(it);
+    expect_get(s->kv, NULL, "cold", "1");
+    assert_int_equal(kv_get(s->kv, NULL, STR("cold"), KV_CACHED, &buf), 0);
+    assert_int_equal(kv_get(s->kv, NULL, STR("empty"), KV_CACHED, &buf), -EAGAIN);
+    buf_release(&buf);
+}
+
+static void a_second_opening_is_refused(void **state)
+{
+    struct store *s = *state;
+    struct kv *second;
+    assert_int_equal(kv_rocks_open(&second, s->shared, s->path, true), -ERR_BUSY);
+}
+
+static void a_damaged_store_is_refused(void **state)
+{
+    struct store *s = *state;
+    char command[256];
+    struct kv *kv;
+    put(s->kv, "a", "1");
+    kv_close(TAKE_PTR(s->kv));
+    snprintf(command, sizeof(command), "truncate -s 10 %s/MANIFEST-*", s->path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(kv_rocks_open(&kv, s->shared, s->path, true), -ERR_CORRUPT);
+}
+
+/*
+ * Another process (RocksDB's threads do not survive a fork): writes numbered rows, synced, and
+ * tells each number on its standard output once it is durable, until it is killed.
+ */
+static int write_until_killed(const char *path)
+{
+    struct kv_rocks_shared *shared;
+    struct kv_rocks_config config = {.write_buffer_bytes = 1 * MIB};
+    struct kv *kv;
+    struct kv_batch *b;
+    char value[4000];
+    memset(value, 'v', sizeof(value));
+    if (kv_rocks_shared_new(&shared, &config) < 0 || kv_rocks_open(&kv, shared, path, true) < 0 ||
+        kv_batch_new(kv, &b) < 0)
+        return 1;
+    for (uint32_t i = 1;; i++) {
+        char key[16];
+        kv_batch_clear(b);
+        snprintf(key, sizeof(key), "%08u", i);
+        if (kv_batch_put(b, str_from(key), str_make(value, (i * 37) % sizeof(value))) < 0 ||
+            kv_write(kv, b, true) < 0 || write(STDOUT_FILENO, &i, sizeof(i)) != sizeof(i))
+            return 1;
+    }
+}
+
+/* Another process: a hundred small batches and one large, of several log blocks; ends at once. */
+static int write_and_vanish(const char *path)
+{
+    struct kv_rocks_shared *shared;
+    struct kv *kv;
+    struct kv_batch *b;
+    static const char value[3000] = {[0 ... 2999] = 'v'};
+    if (kv_rocks_shared_new(&shared, &(struct kv_rocks_config){0}) < 0 ||
+        kv_rocks_open(&kv, shared, path, true) < 0 || kv_batch_new(kv, &b) < 0)
+        return 1;
+    for (unsigned i = 0; i <= 100; i++) {
+        kv_batch_clear(b);
+        for (unsigned j = 0; j < (i < 100 ? 1 : 50); j++) {
+            char key[24];
+            snprintf(key, sizeof(key), "%03u.%02u", i, j);
+            if (kv_batch_put(b, str_from(key), str_make(value, sizeof(value))) < 0)
+                return 1;
+        }
+        if (kv_write(kv, b, true) < 0)
+            return 1;
+    }
+    _exit(0);
+}
+
+static const char *program; /* argv[0] */
+
+static pid_t start(const char *what, const char *path, int *ret_told)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        close(fds[0]);
+        execl(program, program, what, path, NULL);
+        _exit(127);
+    }
+    close(fds[1]);
+    *ret_told = fds[0];
+    return pid;
+}
+
+static void expect_numbered_rows(struct kv *kv, uint32_t last)
+{
+    struct buf buf;
+    buf_init(&buf, 0);
+    for (uint32_t i = 1; i <= last; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%08u", i);
+        buf_reset(&buf);
+        assert_int_equal(kv_get(kv, NULL, str_from(key), 0, &buf), 0);
+        assert_int_equal(buf.len, (i * 37) % 4000);
+    }
+    buf_release(&buf);
+}
+
+static void killing_the_process_loses_nothing_synced(void **state)
+{
+    struct store *s = *state;
+    for (uint32_t round = 0; round < 5; round++) {
+        int told_fd;
+        uint32_t told = 0, last = 0;
+        kv_close(TAKE_PTR(s->kv));
+        pid_t pid = start("write-until-killed", s->path, &told_fd);
+        while (read(told_fd, &told, sizeof(told)) == sizeof(told)) {
+            last = told;
+            if (last == 100 + 150 * round)
+                kill(pid, SIGKILL);
+        }
+        close(told_fd);
+        waitpid(pid, NULL, 0);
+        assert_true(last >= 100 + 150 * round);
+        store_open(s, true);
+        expect_numbered_rows(s->kv, last);
+    }
+}
+
+/* What is done to the log, counted from its end, and what opening then finds. */
+static const struct damage {
+    off_t from_end;
+    size_t zeros; /* 0: the log is cut off there */
+    int open;     /* what kv_rocks_open answers */
+    bool last;    /* whether the last batch is there */
+} damages[] = {
+    {0, 20000, 0, true},                      /* room that was never written */
+    {-10, 0, 0, false},                       /* torn: the end is missing */
+    {-100000, 0, 0, false},                   /* torn: most is missing */
+    {-10, 10, 0, false},                      /* torn: the last page is missing */
+    {-60000, 4096, 0, false},                 /* torn: a page in its middle is */
+    {-250000, 1, -ERR_CORRUPT, false},        /* a byte of an earlier batch */
+    {-250000, 4096, -ERR_CORRUPT, false},     /* a page of some */
+    {-250000, 64 * KIB, -ERR_CORRUPT, false}, /* more than a block */
+};
+
+/* The log that holds the batches, made anew. */
+static void make_log(struct store *s, char *ret_path, size_t cap)
+{
+    int fd;
+    DIR *dir;
+    struct dirent *e;
+    assert_int_equal(kv_rocks_destroy(s->path), 0);
+    pid_t pid = start("write-and-vanish", s->path, &fd);
+    close(fd);
+    waitpid(pid, NULL, 0);
+    assert_non_null(dir = opendir(s->path));
+    *ret_path = 0;
+    while ((e = readdir(dir)))
+        if (str_ends(str_from(e->d_name), STR(".log")))
+            snprintf(ret_path, cap, "%s/%s", s->path, e->d_name);
+    closedir(dir);
+    assert_true(*ret_path);
+}
+
+static void damage_log(const char *path, const struct damage *d)
+{
+    static const char zeros[64 * KIB];
+    int fd = open(path, O_WRONLY);
+    off_t at = lseek(fd, d->from_end, SEEK_END);
+    assert_true(at > 0);
+    if (d->zeros)
+        assert_int_equal(pwrite(fd, zeros, d->zeros, at), d->zeros);
+    else
+        assert_int_equal(ftruncate(fd, at), 0);
+    close(fd);
+}
+
+static void a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused(void **state)
+{
+    struct store *s = *state;
+    char log[200];
+    kv_close(TAKE_PTR(s->kv));
+    for (const struct damage *d = damages; d < damages + ARRAY_LEN(damages); d++) {
+        make_log(s, log, sizeof(log));
+        damage_log(log, d);
+        assert_int_equal(kv_rocks_open(&s->kv, s->shared, s->path, true), d->open);
+        if (d->open < 0)
+            continue;
+        struct buf buf;
+        buf_init(&buf, 0);
+        assert_int_equal(kv_get(s->kv, NULL, STR("099.00"), 0, &buf), 0);
+        for (unsigned j = 0; j < 50; j += 49) {
+            char key[24];
+            snprintf(key, sizeof(key), "100.%02u", j);
+            assert_int_equal(kv_get(s->kv, NULL, str_from(key), 0, &buf),
+                             d->last ? 0 : -ERR_NOT_FOUND);
+        }
+        buf_release(&buf);
+        kv_close(TAKE_PTR(s->kv));
+    }
+}
+
+#define BOTH(f)                                      \
+    {"mem: " #f, f, setup_mem, teardown, NULL},      \
+    {                                                \
+        "rocks: " #f, f, setup_rocks, teardown, NULL \
+    }
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (argc == 3 && strcmp(argv[1], "write-until-killed") == 0)
+        return write_until_killed(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "write-and-vanish") == 0)
+        return write_and_vanish(argv[2]);
+    const struct CMUnitTest tests[] = {
+        BOTH(a_written_batch_is_seen_and_survives_reopening),
+        BOTH(a_batch_sees_its_own_changes_and_the_store_does_not),
+        BOTH(savepoints_nest),
+        BOTH(a_snapshot_and_an_iterator_keep_their_moment),
+        BOTH(a_prefix_bounds_both_directions),
+        BOTH(an_iterator_sees_changes_made_under_it),
+        BOTH(random_batches_agree_with_a_model),
+        cmocka_unit_test_setup_teardown(a_crash_keeps_the_synced_and_as_many_more_as_asked,
+                                        setup_mem, teardown),
+        cmocka_unit_test_setup_teardown(a_handle_from_before_the_crash_does_nothing, setup_mem,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_failing_sync_keeps_nothing, setup_mem, teardown),
+        cmocka_unit_test(a_store_without_a_log_keeps_up_to_its_last_flush),
+        cmocka_unit_test_setup_teardown(a_cached_read_asks_for_the_disk_rather_than_guess,
+                                        setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_store_is_refused, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(killing_the_process_loses_nothing_synced, setup_rocks,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/* The pure parts of the S3 door: ranges, checksums, tokens. */
+
+#include "unit.h"
+
+#include "base/error.h"
+#include "s3/checksum.h"
+#include "s3/range.h"
+#include "s3/token.h"
+
+#include <stdio.h>
+
+/* ---- ranges --------------------------------------------------------------------------------- */
+
+static void range_cases(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t size;
+        enum range_result result;
+        uint64_t off, len;
+    } cases[] = {
+        {"bytes=0-0", 10, RANGE_PART, 0, 1},
+        {"bytes=2-5", 10, RANGE_PART, 2, 4},
+        {"bytes=5-", 10, RANGE_PART, 5, 5},
+        {"bytes=5-99", 10, RANGE_PART, 5, 5},
+        {"bytes=-3", 10, RANGE_PART, 7, 3},
+        {"bytes=-99", 10, RANGE_PART, 0, 10},
+        {"BYTES=1-1", 10, RANGE_PART, 1, 1},
+        {"bytes=0-18446744073709551615", 10, RANGE_PART, 0, 10},
+        {"bytes=10-", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=10-20", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=-0", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=-5", 0, RANGE_UNSATISFIABLE, 0, 0},
+        {"", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=-", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=5-2", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=0-1,3-4", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=a-b", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=18446744073709551616-", 10, RANGE_WHOLE, 0, 0},
+        {"lines=0-1", 10, RANGE_WHOLE, 0, 0},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct byte_range r = {0, 0};
+        enum range_result got = range_parse(str_from(cases[i].text), cases[i].size, &r);
+        if (got != cases[i].result || r.off != cases[i].off || r.len != cases[i].len)
+            fail_msg("%s of %d: %d %d+%d", cases[i].text, (int)cases[i].size, got, (int)r.off,
+                     (int)r.len);
+    }
+}
+
+static void copy_range_is_strict(void **state)
+{
+    static const char *const bad[] = {"0-2",         "bytes=0",      "bytes=hello-world",
+                                      "bytes=0-bar", "bytes=hello-", "bytes=0-2,3-5",
+                                      "bytes=-5",    "bytes=3-2",    ""};
+    struct byte_range r;
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(range_parse_copy(str_from(bad[i]), 10, &r), -EINVAL);
+    assert_int_equal(range_parse_copy(STR("bytes=0-10"), 10, &r), -ERANGE);
+    assert_int_equal(range_parse_copy(STR("bytes=2-9"), 10, &r), 0);
+    assert_int_equal(r.off, 2);
+    assert_int_equal(r.len, 8);
+}
+
+/* ---- checksums ------------------------------------------------------------------------------ */
+
+/* Of "hello": values any S3 client computes. */
+static void checksums_match_known_values(void **state)
+{
+    static const char *const known[STORE_CHECKSUM_KINDS] = {
+        [STORE_CRC32] = "NhCmhg==",
+        [STORE_CRC32C] = "mnG7TA==",
+        [STORE_CRC64NVME] = "M3eFcAZSQlc=",
+        [STORE_SHA1] = "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
+        [STORE_SHA256] = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+    };
+    for (unsigned kind = 0; kind < STORE_CHECKSUM_KINDS; kind++) {
+        struct s3_checksum c;
+        char text[CHECKSUM_TEXT_MAX];
+        assert_int_equal(s3_checksum_init(&c, kind), 0);
+        s3_checksum_update(&c, "he", 2);
+        s3_checksum_update(&c, "llo", 3);
+        struct store_checksum value = s3_checksum_finish(&c);
+        struct str got = s3_checksum_format(&value, 0, text);
+        if (!str_eq(got, str_from(known[kind])))
+            fail_msg("%s: %.*s", s3_checksum_name(kind), STR_FMT(got));
+    }
+}
+
+static void checksum_text_round_trips(void **state)
+{
+    struct store_checksum c;
+    char text[CHECKSUM_TEXT_MAX];
+    uint32_t parts = 99;
+    assert_int_equal(s3_checksum_parse(STORE_CRC32, STR("NhCmhg=="), &c, &parts), 0);
+    assert_int_equal(parts, 0);
+    assert_false(c.composite);
+    assert_int_equal(s3_checksum_parse(STORE_CRC32, STR("NhCmhg==-12"), &c, &parts), 0);
+    assert_int_equal(parts, 12);
+    assert_true(c.composite);
+    assert_true(str_eq(s3_checksum_format(&c, 12, text), STR("NhCmhg==-12")));
+}
+
+static void malformed_checksums_are_refused(void **state)
+{
+    static const char *const bad[] = {"",       "NhCmhg",      "NhCmhg==-",  "NhCmhg==-0",
+                                      "AAAAA=", "NhCmhg==-x1", "NhCmhgAA==", "NhCmhg==-10001"};
+    struct store_checksum c;
+    uint32_t parts;
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(s3_checksum_parse(STORE_CRC32, str_from(bad[i]), &c, &parts), -EINVAL);
+}
+
+static void kinds_compare_without_case(void **state)
+{
+    enum store_checksum_kind kind;
+    assert_true(s3_checksum_kind_parse(STR("crc64NVME"), &kind));
+    assert_int_equal(kind, STORE_CRC64NVME);
+    assert_false(s3_checksum_kind_parse(STR("MD5"), &kind));
+    assert_false(s3_checksum_kind_parse(STR("CRC"), &kind));
+}
+
+/* ---- tokens --------------------------------------------------------------------------------- */
+
+static void token_resumes_exactly(void **state)
+{
+    static const char bytes[] = "\0\1\xff/+ é";
+    struct bucket_id bucket = {7};
+    for (size_t len = 0; len < sizeof(bytes); len++) {
+        struct arena a;
+        struct str after;
+        arena_init(&a, 0);
+        struct str token = s3_token_make(&a, bucket, str_make(bytes, len));
+        assert_non_null(token.ptr);
+        assert_true(str_find_char(token, '/', 0) < 0 && str_find_char(token, '+', 0) < 0 &&
+                    str_find_char(token, '=', 0) < 0);
+        assert_int_equal(s3_token_parse(&a, bucket, token, &after), 0);
+        assert_true(str_eq(after, str_make(bytes, len)));
+        arena_release(&a);
+    }
+}
+
+static void mangled_or_foreign_token_is_refused(void **state)
+{
+    struct bucket_id bucket = {7}, other = {8};
+    struct arena a;
+    struct str after;
+    arena_init(&a, 0);
+    struct str token = s3_token_make(&a, bucket, STR("some/key"));
+    assert_int_equal(s3_token_parse(&a, other, token, &after), -EINVAL);
+    for (size_t i = 0; i < token.len; i++) {
+        struct str mangled = arena_dup(&a, token);
+        ((char *)mangled.ptr)[i] ^= 1;
+        assert_int_equal(s3_token_parse(&a, bucket, mangled, &after), -EINVAL);
+        assert_int_equal(s3_token_parse(&a, bucket, str_prefix(token, i), &after), -EINVAL);
+    }
+    arena_release(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(range_cases),
+        cmocka_unit_test(copy_range_is_strict),
+        cmocka_unit_test(checksums_match_known_values),
+        cmocka_unit_test(checksum_text_round_trips),
+        cmocka_unit_test(malformed_checksums_are_refused),
+        cmocka_unit_test(kinds_compare_without_case),
+        cmocka_unit_test(token_resumes_exactly),
+        cmocka_unit_test(mangled_or_foreign_token_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
