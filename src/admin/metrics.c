@@ -78,6 +78,8 @@ static const struct field store_fields[] = {
         "Records not found in the cache."),
     GAUGE(store_stats, cache_bytes, "cairn_store_cache_bytes",
         "Bytes of cached records."),
+    GAUGE(store_stats, settings_bytes, "cairn_store_settings_bytes",
+        "Bytes of buckets' settings in memory."),
     GAUGE(store_stats, readers_open, "cairn_store_readers",
         "Objects open for reading."),
     COUNTER(store_stats, gc_chunks, "cairn_store_gc_chunks_total",

@@ -113,7 +113,12 @@ int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *acti
     if (!q->signed_in) /* before the lookup: absent and present look alike */
         return -ERR_ACCESS_DENIED;
     int r = store_bucket_get(q->s3->store, q->arena, name, ret);
-    return r ? r : s3_authorise(q, action, ret, key);
+    if (r)
+        return r;
+    r = s3_authorise(q, action, ret, key);
+    if (r)
+        store_bucket_release(ret);
+    return r;
 }
 
 int s3_check_owner(struct s3_request *q, struct str header, const struct store_bucket *bucket)

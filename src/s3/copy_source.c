@@ -62,6 +62,7 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
     if (r) {
         if (r == -ERR_NO_SUCH_BUCKET)
             s3_error_detail(q, "BucketName", name);
+        store_bucket_release(&ret->bucket);
         return r;
     }
     s3_conditions_read(q, true, &conditions);
@@ -84,6 +85,7 @@ void FIBER s3_source_close(struct s3_source *s)
         store_reader_close(s->reader);
     s->reader = NULL;
     s->object = NULL;
+    store_bucket_release(&s->bucket);
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------- */

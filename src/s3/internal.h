@@ -89,7 +89,7 @@ int s3_authenticate(struct s3_request *q);
 int s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
                  struct str key);
 /* Looks a bucket up for a signed request and authorises in one: -ERR_NO_SUCH_BUCKET,
- * -ERR_ACCESS_DENIED. */
+ * -ERR_ACCESS_DENIED. store_bucket_release() it. */
 int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
                          struct store_bucket *ret);
 /* `header` names the owner the client expects, if present: -ERR_ACCESS_DENIED when it is another.

@@ -148,4 +148,5 @@ void FIBER s3_handle(struct http_exchange *x, void *arg)
     int r = serve(q);
     if (r < 0)
         s3_respond_error(q, r);
+    store_bucket_release(&q->bucket);
 }

@@ -16,6 +16,7 @@ void buckets_init(struct buckets *b)
     rt_waitq_init(&b->dirty_wait);
     rt_waitq_init(&b->admin_wait);
     list_init(&b->dirty);
+    list_init(&b->cached);
     table_init(&b->by_name, BUCKETS_LIMIT);
     table_init(&b->by_id, 2 * BUCKETS_LIMIT); /* the dropped ones as well */
     table_init(&b->owners, BUCKETS_LIMIT);
@@ -65,11 +66,14 @@ struct bucket_entry *bucket_entry_new(const struct store_bucket *from)
     e->region = copy_behind(&at, from->region);
     put_be64(e->id_key, e->id.n);
     list_init(&e->dirty);
+    list_init(&e->cached);
     return e;
 }
 
 void bucket_entry_free(struct bucket_entry *e)
 {
+    if (e)
+        settings_unref(e->settings);
     free(e);
 }
 
@@ -156,6 +160,66 @@ static struct bucket_entry *find_id(struct buckets *b, struct bucket_id id)
     return n ? container_of(n, struct bucket_entry, by_id) : NULL;
 }
 
+/* ---- settings ------------------------------------------------------------------------------- */
+
+/* Forgets what is known; the caller lets the reference go, outside the lock. */
+static struct store_settings *take_settings(struct buckets *b, struct bucket_entry *e)
+{
+    struct store_settings *old = TAKE_PTR(e->settings);
+    b->cached_bytes -= settings_size(old);
+    list_remove(&e->cached);
+    e->settled = false;
+    e->settings_turn++;
+    return old;
+}
+
+void buckets_unsettle(struct buckets *b, struct bucket_id id)
+{
+    struct store_settings *old = NULL;
+    rt_lock(&b->lock);
+    struct bucket_entry *e = find_id(b, id);
+    if (e)
+        old = take_settings(b, e);
+    rt_unlock(&b->lock);
+    settings_unref(old);
+}
+
+static void keep_settings(struct buckets *b, struct bucket_entry *e, struct store_settings *set)
+{
+    e->settled = true;
+    e->settings = settings_ref(set);
+    b->cached_bytes += settings_size(set);
+    if (set)
+        list_push_back(&b->cached, &e->cached);
+}
+
+/* Makes room: the settings that came first go first. True while there may be more to do. */
+static bool shed_settings(struct buckets *b)
+{
+    struct store_settings *old = NULL;
+    rt_lock(&b->lock);
+    struct list *n = b->cached_bytes > SETTINGS_CACHE_MAX ? list_pop_front(&b->cached) : NULL;
+    if (n)
+        old = take_settings(b, container_of(n, struct bucket_entry, cached));
+    rt_unlock(&b->lock);
+    settings_unref(old);
+    return n != NULL;
+}
+
+void buckets_settle(struct buckets *b, struct bucket_id id, const struct settings_place *place,
+                    struct store_settings *set)
+{
+    rt_lock(&b->lock);
+    struct bucket_entry *e = find_id(b, id);
+    if (e && !e->dropped && !e->settled && e->settings_turn == place->turn)
+        keep_settings(b, e, set);
+    rt_unlock(&b->lock);
+    while (shed_settings(b))
+        ;
+}
+
+/* ---- looking up ----------------------------------------------------------------------------- */
+
 void buckets_unname(struct buckets *b, struct bucket_id id)
 {
     rt_lock(&b->lock);
@@ -165,7 +229,9 @@ void buckets_unname(struct buckets *b, struct bucket_id id)
     owner_loses(b, e->owner);
     e->dropped = true;
     soil(b, e);
+    struct store_settings *old = take_settings(b, e);
     rt_unlock(&b->lock);
+    settings_unref(old);
 }
 
 void buckets_forget(struct buckets *b, struct bucket_id id)
@@ -198,6 +264,23 @@ int buckets_find(struct buckets *b, struct arena *a, struct str name, struct sto
     struct table_node *n = table_get(&b->by_name, name);
     if (n)
         r = copy_out(a, container_of(n, struct bucket_entry, by_name), ret);
+    rt_unlock(&b->lock);
+    return r;
+}
+
+int buckets_find_settled(struct buckets *b, struct arena *a, struct str name,
+                         struct store_bucket *ret, struct settings_place *ret_place)
+{
+    int r = -ERR_NO_SUCH_BUCKET;
+    rt_lock(&b->lock);
+    struct table_node *n = table_get(&b->by_name, name);
+    if (n) {
+        const struct bucket_entry *e = container_of(n, struct bucket_entry, by_name);
+        r = copy_out(a, e, ret);
+        *ret_place = (struct settings_place){e->settled, e->settings_turn};
+        if (r == 0)
+            ret->settings = settings_ref(e->settings);
+    }
     rt_unlock(&b->lock);
     return r;
 }

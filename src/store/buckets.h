@@ -24,14 +24,20 @@ struct bucket_entry {
     struct bucket_id id;
     struct str name, owner, region; /* behind the entry, in its block */
     uint64_t created_ms;
-    bool dropped;       /* no name any more: to be emptied */
-    struct list dirty;  /* in buckets.dirty, or on its own */
-    uint64_t dirt_turn; /* counts the commits that left garbage */
+    bool dropped;                    /* no name any more: to be emptied */
+    bool settled;                    /* `settings` is what the bucket has */
+    uint64_t settings_turn;          /* counts their changes */
+    struct store_settings *settings; /* a reference, or NULL */
+    struct list cached;              /* in buckets.cached while there are some */
+    struct list dirty;               /* in buckets.dirty, or on its own */
+    uint64_t dirt_turn;              /* counts the commits that left garbage */
 };
 
 struct buckets {
     struct rt_lock lock;
     struct table by_name, by_id, owners;
+    struct list cached; /* entries with settings in memory, the longest there first */
+    size_t cached_bytes;
     struct list dirty;      /* entries that may have garbage, the next to look at first */
     uint64_t not_before_ns; /* nothing can be collected earlier, although some is dirty */
     struct rt_waitq dirty_wait;
@@ -54,6 +60,21 @@ void buckets_forget(struct buckets *b, struct bucket_id id);
 
 /* -ERR_NO_SUCH_BUCKET. Strings are copied to `a`. */
 int buckets_find(struct buckets *b, struct arena *a, struct str name, struct store_bucket *ret);
+/*
+ * The same with the bucket's settings, as far as they are in memory: else `known` is false, and
+ * whoever reads them then offers them to buckets_settle(), which keeps them unless they changed
+ * since. buckets_unsettle() is for commit hooks.
+ */
+#define SETTINGS_CACHE_MAX (64 * MIB)
+struct settings_place {
+    bool known;
+    uint64_t turn;
+};
+int buckets_find_settled(struct buckets *b, struct arena *a, struct str name,
+                         struct store_bucket *ret, struct settings_place *ret_place);
+void buckets_settle(struct buckets *b, struct bucket_id id, const struct settings_place *place,
+                    struct store_settings *set);
+void buckets_unsettle(struct buckets *b, struct bucket_id id);
 size_t buckets_of_owner(struct buckets *b, struct str owner);
 /* The name a bucket has, or had when it was dropped; empty: unknown. */
 struct str buckets_name(struct buckets *b, struct arena *a, struct bucket_id id);

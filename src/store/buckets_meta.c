@@ -285,12 +285,6 @@ int FIBER store_bucket_create(struct store *s, struct arena *a, struct str name,
     return r;
 }
 
-int FIBER store_bucket_get(struct store *s, struct arena *a, struct str name,
-                           struct store_bucket *ret)
-{
-    return buckets_find(&s->buckets, a, name, ret);
-}
-
 /* ---- deleting ------------------------------------------------------------------------------- */
 
 static int drop_tx(struct meta_tx *tx, void *arg)

@@ -19,21 +19,6 @@ struct drain {
     bool empty; /* nothing but counters was left, and they are gone */
 };
 
-/* Copies the first upload's row key; *ret false: there is none. */
-static int first_upload(struct meta_tx *tx, struct key_buf *row, bool *ret)
-{
-    struct meta_cursor *c;
-    int r = meta_cursor_open(tx, KEY_UPLOADS, &c);
-    if (r < 0)
-        return r;
-    r = meta_cursor_seek(c, KEY_UPLOADS);
-    *ret = r == 0 && meta_cursor_valid(c);
-    if (*ret)
-        key_raw(row, STR(""), meta_cursor_key(c));
-    meta_cursor_close(c);
-    return r;
-}
-
 static int drain_upload(struct meta_tx *tx, struct drain *d, struct str row)
 {
     char key[STORE_KEY_MAX];
@@ -57,7 +42,7 @@ static int drain_rest(struct meta_tx *tx, struct drain *d)
             return r;
     }
     d->empty = true;
-    int r = meta_del(tx, KEY_CONFIG);
+    int r = config_rows_delete(tx);
     return r < 0 ? r : meta_del(tx, KEY_COUNTERS);
 }
 
@@ -72,7 +57,7 @@ static int drain_tx(struct meta_tx *tx, void *arg)
     arena_reset(&d->arena);
     meta_use_reserve(tx);
     while (r == 0 && found && uploads < STEP_UPLOADS && d->arena.held_bytes < STEP_BYTES) {
-        r = first_upload(tx, &row, &found);
+        r = rows_first(tx, KEY_UPLOADS, &row, &found);
         if (r == 0 && found)
             r = drain_upload(tx, d, str_make(row.bytes, row.len));
         uploads += found;

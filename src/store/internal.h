@@ -136,6 +136,11 @@ int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
 int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,
                       struct store_checksum *ret);
 
+/* settings.c: references to a set in memory; all take NULL. */
+struct store_settings *settings_ref(struct store_settings *set);
+void settings_unref(struct store_settings *set);
+size_t settings_size(const struct store_settings *set);
+
 /* uploads.c: removes an upload with all its parts, letting their chunks go. */
 #define UPLOAD_ARENA_MAX (64 * MIB) /* all parts of one upload, decoded */
 int upload_remove(struct meta_tx *tx, struct swap *w, struct str upload, struct arena *a);

@@ -51,6 +51,37 @@ int config_row_test(struct meta_tx *tx)
     return r == -ERR_NOT_FOUND ? -ERR_NO_SUCH_BUCKET : r;
 }
 
+int setting_row_put(struct meta_tx *tx, struct str row_key, const struct setting_row *row)
+{
+    Cairn__BucketSetting pb = CAIRN__BUCKET_SETTING__INIT;
+    pb.text = pb_bytes(row->text);
+    pb.changed_ms = row->changed_ms;
+    return put_packed(tx, row_key, &pb.base);
+}
+
+int setting_row_decode(struct str value, struct arena *a, struct setting_row *ret)
+{
+    int r = 0;
+    const Cairn__BucketSetting *pb = pb_unpack(&cairn__bucket_setting__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    *ret = (struct setting_row){pb_str(pb->text), pb->changed_ms};
+    return 0;
+}
+
+int config_rows_delete(struct meta_tx *tx)
+{
+    struct key_buf row;
+    bool found = true;
+    int r = 0;
+    while (r == 0 && found) {
+        r = rows_first(tx, KEY_CONFIG, &row, &found);
+        if (r == 0 && found)
+            r = meta_del(tx, str_make(row.bytes, row.len));
+    }
+    return r;
+}
+
 int upload_row_put(struct meta_tx *tx, struct str key, struct str upload,
                    const struct upload_row *row)
 {
@@ -193,6 +224,20 @@ int drop_row_del(struct meta_tx *tx, uint64_t id)
     struct key_buf k;
     meta_use_reserve(tx);
     return meta_del(tx, key_number(&k, KEY_DROPS, id));
+}
+
+int rows_first(struct meta_tx *tx, struct str kind, struct key_buf *row, bool *ret_found)
+{
+    struct meta_cursor *c;
+    int r = meta_cursor_open(tx, kind, &c);
+    if (r < 0)
+        return r;
+    r = meta_cursor_seek(c, kind);
+    *ret_found = r == 0 && meta_cursor_valid(c);
+    if (*ret_found)
+        key_raw(row, STR(""), meta_cursor_key(c));
+    meta_cursor_close(c);
+    return r;
 }
 
 int rows_any(struct meta_tx *tx, struct str kind, bool *ret)

@@ -22,6 +22,16 @@ int config_row_put(struct meta_tx *tx, struct str name);
 /* -ERR_NO_SUCH_BUCKET when the bucket is not, or no longer, there. */
 int config_row_test(struct meta_tx *tx);
 
+/* B name: one of the bucket's settings (settings.h) */
+struct setting_row {
+    struct str text;
+    uint64_t changed_ms;
+};
+int setting_row_put(struct meta_tx *tx, struct str row_key, const struct setting_row *row);
+int setting_row_decode(struct str value, struct arena *a, struct setting_row *ret);
+/* The bucket's own row and those of its settings. */
+int config_rows_delete(struct meta_tx *tx);
+
 /* M key upload */
 struct upload_row {
     struct store_attrs attrs;
@@ -61,6 +71,8 @@ int drop_row_put(struct meta_tx *tx, uint64_t id, struct str name);
 int drop_row_decode(struct str value, struct arena *a, struct str *ret_name);
 int drop_row_del(struct meta_tx *tx, uint64_t id);
 
+/* The key of the first row of this kind, copied; *ret_found false: there is none. */
+int rows_first(struct meta_tx *tx, struct str kind, struct key_buf *ret_row, bool *ret_found);
 /* Whether the bucket has a row of this kind. */
 int rows_any(struct meta_tx *tx, struct str kind, bool *ret);
 

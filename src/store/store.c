@@ -146,6 +146,7 @@ void store_stats(struct store *s, struct store_stats *ret)
     };
     rt_lock(&s->buckets.lock);
     t.buckets = s->buckets.by_name.count;
+    t.settings_bytes = s->buckets.cached_bytes;
     rt_unlock(&s->buckets.lock);
     for (unsigned i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *shard = &s->cache.shards[i];

@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "blob/blob.h"
 #include "meta/meta.h"
+#include "store/settings.h"
 
 #define STORE_KEY_MAX       1024             /* bytes of an object's key; S3's limit */
 #define STORE_OBJECT_MAX    (5 * GIB)        /* of one PUT or one part; S3's limit */
@@ -49,14 +50,15 @@ struct store_bucket {
     struct str name;
     struct str owner; /* user id */
     uint64_t created_ms;
-    struct str region; /* location constraint as given; empty: none */
+    struct str region;               /* location constraint as given; empty: none */
+    struct store_settings *settings; /* of store_bucket_get() alone; NULL: none (settings.h) */
 };
 
 /* Name rules: S3's general purpose bucket naming rules. -ERR_BUCKET_EXISTS or -ERR_BUCKET_OWNED
  * (with the bucket filled), -ERR_INVALID_BUCKET_NAME, -ERR_TOO_MANY_BUCKETS. Strings in `a`. */
 int FIBER store_bucket_create(struct store *s, struct arena *a, struct str name, struct str owner,
                               struct str region, struct store_bucket *ret);
-/* -ERR_NO_SUCH_BUCKET. */
+/* -ERR_NO_SUCH_BUCKET. Takes a reference to the bucket's settings: store_bucket_release(). */
 int FIBER store_bucket_get(struct store *s, struct arena *a, struct str name,
                            struct store_bucket *ret);
 /* -ERR_BUCKET_NOT_EMPTY while it holds any version or marker. Open uploads do not count, as in S3:
@@ -333,6 +335,7 @@ int FIBER store_check(struct store *s, bool deep,
 
 struct store_stats {
     uint64_t buckets;
+    uint64_t settings_bytes; /* in memory */
     uint64_t cache_hits, cache_misses, cache_bytes, cache_records;
     uint64_t readers_open;
     uint64_t gc_chunks; /* deleted since the start */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * A bucket's settings: the configurations that doors put to it (CORS rules, tags, a policy). The
+ * store keeps each as the document a door has validated and knows nothing of what it says.
+ *
+ * Each is one row in the bucket's key space, "B" and its name. What a bucket has is kept in memory
+ * as one immutable set, read at the first store_bucket_get() after the start or after a change and
+ * handed out by reference, so that a request sees one state to its end. A bucket without settings
+ * costs a request nothing.
+ *
+ * Invariant: a set in memory holds exactly what the newest committed transaction left; commit hooks
+ * drop it, and a set that was read before such a commit is not kept. A setting that cannot be read
+ * fails store_bucket_get(): it might be one that forbids.
+ */
+
+#include "base/ids.h"
+#include "base/str.h"
+#include "rt/rt.h"
+
+/* X(NAME, name of its row). The names are on disk: they never change. */
+#define STORE_SETTINGS(X)                   \
+    X(ACL, "acl")                           \
+    X(CORS, "cors")                         \
+    X(OWNERSHIP_CONTROLS, "ownership")      \
+    X(POLICY, "policy")                     \
+    X(PUBLIC_ACCESS_BLOCK, "public-access") \
+    X(QUOTA, "quota")                       \
+    X(REQUEST_PAYMENT, "request-payment")   \
+    X(TAGGING, "tagging")                   \
+    X(WEBSITE, "website")
+
+enum store_setting_kind {
+#define X(name, row) STORE_SETTING_##name,
+    STORE_SETTINGS(X)
+#undef X
+        STORE_SETTING_KINDS
+};
+
+#define STORE_SETTING_MAX (512 * KIB) /* bytes of one */
+
+struct store;
+struct store_bucket;
+struct store_settings;
+
+struct store_setting {
+    struct str text; /* as it was put; lives as long as the set */
+    uint64_t changed_ms;
+};
+
+/* NULL when there is none of that kind; `set` may be NULL. */
+const struct store_setting *store_setting_of(const struct store_settings *set,
+                                             enum store_setting_kind kind);
+
+/*
+ * What a door made of a setting's text lives beside it, so that it is made once: `parsed` is NULL
+ * until store_setting_keep(), which takes `made` over (`release` frees it with the set) and gives
+ * back what is kept: `made`, or what another request was faster with, `made` being freed then. One
+ * kind has one type. Any thread.
+ */
+void *store_setting_parsed(const struct store_settings *set, enum store_setting_kind kind);
+void *store_setting_keep(struct store_settings *set, enum store_setting_kind kind, void *made,
+                         void (*release)(void *made));
+
+/* Gives back what store_bucket_get() took, if anything; `b` zeroed is fine. */
+void store_bucket_release(struct store_bucket *b);
+
+/* Replaces or removes one, durably. -ERR_NO_SUCH_BUCKET, -ERR_TOO_LARGE. Removing what is not there
+ * is no error. */
+int FIBER store_setting_put(struct store *s, struct bucket_id b, enum store_setting_kind kind,
+                            struct str text);
+int FIBER store_setting_delete(struct store *s, struct bucket_id b, enum store_setting_kind kind);
