@@ -89,11 +89,15 @@ static int FIBER bench_run(void *arg)
         err = disk_open(&d, &c);
     if (err)
         return err;
-    err = blob_open(&b->blob, &(struct blob_config){&d, 1, rt_wall_ms()});
+    struct nodes nodes = {0};
+    err = nodes_wrap(&nodes, 0, b->dir, d);
+    if (err == 0)
+        err = blob_open(&b->blob, &(struct blob_config){&nodes, rt_wall_ms()});
     if (err == 0) {
         err = rounds(b);
         blob_close(b->blob);
     }
+    nodes_release(&nodes);
     disk_close(d);
     kv_mem_free(mem);
     return err;

@@ -29,6 +29,7 @@ struct bench {
     struct kv_rocks_shared *shared;
     struct meta *meta;
     struct disk *disk;
+    struct nodes nodes;
     struct blob *blob;
     struct store *store;
     struct bucket_id bucket;
@@ -204,13 +205,15 @@ static int FIBER run(void *arg)
     CHECK(store_new_session(b->meta, &session) == 0);
     CHECK(open_kv(b, "index", false, &disk.index) == 0);
     CHECK(disk_open(&b->disk, &disk) == 0);
-    CHECK(blob_open(&b->blob, &(struct blob_config){&b->disk, 1, session}) == 0);
+    CHECK(nodes_wrap(&b->nodes, 0, b->dir, b->disk) == 0);
+    CHECK(blob_open(&b->blob, &(struct blob_config){&b->nodes, session}) == 0);
     struct store_config config = {
         .meta = b->meta, .blob = b->blob, .inline_max_bytes = b->inline_max};
     CHECK(store_open(&b->store, &config) == 0);
     r = work(b);
     store_close(b->store);
     blob_close(b->blob);
+    nodes_release(&b->nodes);
     disk_close(b->disk);
     meta_close(b->meta);
     kv_rocks_shared_free(b->shared);

@@ -29,9 +29,7 @@ struct admin_config {
     struct meta *meta;
     struct store *store;
     struct jobs *jobs;
-    struct disk **disks;
-    const char *const *disk_paths;
-    unsigned disk_count;
+    struct nodes *nodes;
     metrics_source *door_metrics; /* of the S3 door; may be NULL */
     void *door_metrics_arg;
     const struct http_server *server; /* set by admin_set_server once it listens */

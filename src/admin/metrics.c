@@ -104,33 +104,41 @@ static const struct field jobs_fields[] = {
 };
 
 static const struct field disk_fields[] = {
-    GAUGE(disk_stats, total_bytes, "cairn_disk_total_bytes",
+    GAUGE(node_stats, state, "cairn_disk_state",
+        "0: online, 1: suspect, 2: gone."),
+    COUNTER(node_stats, faults, "cairn_disk_faults_total",
+        "Operations that the disk failed."),
+    COUNTER(node_stats, returns, "cairn_disk_returns_total",
+        "Times that a gone disk came back."),
+    GAUGE(node_stats, read_p95_ns, "cairn_disk_read_p95_nanoseconds",
+        "What 95 of a hundred reads take."),
+    GAUGE(node_stats, disk.total_bytes, "cairn_disk_total_bytes",
         "Size of the file system."),
-    GAUGE(disk_stats, free_bytes, "cairn_disk_free_bytes",
+    GAUGE(node_stats, disk.free_bytes, "cairn_disk_free_bytes",
         "Free space of the file system."),
-    GAUGE(disk_stats, live_bytes, "cairn_disk_live_bytes",
+    GAUGE(node_stats, disk.live_bytes, "cairn_disk_live_bytes",
         "Bytes of live needles."),
-    GAUGE(disk_stats, dead_bytes, "cairn_disk_dead_bytes",
+    GAUGE(node_stats, disk.dead_bytes, "cairn_disk_dead_bytes",
         "Bytes that compaction can free."),
-    GAUGE(disk_stats, needles, "cairn_disk_needles",
+    GAUGE(node_stats, disk.needles, "cairn_disk_needles",
         "Live needles."),
-    GAUGE(disk_stats, volumes, "cairn_disk_volumes",
+    GAUGE(node_stats, disk.volumes, "cairn_disk_volumes",
         "Volume files."),
-    GAUGE(disk_stats, volumes_read_only, "cairn_disk_volumes_read_only",
+    GAUGE(node_stats, disk.volumes_read_only, "cairn_disk_volumes_read_only",
         "Volumes that take no writes after a sync error."),
-    COUNTER(disk_stats, appends, "cairn_disk_appends_total",
+    COUNTER(node_stats, disk.appends, "cairn_disk_appends_total",
         "Needles written."),
-    COUNTER(disk_stats, syncs, "cairn_disk_syncs_total",
+    COUNTER(node_stats, disk.syncs, "cairn_disk_syncs_total",
         "Syncs of volumes."),
-    COUNTER(disk_stats, sync_errors, "cairn_disk_sync_errors_total",
+    COUNTER(node_stats, disk.sync_errors, "cairn_disk_sync_errors_total",
         "Syncs that failed."),
-    COUNTER(disk_stats, reads, "cairn_disk_reads_total",
+    COUNTER(node_stats, disk.reads, "cairn_disk_reads_total",
         "Needles read."),
-    COUNTER(disk_stats, corrupt_reads, "cairn_disk_corrupt_reads_total",
+    COUNTER(node_stats, disk.corrupt_reads, "cairn_disk_corrupt_reads_total",
         "Reads whose check failed."),
-    COUNTER(disk_stats, index_lookups, "cairn_disk_index_lookups_total",
+    COUNTER(node_stats, disk.index_lookups, "cairn_disk_index_lookups_total",
         "Reads that asked the needle index."),
-    GAUGE(disk_stats, replayed_bytes, "cairn_disk_replayed_bytes",
+    GAUGE(node_stats, disk.replayed_bytes, "cairn_disk_replayed_bytes",
         "Bytes of volumes replayed at the last start."),
 };
 
@@ -197,19 +205,22 @@ static void write_rooms(struct admin *a, struct buf *out)
 
 static void write_disks(struct admin *a, struct buf *out)
 {
-    unsigned count = a->config.disk_count;
-    _cleanup_free_ struct disk_stats *stats = calloc(count, sizeof(*stats));
+    uint32_t count = nodes_count(a->config.nodes);
+    _cleanup_free_ struct node_stats *stats = calloc(count, sizeof(*stats));
     if (!stats) {
         out->failed = true;
         return;
     }
-    for (unsigned d = 0; d < count; d++)
-        disk_stats(a->config.disks[d], &stats[d]);
+    for (uint32_t d = 0; d < count; d++)
+        if (nodes_get(a->config.nodes, d))
+            node_stats(nodes_get(a->config.nodes, d), &stats[d]);
     for (size_t f = 0; f < ARRAY_LEN(disk_fields); f++) {
         const struct field *family = &disk_fields[f];
         metrics_family(out, family->name, family->type, family->help);
-        for (unsigned d = 0; d < count; d++) {
+        for (uint32_t d = 0; d < count; d++) {
             char number[16];
+            if (!nodes_get(a->config.nodes, d))
+                continue;
             int len = snprintf(number, sizeof(number), "%u", d);
             uint64_t value;
             memcpy(&value, (const char *)&stats[d] + family->offset, sizeof(value));

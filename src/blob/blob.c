@@ -10,12 +10,11 @@
 
 int blob_open(struct blob **ret, const struct blob_config *config)
 {
-    CHECK(config->disk_count > 0);
+    CHECK(nodes_count(config->nodes) > 0);
     struct blob *b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
-    b->disks = config->disks;
-    b->disk_count = config->disk_count;
+    b->nodes = config->nodes;
     b->session = config->session;
     *ret = b;
     return 0;
@@ -35,8 +34,8 @@ int FIBER blob_delete(struct blob *b, const struct chunk_id *ids, size_t count)
         n = MIN(count, ARRAY_LEN(keys));
         for (size_t i = 0; i < n; i++)
             keys[i] = blob_key(ids[i], 0);
-        for (unsigned disk = 0; disk < b->disk_count; disk++) {
-            int err = disk_delete(b->disks[disk], keys, n);
+        for (unsigned disk = 0; disk < nodes_count(b->nodes); disk++) {
+            int err = node_delete(nodes_get(b->nodes, disk), keys, n);
             if (err)
                 return err;
         }
@@ -46,16 +45,16 @@ int FIBER blob_delete(struct blob *b, const struct chunk_id *ids, size_t count)
 
 /* ---- upkeep --------------------------------------------------------------------------------- */
 
-static int FIBER verify_bytes(struct needle_reader *r)
+static int FIBER verify_bytes(struct node_reader *r)
 {
     _cleanup_free_ uint8_t *buf = malloc(BLOB_PIECE_BYTES);
     if (!buf)
         return -ENOMEM;
-    uint64_t len = needle_reader_info(r)->len_bytes;
+    uint64_t len = node_reader_info(r)->len_bytes;
     int err = 0;
     for (uint64_t off = 0, n; err == 0 && off < len; off += n) {
         n = MIN(BLOB_PIECE_BYTES, len - off);
-        err = needle_read(r, off, buf, n);
+        err = node_reader_read(r, off, buf, n);
     }
     return err;
 }
@@ -65,17 +64,17 @@ static int FIBER verify_shard(struct blob *b, const struct blob_chunk *chunk, ui
                               bool deep)
 {
     const struct blob_shard *s = &chunk->shards[shard];
-    if (s->disk >= b->disk_count)
+    if (s->disk >= nodes_count(b->nodes))
         return -ERR_NOT_FOUND;
-    struct needle_reader *r;
-    int err = needle_open(b->disks[s->disk], blob_key(chunk->id, shard), NULL, &r);
+    struct node_reader *r;
+    int err = node_reader_open(nodes_get(b->nodes, s->disk), blob_key(chunk->id, shard), NULL, &r);
     if (err)
         return err;
-    if (!blob_shard_is(chunk, s, needle_reader_info(r), needle_reader_digest(r)))
+    if (!blob_shard_is(chunk, s, node_reader_info(r), node_reader_digest(r)))
         err = -ERR_CORRUPT;
     if (err == 0 && deep)
         err = verify_bytes(r);
-    needle_reader_close(r);
+    node_reader_close(r);
     return err;
 }
 
@@ -103,9 +102,9 @@ int FIBER blob_each(struct blob *b,
                     int (*fn)(unsigned disk, const struct needle_entry *e, void *arg), void *arg)
 {
     int err = 0;
-    for (unsigned i = 0; err == 0 && i < b->disk_count; i++) {
+    for (unsigned i = 0; err == 0 && i < nodes_count(b->nodes); i++) {
         struct each each = {.disk = i, .fn = fn, .arg = arg};
-        err = disk_each(b->disks[i], each_needle, &each);
+        err = node_each(nodes_get(b->nodes, i), each_needle, &each);
     }
     return err;
 }

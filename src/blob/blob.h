@@ -12,7 +12,7 @@
  */
 
 #include "base/arena.h"
-#include "volume/volume.h"
+#include "node/node.h"
 
 #define BLOB_CHUNK_MAX    (64 * MIB)
 #define BLOB_BUFFER_BYTES (1 * MIB)
@@ -41,9 +41,8 @@ struct blob_layout {
 };
 
 struct blob_config {
-    struct disk **disks; /* borrowed; outlive the blob */
-    unsigned disk_count;
-    uint64_t session; /* of this start, never used before: chunk ids carry it */
+    struct nodes *nodes; /* borrowed; outlive the blob */
+    uint64_t session;    /* of this start, never used before: chunk ids carry it */
 };
 int blob_open(struct blob **ret, const struct blob_config *config);
 void blob_close(struct blob *b);

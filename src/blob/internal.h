@@ -12,8 +12,7 @@
 #define BLOB_FLUSH_BYTES (8 * MIB) /* of a chunk: written between two early syncs */
 
 struct blob {
-    struct disk **disks;
-    unsigned disk_count;
+    struct nodes *nodes;
     uint64_t session;
     uint64_t counter; /* of the last chunk; atomic */
 };
@@ -21,7 +20,7 @@ struct blob {
 /* Single copies for now: the disk a new chunk goes to, and its only shard. */
 static inline uint32_t blob_place(const struct blob *b, struct chunk_id id)
 {
-    return (uint32_t)(id.counter % b->disk_count);
+    return (uint32_t)(id.counter % nodes_count(b->nodes));
 }
 static inline struct needle_key blob_key(struct chunk_id id, uint16_t shard)
 {

@@ -31,8 +31,8 @@ static int FIBER read_small(const struct wanted *w)
     const uint8_t *payload;
     struct needle_info info;
     struct hash128 digest;
-    int err = disk_read(w->b->disks[w->shard->disk], blob_key(w->chunk->id, 0), &w->shard->where,
-                        buf, cap, (const void **)&payload, &info, &digest);
+    int err = node_read(nodes_get(w->b->nodes, w->shard->disk), blob_key(w->chunk->id, 0),
+                        &w->shard->where, buf, cap, (const void **)&payload, &info, &digest);
     if (err)
         return err == -ERR_TOO_LARGE ? -ERR_CORRUPT : err; /* not the needle that was written */
     if (!blob_shard_is(w->chunk, w->shard, &info, digest))
@@ -44,7 +44,7 @@ static int FIBER read_small(const struct wanted *w)
 
 /* One buffer and what is read into it. */
 struct piece {
-    struct needle_reader *r;
+    struct node_reader *r;
     uint64_t off;
     size_t len;
     uint8_t *buf;
@@ -55,7 +55,7 @@ struct piece {
 static int FIBER piece_fiber(void *arg)
 {
     struct piece *p = arg;
-    p->err = needle_read(p->r, p->off, p->buf, p->len);
+    p->err = node_reader_read(p->r, p->off, p->buf, p->len);
     return 0;
 }
 
@@ -100,9 +100,9 @@ static int FIBER read_pieces(const struct wanted *w, struct piece pieces[2])
     }
 }
 
-static int FIBER read_reader(const struct wanted *w, struct needle_reader *r)
+static int FIBER read_reader(const struct wanted *w, struct node_reader *r)
 {
-    if (!blob_shard_is(w->chunk, w->shard, needle_reader_info(r), needle_reader_digest(r)))
+    if (!blob_shard_is(w->chunk, w->shard, node_reader_info(r), node_reader_digest(r)))
         return -ERR_CORRUPT;
     _cleanup_free_ uint8_t *first = malloc(MIN(w->len, BLOB_PIECE_BYTES));
     _cleanup_free_ uint8_t *second = malloc(MIN(w->len, BLOB_PIECE_BYTES));
@@ -114,13 +114,13 @@ static int FIBER read_reader(const struct wanted *w, struct needle_reader *r)
 
 static int FIBER read_long(const struct wanted *w)
 {
-    struct needle_reader *r;
-    int err =
-        needle_open(w->b->disks[w->shard->disk], blob_key(w->chunk->id, 0), &w->shard->where, &r);
+    struct node_reader *r;
+    int err = node_reader_open(nodes_get(w->b->nodes, w->shard->disk), blob_key(w->chunk->id, 0),
+                               &w->shard->where, &r);
     if (err)
         return err;
     err = read_reader(w, r);
-    needle_reader_close(r);
+    node_reader_close(r);
     return err;
 }
 
@@ -130,7 +130,8 @@ static int FIBER read_long(const struct wanted *w)
 static int FIBER read_chunk(const struct wanted *w)
 {
     const struct blob_chunk *c = w->chunk;
-    if (c->shard_count != 1 || c->len_bytes > BLOB_CHUNK_MAX || w->shard->disk >= w->b->disk_count)
+    if (c->shard_count != 1 || c->len_bytes > BLOB_CHUNK_MAX ||
+        w->shard->disk >= nodes_count(w->b->nodes))
         return -ERR_CORRUPT;
     return c->len_bytes <= BLOB_SMALL_MAX ? read_small(w) : read_long(w);
 }

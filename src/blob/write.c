@@ -37,14 +37,14 @@ struct blob_writer {
     size_t fill; /* bytes of the blob in it */
 
     /* of a long one */
-    struct needle_writer *current;
+    struct node_writer *current;
     uint64_t current_left_bytes; /* to be handed to it */
     uint64_t unflushed_bytes;
     int err; /* the first that a fiber met */
     struct rt_fiber *write, *sync;
     size_t write_len; /* of the buffer on its way */
     bool write_first; /* it begins a chunk */
-    struct needle_writer *syncing;
+    struct node_writer *syncing;
     struct chunk *committing; /* of `syncing`; NULL: only an early sync */
     bool synced;              /* that fiber has ended */
 };
@@ -91,8 +91,8 @@ static int writer_new(struct blob *b, uint64_t len_bytes, struct blob_writer **r
 static int FIBER room_check(struct blob *b, uint64_t len_bytes)
 {
     int err = 0;
-    for (unsigned i = 0; err == 0 && i < b->disk_count; i++)
-        err = disk_room(b->disks[i], len_bytes / b->disk_count);
+    for (unsigned i = 0; err == 0 && i < nodes_count(b->nodes); i++)
+        err = node_room(nodes_get(b->nodes, i), len_bytes / nodes_count(b->nodes));
     return err;
 }
 
@@ -138,8 +138,8 @@ static int FIBER write_fiber(void *arg)
     struct blob_writer *w = arg;
     uint8_t *buf = w->buf[!w->filling];
     struct iovec iov = {buf, w->write_len};
-    int err = w->write_first ? needle_write_first(w->current, buf + NEEDLE_HEADROOM, w->write_len)
-                             : needle_write(w->current, &iov, 1);
+    int err = w->write_first ? node_write_first(w->current, buf + NEEDLE_HEADROOM, w->write_len)
+                             : node_write(w->current, &iov, 1);
     w->err = w->err ? w->err : err;
     return 0;
 }
@@ -149,7 +149,7 @@ static int FIBER sync_fiber(void *arg)
     struct blob_writer *w = arg;
     struct chunk *k = w->committing;
     int err =
-        k ? needle_commit(w->syncing, &k->shard.where, &k->shard.digest) : needle_flush(w->syncing);
+        k ? node_commit(w->syncing, &k->shard.where, &k->shard.digest) : node_flush(w->syncing);
     if (k)
         k->durable = err == 0;
     w->err = w->err ? w->err : err;
@@ -196,7 +196,8 @@ static int FIBER chunk_begin(struct blob_writer *w)
     struct chunk *k = chunk_next(w);
     struct needle_info info = chunk_info(k);
     w->current_left_bytes = k->c.len_bytes;
-    return needle_begin(w->b->disks[k->shard.disk], blob_key(k->c.id, 0), &info, &w->current);
+    return node_begin(nodes_get(w->b->nodes, k->shard.disk), blob_key(k->c.id, 0), &info,
+                      &w->current);
 }
 
 /* Where in its chunk the buffer that is being filled begins. */
@@ -269,8 +270,8 @@ static int FIBER finish_small(struct blob_writer *w)
     struct chunk *k = chunk_next(w);
     struct needle_info info = chunk_info(k);
     struct iovec iov = {w->buf[0], w->fill};
-    int err = disk_append(w->b->disks[k->shard.disk], blob_key(k->c.id, 0), &info, &iov, 1,
-                          &k->shard.where, &k->shard.digest);
+    int err = node_append(nodes_get(w->b->nodes, k->shard.disk), blob_key(k->c.id, 0), &info, &iov,
+                          1, &k->shard.where, &k->shard.digest);
     k->durable = err == 0;
     return err;
 }
@@ -331,7 +332,7 @@ void FIBER blob_abort(struct blob_writer *w)
     if (!w)
         return;
     settle(w);
-    needle_abort(w->current);
+    node_abort(w->current);
     for (size_t i = 0; i < w->begun; i++)
         if (w->chunks[i].durable)
             blob_delete(w->b, &w->chunks[i].c.id, 1);

@@ -72,7 +72,9 @@ static int FIBER open_data(struct engine *e, const struct engine_config *config)
         return r;
     r = disk_open(&e->disk, &disk);
     if (r == 0)
-        r = blob_open(&e->blob, &(struct blob_config){&e->disk, 1, e->session});
+        r = nodes_wrap(&e->nodes, 0, e->dir, e->disk);
+    if (r == 0)
+        r = blob_open(&e->blob, &(struct blob_config){&e->nodes, e->session});
     if (r == 0)
         r = store_open(&e->store, &(struct store_config){.meta = e->meta, .blob = e->blob});
     if (r < 0)
@@ -92,8 +94,7 @@ static int FIBER open_identities(struct engine *e, const struct engine_config *c
 static int FIBER start_jobs(struct engine *e, const struct engine_config *config)
 {
     struct jobs_config jobs = {.store = e->store,
-                               .disks = &e->disk,
-                               .disk_count = 1,
+                               .nodes = &e->nodes,
                                .session = e->session,
                                .compact_interval_ms = config->compact_interval_ms};
     int r = jobs_start(&e->jobs, &jobs);
@@ -130,6 +131,7 @@ void FIBER engine_close(struct engine *e)
         store_close(e->store);
     if (e->blob)
         blob_close(e->blob);
+    nodes_release(&e->nodes);
     disk_close(e->disk);
     meta_close(e->meta);
     if (e->shared)

@@ -21,6 +21,7 @@ struct engine {
     struct kv_rocks_shared *shared;
     struct meta *meta;
     struct disk *disk;
+    struct nodes nodes;
     struct blob *blob;
     struct store *store;
     struct iam *iam;

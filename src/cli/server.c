@@ -86,9 +86,7 @@ static int FIBER open_doors(struct server *s)
                                  .meta = s->engine.meta,
                                  .store = s->engine.store,
                                  .jobs = s->engine.jobs,
-                                 .disks = &s->engine.disk,
-                                 .disk_paths = &s->dir,
-                                 .disk_count = 1,
+                                 .nodes = &s->engine.nodes,
                                  .door_metrics = s3_metrics,
                                  .door_metrics_arg = s->s3};
     r = admin_new(&s->admin, &admin);

@@ -85,12 +85,12 @@ static int FIBER gc_loop(void *arg)
 /* ---- compaction and checkpoints ------------------------------------------------------------- */
 
 /* Volumes of one disk, as long as that frees space, at the given pace. */
-static int FIBER compact_disk(struct jobs *j, struct disk *d)
+static int FIBER compact_disk(struct jobs *j, struct node *n)
 {
     uint64_t freed;
     do {
         freed = 0;
-        int r = disk_compact(d, &freed);
+        int r = node_compact(n, &freed);
         if (r < 0)
             return r;
         if (freed == 0)
@@ -105,28 +105,34 @@ static int FIBER compact_disk(struct jobs *j, struct disk *d)
 }
 
 /* Bounds what the next start has to replay. */
-static int FIBER checkpoint_disk(struct jobs *j, unsigned disk)
+static int FIBER checkpoint_disk(struct jobs *j, struct node *n)
 {
-    struct disk_stats stats;
-    disk_stats(j->config.disks[disk], &stats);
-    if (stats.appends == j->checkpointed[disk])
+    struct node_stats stats;
+    uint64_t *done = &j->checkpointed[node_number(n)];
+    node_stats(n, &stats);
+    if (stats.disk.appends == *done)
         return 0;
-    int r = disk_checkpoint(j->config.disks[disk]);
+    int r = node_checkpoint(n);
     if (r == 0)
-        j->checkpointed[disk] = stats.appends;
+        *done = stats.disk.appends;
     return r;
 }
 
 static int FIBER compact_round(struct jobs *j)
 {
-    for (unsigned i = 0; i < j->config.disk_count; i++) {
-        int r = compact_disk(j, j->config.disks[i]);
+    int first = 0;
+    for (uint32_t i = 0; i < nodes_count(j->config.nodes); i++) {
+        struct node *n = nodes_get(j->config.nodes, i);
+        if (!n || node_state(n) == NODE_GONE)
+            continue;
+        int r = compact_disk(j, n);
         if (r == 0)
-            r = checkpoint_disk(j, i);
-        if (r < 0)
+            r = checkpoint_disk(j, n);
+        if (r == -ECANCELED)
             return r;
+        first = first ? first : r; /* one that fails does not hold up the others */
     }
-    return 0;
+    return first;
 }
 
 static int FIBER compact_loop(void *arg)
@@ -211,7 +217,7 @@ void FIBER jobs_stop(struct jobs *j)
 static struct jobs *jobs_new(const struct jobs_config *config)
 {
     struct jobs *j = calloc(1, sizeof(*j));
-    uint64_t *checkpointed = calloc(MAX(config->disk_count, 1u), sizeof(*checkpointed));
+    uint64_t *checkpointed = calloc(NODES_MAX, sizeof(*checkpointed));
     if (!j || !checkpointed) {
         free(j);
         free(checkpointed);

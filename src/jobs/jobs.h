@@ -18,9 +18,8 @@
 struct jobs;
 
 struct jobs_config {
-    struct store *store; /* borrowed, as are the disks; they outlive the jobs */
-    struct disk **disks;
-    unsigned disk_count;
+    struct store *store; /* borrowed, as are the nodes; they outlive the jobs */
+    struct nodes *nodes;
     uint64_t session;             /* of this start: older ones are swept */
     unsigned gc_batch_chunks;     /* a round; 0: 1,024 */
     unsigned compact_interval_ms; /* between looks for work; 0: 10 s */

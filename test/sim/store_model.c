@@ -63,7 +63,10 @@ static int FIBER open_store(struct sm *m)
     int err = store_new_session(m->meta, &m->session);
     if (err)
         return err;
-    struct blob_config blob = {.disks = &m->disk, .disk_count = 1, .session = m->session};
+    err = nodes_wrap(&m->nodes, 0, "/d0", m->disk);
+    if (err)
+        return err;
+    struct blob_config blob = {.nodes = &m->nodes, .session = m->session};
     err = blob_open(&m->blob, &blob);
     if (err)
         return err;
@@ -90,6 +93,7 @@ void FIBER sm_close(struct sm *m)
         store_close(TAKE_PTR(m->store));
     if (m->blob)
         blob_close(TAKE_PTR(m->blob));
+    nodes_release(&m->nodes);
     meta_close(TAKE_PTR(m->meta));
     disk_close(TAKE_PTR(m->disk));
 }
@@ -97,6 +101,7 @@ void FIBER sm_close(struct sm *m)
 int FIBER sm_open(struct sm *m)
 {
     m->disk = NULL;
+    m->nodes = (struct nodes){0}; /* a life that crashed left its own behind */
     m->meta = NULL;
     m->blob = NULL;
     m->store = NULL;
@@ -175,8 +180,7 @@ static void FIBER run_clients(struct sm *m)
 static void FIBER run_with_jobs(struct sm *m)
 {
     struct jobs_config config = {.store = m->store,
-                                 .disks = &m->disk,
-                                 .disk_count = 1,
+                                 .nodes = &m->nodes,
                                  .session = m->session,
                                  .gc_batch_chunks = 4,
                                  .compact_interval_ms = 5,

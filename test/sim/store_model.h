@@ -51,6 +51,7 @@ struct sm {
     struct kv_mem *index_mem, *meta_mem;
     /* of the present life */
     struct disk *disk;
+    struct nodes nodes;
     struct meta *meta;
     struct blob *blob;
     struct store *store;

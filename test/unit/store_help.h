@@ -16,6 +16,7 @@ struct store_home {
     struct kv_mem *content, *index;
     struct meta *meta;
     struct disk *disk;
+    struct nodes nodes;
     struct blob *blob;
     struct store *store;
     struct store_config config;
@@ -58,7 +59,8 @@ static inline void home_open(struct store_home *h)
     assert_int_equal(kv_mem_open(&kv, h->content), 0);
     assert_int_equal(meta_local_open(&h->meta, kv, 0), 0);
     assert_int_equal(store_new_session(h->meta, &h->session), 0);
-    struct blob_config blob = {.disks = &h->disk, .disk_count = 1, .session = h->session};
+    assert_int_equal(nodes_wrap(&h->nodes, 0, h->path, h->disk), 0);
+    struct blob_config blob = {.nodes = &h->nodes, .session = h->session};
     assert_int_equal(blob_open(&h->blob, &blob), 0);
     h->config.meta = h->meta;
     h->config.blob = h->blob;
@@ -70,6 +72,7 @@ static inline void home_close(struct store_home *h)
     store_close(h->store);
     meta_close(h->meta);
     blob_close(h->blob);
+    nodes_release(&h->nodes);
     disk_close(h->disk);
 }
 

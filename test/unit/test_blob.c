@@ -7,6 +7,7 @@
 
 struct fixture {
     struct disk_home home;
+    struct nodes nodes;
     struct blob *blob;
     struct arena arena;
 };
@@ -14,19 +15,21 @@ struct fixture {
 static void fixture_open(struct fixture *f)
 {
     home_open(&f->home);
-    struct blob_config c = {.disks = &f->home.disk, .disk_count = 1, .session = 42};
+    assert_int_equal(nodes_wrap(&f->nodes, 0, f->home.path, f->home.disk), 0);
+    struct blob_config c = {.nodes = &f->nodes, .session = 42};
     assert_int_equal(blob_open(&f->blob, &c), 0);
 }
 
 static void fixture_close(struct fixture *f)
 {
     blob_close(f->blob);
+    nodes_release(&f->nodes);
     home_close(&f->home);
 }
 
 static void run_case(int (*fn)(void *))
 {
-    struct fixture f;
+    struct fixture f = {};
     home_init(&f.home);
     arena_init(&f.arena, 0);
     on_fiber(1, fn, &f);

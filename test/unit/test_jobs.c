@@ -9,8 +9,7 @@ static struct jobs *start(struct store_home *h)
     struct jobs *j;
     struct jobs_config config = {
         .store = h->store,
-        .disks = &h->disk,
-        .disk_count = 1,
+        .nodes = &h->nodes,
         .session = h->session,
         .compact_interval_ms = 20,
         .compact_bytes_per_s = 1 * GIB,
