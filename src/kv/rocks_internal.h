@@ -20,6 +20,9 @@ rocksdb_options_t *rocks_options_new(const struct kv_rocks_shared *shared, bool 
 /* No log file of RocksDB's own (rocks_logger.cc says why). */
 void rocks_options_set_silent(rocksdb_options_t *options);
 
+/* Does nothing: who calls it has RocksDB use our CRC-32C (rocks_crc.cc). */
+void rocks_crc_link(void);
+
 /* The code for RocksDB's error text (NULL: 0). Frees the text. */
 int rocks_error(char *text);
 

@@ -102,6 +102,7 @@ int kv_rocks_shared_new(struct kv_rocks_shared **ret, const struct kv_rocks_conf
     struct kv_rocks_shared *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
+    rocks_crc_link();
     size_t cache = config->block_cache_bytes ? config->block_cache_bytes : 64 * MIB;
     s->write_buffer_bytes = config->write_buffer_bytes ? config->write_buffer_bytes : 64 * MIB;
     s->env = rocksdb_create_default_env();
