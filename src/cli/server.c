@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 
 #define STOP_GRACE           (10 * RT_S)
+#define ADDRESS_WAIT_S       10 /* longer than the kernel takes to end the sockets of the killed */
+#define ADDRESS_PAUSE        (50 * RT_MS)
 #define CONNECTIONS_MAX      16384
 #define FILES_KEPT           512 /* descriptors that connections leave to volumes and tables */
 #define VOLUME_MIB_MIN       128 /* room for the longest chunk beside others */
@@ -53,6 +55,11 @@ struct server {
     struct s3 *s3;
     struct admin *admin;
     struct http_server *http;
+    /* Under the lock: whether SIGTERM or SIGINT came, and which. */
+    struct rt_lock lock;
+    struct rt_waitq asked;
+    bool stop;
+    int signal;
 };
 
 static void FIBER dispatch(struct http_exchange *x, void *arg)
@@ -106,6 +113,55 @@ static unsigned connections_max(void)
     return (unsigned)MIN(files.rlim_cur - kept, (rlim_t)CONNECTIONS_MAX);
 }
 
+/* ---- being asked to stop --------------------------------------------------------------------- */
+
+static int FIBER signal_fiber(void *arg)
+{
+    struct server *s = arg;
+    int signal = 0;
+    int r = rt_wait_signal(&signal);
+    rt_lock(&s->lock);
+    s->stop = true;
+    s->signal = signal;
+    rt_wake_all(&s->asked);
+    rt_unlock(&s->lock);
+    return r;
+}
+
+/* Waits for it until the deadline; whether it was. */
+static bool FIBER wait_stop(struct server *s, uint64_t deadline_ns)
+{
+    int r = 0;
+    rt_lock(&s->lock);
+    while (!s->stop && r == 0)
+        r = rt_wait(&s->asked, &s->lock, deadline_ns);
+    bool stop = s->stop;
+    rt_unlock(&s->lock);
+    return stop;
+}
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+/*
+ * A killed server holds its address until the kernel has taken down its rings, which goes on after
+ * its parent has been told of its end: who starts it again at once would meet a used address.
+ * -ECANCELED when asked to stop meanwhile.
+ */
+static int FIBER start_when_free(struct server *s, const struct http_server_config *http)
+{
+    uint64_t until = rt_now() + ADDRESS_WAIT_S * RT_S;
+    int r = http_server_start(&s->http, http);
+    if (r == -EADDRINUSE)
+        log_event(LOG_WARN, "address in use", "waiting up to %d s for %s", ADDRESS_WAIT_S,
+                  options.address);
+    while (r == -EADDRINUSE && rt_now() < until) {
+        if (wait_stop(s, rt_now() + ADDRESS_PAUSE))
+            return -ECANCELED;
+        r = http_server_start(&s->http, http);
+    }
+    return r;
+}
+
 static int FIBER listen_on(struct server *s)
 {
     struct http_tls_config tls = {.cert_path = options.tls_cert, .key_path = options.tls_key};
@@ -119,15 +175,15 @@ static int FIBER listen_on(struct server *s)
     int r = rt_address_parse(&http.address, options.address);
     if (r < 0)
         return cli_fail("%s is no address to listen on: %s", options.address, err_text(r));
-    r = http_server_start(&s->http, &http);
+    r = start_when_free(s, &http);
     if (r == -EADDRINUSE)
-        return cli_fail("%s is in use: stop what listens there, or give another --address",
-                        options.address);
-    if (r < 0)
+        return cli_fail("%s is in use, still after %d s: stop what listens there, or give another "
+                        "--address",
+                        options.address, ADDRESS_WAIT_S);
+    if (r < 0 && r != -ECANCELED)
         return cli_fail("cannot listen on %s%s: %s", options.address,
                         options.tls_cert ? " with this certificate and key" : "", err_text(r));
-    admin_set_server(s->admin, s->http);
-    return 0;
+    return r;
 }
 
 /* What a person needs to begin: shown on standard output, the log goes to standard error. */
@@ -167,27 +223,45 @@ static void print_banner(const struct server *s)
     fflush(stdout);
 }
 
-static int FIBER serve(struct server *s)
+/* From the first request to the last. */
+static void FIBER serve_until_asked(struct server *s)
 {
-    int r = open_doors(s);
-    if (r == 0)
-        r = listen_on(s);
-    if (r != 0)
-        return r;
+    admin_set_server(s->admin, s->http);
     print_banner(s);
     rt_offload(trim_memory, NULL);
-    int signal = 0;
-    rt_wait_signal(&signal);
-    log_event(LOG_INFO, "stopping", "signal %d: requests under way may finish", signal);
+    /* RT_NEVER: to serve until then is what it is for. */
+    wait_stop(s, RT_NEVER);
+    log_event(LOG_INFO, "stopping", "signal %d: requests under way may finish", s->signal);
     admin_set_draining(s->admin);
     http_server_stop(s->http, rt_now() + STOP_GRACE);
-    return 0;
+}
+
+static int FIBER serve(struct server *s)
+{
+    struct rt_fiber *signals;
+    int r = open_doors(s);
+    if (r != 0)
+        return r;
+    r = rt_spawn(&signals, "signals", signal_fiber, s);
+    if (r < 0)
+        return cli_fail("cannot wait for signals: %s", err_text(r));
+    r = listen_on(s);
+    if (r == 0)
+        serve_until_asked(s);
+    else if (r == -ECANCELED)
+        log_event(LOG_INFO, "stopping", "signal %d: %s has not become free", s->signal,
+                  options.address);
+    rt_cancel(signals);
+    rt_join(signals);
+    return r == -ECANCELED ? 0 : r;
 }
 
 static int FIBER server_fiber(void *arg)
 {
     struct server *s = arg;
     arena_init(&s->arena, 0);
+    rt_lock_init(&s->lock);
+    rt_waitq_init(&s->asked);
     int r = rt_mkdir(s->dir);
     if (r < 0)
         r = cli_fail("cannot make the directory %s: %s", s->dir, err_text(r));

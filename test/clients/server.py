@@ -65,23 +65,30 @@ class Server:
     def url(self):
         return '%s://%s' % ('https' if self.tls else 'http', self.host)
 
-    def start(self, timeout=30):
-        log = open(self.log_path, 'ab')
-        self.process = subprocess.Popen(
-            self.wrapper + [CAIRN, 'server', self.data, '--address', self.host] + self.options,
-            stdout=log, stderr=log, env=self.env)
-        log.close()
+    def launch(self):
+        """Starts the process and waits for nothing."""
+        with open(self.log_path, 'ab') as log:
+            self.process = subprocess.Popen(
+                self.wrapper + [CAIRN, 'server', self.data, '--address', self.host] + self.options,
+                stdout=log, stderr=log, env=self.env)
+
+    def start(self, timeout=60):
+        self.launch()
+        return self.wait_live(timeout)
+
+    def wait_live(self, timeout=60):
+        """Until it answers: that something takes connections there is not enough, the socket of one that was killed
+        does so for a moment more."""
         begin = time.monotonic()
         while time.monotonic() - begin < timeout:
             if self.process.poll() is not None:
                 raise RuntimeError('the server ended with %s:\n%s' % (self.process.returncode, self.log_tail()))
             try:
-                socket.create_connection(('127.0.0.1', self.port), 1).close()
-                self.started_in = time.monotonic() - begin
-                return self
+                if self.get('/health/live')[0] == 200:
+                    return self
             except OSError:
                 time.sleep(0.005)
-        raise RuntimeError('the server does not listen:\n%s' % self.log_tail())
+        raise RuntimeError('the server does not answer:\n%s' % self.log_tail())
 
     def kill(self):
         self.process.kill()

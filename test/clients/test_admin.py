@@ -2,8 +2,10 @@
 """The command line of the administrator, health and metrics, and how the server starts and stops."""
 import json
 import os
+import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -157,8 +159,49 @@ def test_half_or_weak_root_credentials_are_refused(env, tmp_path):
 def test_a_second_server_on_the_same_directory_is_refused(server):
     r = cairn('server', server.data, '--address', '127.0.0.1:0', env=server.env, timeout=20)
     assert r.returncode == 1 and 'another process' in r.stderr
-    r = cairn('server', os.path.join(server.folder, 'other'), '--address', server.host, env=server.env, timeout=20)
-    assert r.returncode == 1 and 'in use' in r.stderr
+
+
+@pytest.mark.parametrize('server', ['http'], indirect=True)
+def test_a_second_server_on_the_same_address_is_refused(server):
+    """After a while: it might be that of a server which has just been killed."""
+    r = cairn('server', os.path.join(server.folder, 'other'), '--address', server.host, env=server.env, timeout=60)
+    assert r.returncode == 1 and 'address in use' in r.stderr
+    assert 'cairn: %s is in use, still after 10 s: ' % server.host in r.stderr
+
+
+@pytest.fixture
+def waiting_server():
+    """(a server that waits for its address, the socket that has it)."""
+    s = Server()
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(('127.0.0.1', s.port))
+        holder.listen()
+        s.launch()
+        deadline = time.monotonic() + 60
+        while 'address in use' not in s.log():
+            assert s.process.poll() is None and time.monotonic() < deadline, s.log_tail()
+            time.sleep(0.01)
+        yield s, holder
+    s.remove()
+
+
+def test_a_server_waits_for_its_address_to_become_free(waiting_server):
+    s, holder = waiting_server
+    time.sleep(0.5)
+    assert s.process.poll() is None, s.log_tail()
+    holder.close()
+    s.wait_live()
+    assert make_client(s).list_buckets()['Buckets'] == []
+    assert s.stop() == 0
+    assert 'serves' in s.log()
+
+
+def test_sigterm_ends_the_wait_for_an_address(waiting_server):
+    s, _ = waiting_server
+    begin = time.monotonic()
+    assert s.stop() == 0, s.log_tail()
+    assert time.monotonic() - begin < 5 and 'serves' not in s.log()
 
 
 def test_check_works_offline_and_tells_damage():

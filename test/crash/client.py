@@ -180,7 +180,7 @@ def metrics(server):
     return found
 
 
-def start_ready(server, timeout=30):
+def start_ready(server, timeout=60):
     """Starts the server; seconds from exec until /health/ready answers 200."""
     begin = time.monotonic()
     server.start(timeout)
@@ -190,7 +190,6 @@ def start_ready(server, timeout=30):
                 return time.monotonic() - begin
         except OSError:
             pass
-        # The socket of a killed one may take connections for a moment more.
         if server.process.poll() is not None or time.monotonic() - begin > timeout:
             raise RuntimeError('the server is not ready:\n' + server.log_tail())
         time.sleep(0.005)

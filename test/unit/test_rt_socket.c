@@ -387,6 +387,30 @@ static void without_descriptors_accept_fails_and_the_loop_lives(void **state)
     run(1, run_out_of_descriptors, NULL);
 }
 
+/* ---- listening ------------------------------------------------------------------------------- */
+
+static int take_and_share(void *arg)
+{
+    struct link l;
+    struct rt_socket *other = NULL;
+    listen_on_loopback(&l);
+    assert_int_equal(rt_listen(&other, &l.at, true), -EADDRINUSE);
+    assert_null(other);
+    assert_int_equal(rt_listen(&other, &l.at, false), 0);
+    rt_socket_close(l.listener);
+    /* Those that share it hold it too. */
+    assert_int_equal(rt_listen(&l.listener, &l.at, true), -EADDRINUSE);
+    rt_socket_close(other);
+    assert_int_equal(rt_listen(&l.listener, &l.at, true), 0);
+    rt_socket_close(l.listener);
+    return 0;
+}
+
+static void an_address_is_taken_once_and_shared_by_the_threads_of_who_has_it(void **state)
+{
+    run(1, take_and_share, NULL);
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 static int parse_addresses(void *arg)
@@ -430,6 +454,7 @@ int main(void)
         cmocka_unit_test(thousands_are_parked_without_a_stack),
         cmocka_unit_test(an_unparking_refused_a_fiber_comes_later),
         cmocka_unit_test(without_descriptors_accept_fails_and_the_loop_lives),
+        cmocka_unit_test(an_address_is_taken_once_and_shared_by_the_threads_of_who_has_it),
         cmocka_unit_test(addresses_are_read_strictly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

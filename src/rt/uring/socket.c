@@ -50,30 +50,29 @@ static int socket_for(const struct rt_address *a)
     return fd < 0 ? -errno : fd;
 }
 
-/* A bind without SO_REUSEPORT succeeds only when nobody listens there. */
-static int test_unused(const struct rt_address *a)
+/*
+ * The first one takes the address without SO_REUSEPORT, which succeeds only when nobody listens
+ * there, and shares it from then on: of two processes that start at once one is refused.
+ */
+static int listen_fd(int fd, const struct rt_address *a, bool first)
 {
-    int fd = socket_for(a);
-    if (fd < 0)
-        return fd;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR);
-    int r = bind(fd, (const struct sockaddr *)a->bytes, a->len) < 0 ? -errno : 0;
-    close(fd);
-    return r;
+    if (!first)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+    if (bind(fd, (const struct sockaddr *)a->bytes, a->len) < 0 || listen(fd, BACKLOG) < 0)
+        return -errno;
+    if (first)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+    return 0;
 }
 
 int uring_listen(struct rt_socket **ret, const struct rt_address *a, bool first)
 {
-    int r = first ? test_unused(a) : 0;
-    if (r < 0)
-        return r;
     int fd = socket_for(a);
     if (fd < 0)
         return fd;
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR);
-    set_option(fd, SOL_SOCKET, SO_REUSEPORT);
-    if (bind(fd, (const struct sockaddr *)a->bytes, a->len) < 0 || listen(fd, BACKLOG) < 0) {
-        r = -errno;
+    int r = listen_fd(fd, a, first);
+    if (r < 0) {
         close(fd);
         return r;
     }
