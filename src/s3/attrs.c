@@ -226,7 +226,7 @@ static void set_meta(struct s3_request *q, const struct store_object *o)
     }
 }
 
-static void set_modified(struct s3_request *q, const struct store_object *o)
+void s3_set_modified(struct s3_request *q, const struct store_object *o)
 {
     char text[DATE_HTTP_LEN];
     date_format_http(o->mtime_ms, text);
@@ -236,7 +236,7 @@ static void set_modified(struct s3_request *q, const struct store_object *o)
 void s3_object_headers(struct s3_request *q, const struct store_object *o)
 {
     s3_set_etag(q, &o->etag);
-    set_modified(q, o);
+    s3_set_modified(q, o);
     set(q, "Accept-Ranges", STR("bytes"));
     set_system(q, o);
     set_meta(q, o);
@@ -247,7 +247,7 @@ void s3_object_headers(struct s3_request *q, const struct store_object *o)
 void s3_not_modified_headers(struct s3_request *q, const struct store_object *o)
 {
     s3_set_etag(q, &o->etag);
-    set_modified(q, o);
+    s3_set_modified(q, o);
     for (unsigned i = 0; i < ARRAY_LEN(kept_headers); i++) {
         struct str value = stored_header(o, kept_headers[i].name);
         bool caching = str_eq(kept_headers[i].lower, STR("cache-control")) ||
@@ -259,11 +259,14 @@ void s3_not_modified_headers(struct s3_request *q, const struct store_object *o)
 
 /* ---- conditions ----------------------------------------------------------------------------- */
 
+int s3_date_read(struct str text, uint64_t *ret_ms)
+{
+    return date_parse_http(text, rt_wall_ms(), ret_ms) ? date_parse_iso(text, ret_ms) : 0;
+}
+
 static bool read_date(struct str text, uint64_t *ret_ms)
 {
-    uint64_t now_ms = rt_wall_ms();
-    return text.len && (date_parse_http(text, now_ms, ret_ms) == 0 ||
-                        date_parse_iso(text, ret_ms) == 0); /* some clients send ISO 8601 */
+    return text.len && s3_date_read(text, ret_ms) == 0;
 }
 
 void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret)
@@ -293,12 +296,32 @@ void s3_conditions_write(struct s3_request *q, struct store_conditions *ret)
     };
 }
 
+int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret)
+{
+    static const char *const names[] = {"x-amz-if-match-last-modified-time", "x-amz-if-match-size"};
+    struct str time = http_header(q->x, str_from(names[0]));
+    struct str size = http_header(q->x, str_from(names[1]));
+    struct store_conditions c = {
+        .if_match = http_header(q->x, STR("if-match")),
+        .has_mtime = time.ptr != NULL,
+        .has_len = size.ptr != NULL,
+    };
+    if (time.ptr && s3_date_read(time, &c.mtime_ms))
+        return s3_error_argument(q, names[0], time, "The value is not a date");
+    if (size.ptr && str_to_u64(size, &c.len_bytes))
+        return s3_error_argument(q, names[1], size, "The value is not a size");
+    *ret = c;
+    return 0;
+}
+
 int s3_explain_condition(struct s3_request *q, int err, const struct store_conditions *c)
 {
     if (err != -ERR_PRECONDITION_FAILED)
         return err;
     const char *name = c->if_match.len           ? "If-Match"
                        : c->if_none_match.len    ? "If-None-Match"
+                       : c->has_mtime            ? "x-amz-if-match-last-modified-time"
+                       : c->has_len              ? "x-amz-if-match-size"
                        : c->has_unmodified_since ? "If-Unmodified-Since"
                                                  : "If-Modified-Since";
     s3_error_detail(q, "Condition", str_from(name));

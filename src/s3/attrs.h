@@ -23,6 +23,7 @@ struct str s3_storage_class_name(struct str storage_class);
 /* Sets the response headers of an object: attributes with response-* overrides, ETag,
  * Last-Modified. The overrides were checked by s3_overrides_check. */
 void s3_object_headers(struct s3_request *q, const struct store_object *o);
+void s3_set_modified(struct s3_request *q, const struct store_object *o);
 /* ETag, Last-Modified and cache headers only, for 304. */
 void s3_not_modified_headers(struct s3_request *q, const struct store_object *o);
 /* -ERR_INVALID_ARGUMENT for a value that cannot be a header. */
@@ -33,5 +34,9 @@ int s3_overrides_check(struct s3_request *q);
 void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret);
 /* For a write: If-Match and If-None-Match only. */
 void s3_conditions_write(struct s3_request *q, struct store_conditions *ret);
+/* For a deletion: If-Match, and what directory buckets know. -ERR_INVALID_ARGUMENT. */
+int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret);
+/* An HTTP date, or as some clients send it in ISO 8601. -EINVAL. */
+int s3_date_read(struct str text, uint64_t *ret_ms);
 /* Names the condition in a PreconditionFailed's body, as S3 does; returns `err`. */
 int s3_explain_condition(struct s3_request *q, int err, const struct store_conditions *c);

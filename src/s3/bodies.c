@@ -4,6 +4,7 @@
 
 #include "base/encode.h"
 #include "base/error.h"
+#include "wire/date.h"
 
 /* The document, whose root must have that name. */
 static int parse(struct arena *a, struct str body, const char *root, size_t max_nodes,
@@ -39,20 +40,30 @@ int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
 
 /* ---- Delete --------------------------------------------------------------------------------- */
 
+static int parse_conditions(const struct xml_node *n, struct store_conditions *ret)
+{
+    struct str time = xml_child_text(n, "LastModifiedTime"), size = xml_child_text(n, "Size");
+    ret->if_match = xml_child_text(n, "ETag");
+    ret->has_mtime = time.len > 0;
+    ret->has_len = size.len > 0;
+    if (ret->has_mtime && date_parse_http(time, 0, &ret->mtime_ms) &&
+        date_parse_iso(time, &ret->mtime_ms))
+        return -ERR_MALFORMED_XML;
+    return ret->has_len && str_to_u64(size, &ret->len_bytes) ? -ERR_MALFORMED_XML : 0;
+}
+
 static int parse_deletion(const struct xml_node *n, struct s3_deletion *ret)
 {
     const struct xml_node *key = xml_child(n, "Key");
-    struct str version = xml_child_text(n, "VersionId"), etag = xml_child_text(n, "ETag");
+    struct str version = xml_child_text(n, "VersionId");
     if (!key || key->text.len == 0)
         return -ERR_MALFORMED_XML;
-    *ret = (struct s3_deletion){.key = key->text, .etag = etag.len ? etag : STR_NULL};
+    *ret = (struct s3_deletion){.key = key->text};
     if (ret->key.len > STORE_KEY_MAX)
         ret->err = -ERR_KEY_TOO_LONG;
     else if (version.len && !str_eq(version, STR("null")))
         ret->err = -ERR_NO_SUCH_VERSION;
-    else if (xml_child(n, "LastModifiedTime") || xml_child(n, "Size"))
-        ret->err = -ERR_NOT_IMPLEMENTED; /* of directory buckets */
-    return 0;
+    return parse_conditions(n, &ret->conditions);
 }
 
 int s3_body_deletions(struct arena *a, struct str body, struct s3_deletions *ret)

@@ -20,9 +20,14 @@ int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
 #define S3_DELETE_KEYS_MAX 1000
 
 struct s3_deletion {
-    struct str key, etag; /* etag ptr NULL: unconditional */
-    int err;              /* of this key alone: 0 or a negative code */
+    struct str key;
+    struct store_conditions conditions; /* if_match (quoted or not), mtime and len */
+    int err;                            /* of this key alone: 0 or a negative code */
 };
+static inline bool s3_deletion_is_conditional(const struct s3_deletion *d)
+{
+    return d->conditions.if_match.len || d->conditions.has_mtime || d->conditions.has_len;
+}
 struct s3_deletions {
     struct s3_deletion *items;
     size_t count; /* 1 to S3_DELETE_KEYS_MAX */

@@ -113,6 +113,8 @@ int FIBER s3_respond_empty(struct s3_request *q, int status);
 #define S3_ETAG_MAX 48
 struct str s3_etag_format(const struct store_etag *etag, char ret[S3_ETAG_MAX]);
 void s3_set_etag(struct s3_request *q, const struct store_etag *etag);
+/* "COMPOSITE" or "FULL_OBJECT" */
+struct str s3_checksum_type(const struct store_checksum *c);
 /* x-amz-checksum-KIND and x-amz-checksum-type; nothing when it is not present. */
 void s3_set_checksum(struct s3_request *q, const struct store_checksum *c, uint32_t parts);
 /* Without the type, as for parts. */
@@ -142,4 +144,4 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_get_bucket_location, s3_list_objects, s3_list_objects_v2, s3_put_object, s3_get_object,
     s3_head_object, s3_delete_object, s3_delete_objects, s3_copy_object, s3_create_multipart_upload,
     s3_upload_part, s3_upload_part_copy, s3_complete_multipart_upload, s3_abort_multipart_upload,
-    s3_list_parts, s3_list_multipart_uploads;
+    s3_list_parts, s3_list_multipart_uploads, s3_get_object_attributes, s3_get_object_torrent;

@@ -16,9 +16,12 @@ static bool is_gone(int err)
 
 int FIBER s3_delete_object(struct s3_request *q)
 {
-    struct store_conditions conditions = {.if_match = http_header(q->x, STR("if-match"))};
+    struct store_conditions conditions;
     bool existed;
-    int r = store_delete(q->s3->store, q->bucket.id, q->key, &conditions, &existed);
+    int r = s3_conditions_delete(q, &conditions);
+    if (r)
+        return r;
+    r = store_delete(q->s3->store, q->bucket.id, q->key, &conditions, &existed);
     if (r && !is_gone(r))
         return s3_explain_condition(q, r, &conditions);
     return s3_respond_empty(q, 204);
@@ -46,9 +49,11 @@ static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *
     for (size_t i = 0; i < d->count; i++) {
         struct s3_deletion *item = &d->items[i];
         bool existed;
-        if (item->err || !item->etag.len)
+        if (item->err || !s3_deletion_is_conditional(item))
             continue;
-        struct store_conditions c = {.if_match = quoted(q, item->etag)};
+        struct store_conditions c = item->conditions;
+        if (c.if_match.len)
+            c.if_match = quoted(q, c.if_match);
         item->err = store_delete(q->s3->store, q->bucket.id, item->key, &c, &existed);
         if (is_gone(item->err))
             item->err = 0;
@@ -63,13 +68,13 @@ static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d)
     if (!keys || !results)
         return -ENOMEM;
     for (size_t i = 0; i < d->count; i++)
-        if (!d->items[i].err && !d->items[i].etag.len)
+        if (!d->items[i].err && !s3_deletion_is_conditional(&d->items[i]))
             keys[count++] = d->items[i].key;
     int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, results) : 0;
     if (r)
         return r;
     for (size_t i = 0; i < d->count; i++)
-        if (!d->items[i].err && !d->items[i].etag.len)
+        if (!d->items[i].err && !s3_deletion_is_conditional(&d->items[i]))
             d->items[i].err = results[at++];
     return 0;
 }

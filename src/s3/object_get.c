@@ -101,9 +101,10 @@ static void set_checksum(struct get *g)
     bool whole = g->range.len == o->len_bytes;
     if (!str_eq_nocase(s3_header(g->q, STR("x-amz-checksum-mode")), STR("ENABLED")))
         return;
-    if (g->part)
-        s3_set_checksum(g->q, &g->part->checksum, 0);
-    else if (!g->partial || (g->part_number && whole))
+    if (g->part && g->part->checksum.present) {
+        s3_set_checksum_value(g->q, &g->part->checksum, 0);
+        (void)http_set_header(g->q->x, "x-amz-checksum-type", s3_checksum_type(&o->checksum));
+    } else if (!g->partial || (g->part_number && whole))
         s3_set_checksum(g->q, &o->checksum, o->etag.parts);
 }
 

@@ -106,7 +106,7 @@ const struct s3_op s3_ops[] = {
     /* objects */
     {"GetObjectAcl", S3_GET, S3_OBJECT, "acl", NULL, "s3:GetObjectAcl", 0, 0, NULL},
     {"PutObjectAcl", S3_PUT, S3_OBJECT, "acl", NULL, "s3:PutObjectAcl", 0, 0, NULL},
-    {"GetObjectAttributes", S3_GET, S3_OBJECT, "attributes", NULL, "s3:GetObjectAttributes", 0, 0, NULL},
+    {"GetObjectAttributes", S3_GET, S3_OBJECT, "attributes", NULL, "s3:GetObjectAttributes", 0, 0, s3_get_object_attributes},
     {"UpdateObjectEncryption", S3_PUT, S3_OBJECT, "encryption", NULL, "s3:UpdateObjectEncryption", 0, 0, NULL},
     {"GetObjectLegalHold", S3_GET, S3_OBJECT, "legal-hold", NULL, "s3:GetObjectLegalHold", 0, 0, NULL},
     {"PutObjectLegalHold", S3_PUT, S3_OBJECT, "legal-hold", NULL, "s3:PutObjectLegalHold", 0, 0, NULL},
@@ -118,7 +118,7 @@ const struct s3_op s3_ops[] = {
     {"GetObjectTagging", S3_GET, S3_OBJECT, "tagging", NULL, "s3:GetObjectTagging", 0, 0, NULL},
     {"PutObjectTagging", S3_PUT, S3_OBJECT, "tagging", NULL, "s3:PutObjectTagging", 0, 0, NULL},
     {"DeleteObjectTagging", S3_DELETE, S3_OBJECT, "tagging", NULL, "s3:DeleteObjectTagging", 0, 0, NULL},
-    {"GetObjectTorrent", S3_GET, S3_OBJECT, "torrent", NULL, "s3:GetObjectTorrent", 0, 0, NULL},
+    {"GetObjectTorrent", S3_GET, S3_OBJECT, "torrent", NULL, "s3:GetObjectTorrent", 0, 0, s3_get_object_torrent},
     /* objects, without a sub-resource */
     {"CopyObject", S3_PUT, S3_OBJECT, NULL, "x-amz-copy-source", "s3:PutObject", 0, 0, s3_copy_object},
     {"PutObject", S3_PUT, S3_OBJECT, NULL, NULL, "s3:PutObject", 0, S3_OP_STREAM, s3_put_object},

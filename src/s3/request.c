@@ -187,6 +187,7 @@ static const struct refused {
     struct str name;
     bool prefix;
     struct str taken[2];
+    const char *served; /* by this operation it is not refused */
 } refused_headers[] = {
     {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}},
     {WORD("bucket-object-lock-enabled"), false, {WORD("false"), WORD("False")}},
@@ -197,7 +198,7 @@ static const struct refused {
     {WORD("copy-source-server-side-encryption"), true},
     {WORD("create-session-mode"), false},
     {WORD("grant-"), true},
-    {WORD("if-match-"), true},
+    {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
     {WORD("object-lock-"), true},
     {WORD("object-ownership"), false, {WORD("BucketOwnerEnforced")}},
@@ -237,7 +238,7 @@ static int check_acl(struct s3_request *q)
     return s3_error_argument(q, "x-amz-acl", acl, "Invalid Argument");
 }
 
-static bool is_refused(struct str name, struct str value)
+static bool is_refused(const struct s3_op *op, struct str name, struct str value)
 {
     if (str_starts_nocase(name, STR("x-cairn-")) || str_starts_nocase(name, STR("x-minio-")))
         return true; /* internal words of this and another store: never from a client */
@@ -247,7 +248,7 @@ static bool is_refused(struct str name, struct str value)
     for (unsigned i = 0; i < ARRAY_LEN(refused_headers); i++) {
         const struct refused *f = &refused_headers[i];
         if (f->prefix ? str_starts_nocase(name, f->name) : str_eq_nocase(name, f->name))
-            return !is_taken(f, value);
+            return !is_taken(f, value) && !(f->served && strcmp(f->served, op->name) == 0);
     }
     return false;
 }
@@ -261,11 +262,11 @@ static int refuse(struct s3_request *q, struct str name)
 
 /* A presigned URL may carry such a header as a parameter; a checksum there is no promise of the
  * body (JavaScript signs that of an empty one), so those are passed over. */
-static bool is_refused_param(const struct uri_param *p)
+static bool is_refused_param(const struct s3_op *op, const struct uri_param *p)
 {
     if (str_starts_nocase(p->name, STR("x-amz-checksum-")))
         return false;
-    return is_refused(p->name, p->value) || str_eq_nocase(p->name, STR("x-amz-copy-source"));
+    return is_refused(op, p->name, p->value) || str_eq_nocase(p->name, STR("x-amz-copy-source"));
 }
 
 int s3_check_headers(struct s3_request *q)
@@ -274,10 +275,10 @@ int s3_check_headers(struct s3_request *q)
     if (r)
         return r;
     for (unsigned i = 0; i < q->head->header_count; i++)
-        if (is_refused(q->head->headers[i].name, q->head->headers[i].value))
+        if (is_refused(q->op, q->head->headers[i].name, q->head->headers[i].value))
             return refuse(q, q->head->headers[i].name);
     for (size_t i = 0; i < q->query.count; i++)
-        if (is_refused_param(&q->query.params[i]))
+        if (is_refused_param(q->op, &q->query.params[i]))
             return refuse(q, q->query.params[i].name);
     return 0;
 }

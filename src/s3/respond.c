@@ -75,7 +75,7 @@ void s3_xml_text(struct buf *b, const char *element, struct str text, bool url)
     xml_close(b, element);
 }
 
-static struct str checksum_type(const struct store_checksum *c)
+struct str s3_checksum_type(const struct store_checksum *c)
 {
     return c->composite ? STR("COMPOSITE") : STR("FULL_OBJECT");
 }
@@ -93,7 +93,7 @@ void s3_set_checksum(struct s3_request *q, const struct store_checksum *c, uint3
     if (!c->present)
         return;
     s3_set_checksum_value(q, c, parts);
-    (void)http_set_header(q->x, "x-amz-checksum-type", checksum_type(c));
+    (void)http_set_header(q->x, "x-amz-checksum-type", s3_checksum_type(c));
 }
 
 void s3_xml_checksum(struct buf *b, const struct store_checksum *c, uint32_t parts, bool with_type)
@@ -103,7 +103,7 @@ void s3_xml_checksum(struct buf *b, const struct store_checksum *c, uint32_t par
         return;
     xml_element(b, s3_checksum_element(c->kind), s3_checksum_format(c, parts, text));
     if (with_type)
-        xml_element(b, "ChecksumType", checksum_type(c));
+        xml_element(b, "ChecksumType", s3_checksum_type(c));
 }
 
 void s3_xml_etag(struct buf *b, const struct store_etag *etag)

@@ -72,6 +72,18 @@ int conditions_test_read(const struct store_conditions *c, const struct store_ob
     return 0;
 }
 
+/* What a deletion asks of the object beside its tag. */
+static int test_shape(const struct store_conditions *c, const struct store_object *o)
+{
+    if (!c->has_mtime && !c->has_len)
+        return 0;
+    if (!o)
+        return -ERR_NO_SUCH_KEY;
+    if (c->has_mtime && o->mtime_ms / 1000 != c->mtime_ms / 1000)
+        return -ERR_PRECONDITION_FAILED;
+    return c->has_len && o->len_bytes != c->len_bytes ? -ERR_PRECONDITION_FAILED : 0;
+}
+
 int conditions_test_write(const struct store_conditions *c, const struct store_object *o)
 {
     if (!c)
@@ -86,5 +98,5 @@ int conditions_test_write(const struct store_conditions *c, const struct store_o
     }
     if (c->if_none_match.len && list_matches(c->if_none_match, o, false))
         return -ERR_PRECONDITION_FAILED;
-    return 0;
+    return test_shape(c, o);
 }

@@ -148,6 +148,9 @@ struct store_conditions {
     struct str if_match, if_none_match;
     bool has_modified_since, has_unmodified_since;
     uint64_t modified_since_ms, unmodified_since_ms; /* whole seconds */
+    bool has_mtime, has_len;                         /* of a deletion: the object must have these */
+    uint64_t mtime_ms;                               /* its second counts */
+    uint64_t len_bytes;
 };
 
 /* An object opened for reading: its record and its chunks stay until it is closed. */
@@ -190,7 +193,7 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
 void FIBER store_write_abort(struct store_writer *w); /* also for parts; accepts NULL */
 
 /* Removes the current object (versioning off). Absent is no error: *ret_existed tells.
- * `conditions`: if_match only; -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY. */
+ * `conditions`: if_match, mtime and len; -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY. */
 int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
                        const struct store_conditions *conditions, bool *ret_existed);
 /* Many keys in one transaction; each result is 0 or a negative code. */

@@ -199,13 +199,19 @@ static bool take_month_name(struct str *s, struct civil *ret)
     return take_name(s, month_names, ARRAY_LEN(month_names), &ret->month);
 }
 
+/* GMT, or as a mail's date says the same (RFC 5322 3.3, 4.3): Python's formatdate does. */
+static bool is_gmt(struct str s)
+{
+    return str_eq(s, STR(" GMT")) || str_eq(s, STR(" -0000")) || str_eq(s, STR(" +0000"));
+}
+
 static bool read_imf(struct str s, struct civil *c)
 {
     int weekday;
     return take_name(&s, day_names, ARRAY_LEN(day_names), &weekday) && take_text(&s, STR(", ")) &&
            take_number(&s, 2, &c->day) && take_text(&s, STR(" ")) && take_month_name(&s, c) &&
            take_text(&s, STR(" ")) && take_number(&s, 4, &c->year) && take_text(&s, STR(" ")) &&
-           take_clock(&s, STR(":"), c) && str_eq(s, STR(" GMT"));
+           take_clock(&s, STR(":"), c) && is_gmt(s);
 }
 
 static bool read_rfc850(struct str s, uint64_t now_ms, struct civil *c)

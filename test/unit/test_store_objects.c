@@ -220,6 +220,35 @@ CASE(conditional_writes_hold_in_the_commit)
     assert_int_equal(home_chunks(h), 0);
 }
 
+CASE(a_deletion_may_ask_for_time_and_size)
+{
+    struct str data = bytes_of(h, 7, 1);
+    struct store_reader *r;
+    bool existed;
+    put(h, STR("k"), data);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    uint64_t mtime_ms = store_reader_object(r)->mtime_ms;
+    store_reader_close(r);
+    struct store_conditions wrong[] = {
+        {.has_len = true, .len_bytes = 8},
+        {.has_mtime = true, .mtime_ms = mtime_ms - 1000},
+        {.has_mtime = true, .mtime_ms = mtime_ms, .has_len = true, .len_bytes = 0},
+        {.has_len = true, .len_bytes = 7, .if_match = STR("\"x\"")},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        assert_int_equal(store_delete(h->store, h->bucket, STR("k"), &wrong[i], &existed),
+                         -ERR_PRECONDITION_FAILED);
+    struct store_conditions right = {.has_len = true,
+                                     .len_bytes = 7,
+                                     .has_mtime = true,
+                                     .mtime_ms = mtime_ms / 1000 * 1000,
+                                     .if_match = quoted(h, data)};
+    assert_int_equal(store_delete(h->store, h->bucket, STR("k"), &right, &existed), 0);
+    right.if_match = STR_NULL;
+    assert_int_equal(store_delete(h->store, h->bucket, STR("k"), &right, &existed),
+                     -ERR_NO_SUCH_KEY);
+}
+
 static void expect_read(struct store_home *h, struct store_conditions c, int want)
 {
     struct store_reader *r;
@@ -574,6 +603,7 @@ int main(void)
         cmocka_unit_test(a_short_or_long_body_stores_nothing),
         cmocka_unit_test(odd_keys_live_side_by_side),
         cmocka_unit_test(conditional_writes_hold_in_the_commit),
+        cmocka_unit_test(a_deletion_may_ask_for_time_and_size),
         cmocka_unit_test(conditional_reads_follow_rfc_9110),
         cmocka_unit_test(new_attributes_leave_the_bytes_and_need_the_current_sequence),
         cmocka_unit_test(many_keys_go_in_one_transaction),
