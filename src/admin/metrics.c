@@ -65,6 +65,8 @@ static const struct field meta_fields[] = {
         "Synced batches of write transactions."),
     COUNTER(meta_stats, write_errors, "cairn_meta_write_errors_total",
         "Write transactions that the store refused."),
+    COUNTER(meta_stats, recoveries, "cairn_meta_recoveries_total",
+        "Times the store was opened anew after it lacked space or descriptors."),
     GAUGE(meta_stats, kv.disk_bytes, "cairn_meta_disk_bytes",
         "Bytes of metadata on disk."),
     GAUGE(meta_stats, kv.memory_bytes, "cairn_meta_memory_bytes",

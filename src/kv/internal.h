@@ -28,6 +28,9 @@ struct kv_ops {
     int (*write)(struct kv *kv, struct kv_batch *b, bool sync);
     int (*flush)(struct kv *kv);
     int (*room)(struct kv *kv);
+    int (*broken)(struct kv *kv);
+    int (*recoverable)(struct kv *kv);
+    int (*recover)(struct kv *kv);
     /* The range outlives the walk. Seeks go to keys up to range.end, which may be sought itself. */
     int (*walk_new)(struct kv *kv, const struct kv_snapshot *snap, const struct kv_range *range,
                     unsigned flags, struct kv_walk **ret);

@@ -41,6 +41,21 @@ int kv_room(struct kv *kv)
     return kv->ops->room(kv);
 }
 
+int kv_broken(struct kv *kv)
+{
+    return kv->ops->broken(kv);
+}
+
+int kv_recoverable(struct kv *kv)
+{
+    return kv->ops->recoverable(kv);
+}
+
+int kv_recover(struct kv *kv)
+{
+    return kv->ops->recover(kv);
+}
+
 int kv_stats(struct kv *kv, struct kv_stats *ret)
 {
     return kv->ops->stats(kv, ret);

@@ -77,7 +77,12 @@ void kv_batch_savepoint(struct kv_batch *b);
 /* Undoes all since the last savepoint (which goes), or keeps all and drops the savepoint. */
 int kv_batch_rollback(struct kv_batch *b);
 void kv_batch_keep(struct kv_batch *b);
-/* The batch stays filled; clear it to use it again. */
+/*
+ * The batch stays filled; clear it to use it again.
+ * -ENOSPC, -EDQUOT, -EMFILE, -ENFILE: refused, nothing of it will ever be seen. After any other
+ * error of a store with a log the batch is not seen before the store is opened anew, and is then
+ * there wholly or not at all.
+ */
 int BLOCKING kv_write(struct kv *kv, struct kv_batch *b, bool sync);
 /*
  * 0 while the disk has room for ordinary writes; -ENOSPC once it has less than the store's reserve
@@ -87,6 +92,23 @@ int BLOCKING kv_write(struct kv *kv, struct kv_batch *b, bool sync);
 int BLOCKING kv_room(struct kv *kv);
 /* Puts all that was written so far on disk (and, for a store without a log, makes it survive). */
 int BLOCKING kv_flush(struct kv *kv);
+
+/*
+ * A store with a log in which a write failed takes no more; reads go on. kv_broken gives what each
+ * write is answered since then, 0 while all is well. -EIO: a sync failed, or it is not known what
+ * the log holds; that lasts until the process restarts. Any other: means were lacking, and
+ * kv_recover makes the store work again once they are there. Thread-safe.
+ */
+int kv_broken(struct kv *kv);
+/* 0 when kv_recover is worth trying, or what is lacking still (-ENOSPC, -EMFILE…), or -EIO. */
+int BLOCKING kv_recoverable(struct kv *kv);
+/*
+ * Opens the store behind the handle anew, with all that was acknowledged and nothing of what was
+ * refused. Meanwhile nothing else may use it: no call, no iterator, no snapshot (batches are no
+ * use). 0: it takes writes again. On failure, as kv_recoverable, it still takes none; it goes on
+ * reading if it can, else reads answer -ERR_UNAVAILABLE.
+ */
+int BLOCKING kv_recover(struct kv *kv);
 
 /*
  * An iterator sees one moment of the store (the snapshot, or the time it was made), and with a

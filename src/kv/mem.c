@@ -25,6 +25,9 @@ struct kv_mem {
     uint64_t handles;
     uint64_t fail_syncs;
     int fail_err;
+    int broken;          /* what kv_broken says; set by the first write while `recoveries` > 0 */
+    int break_err;       /* what it will say */
+    unsigned recoveries; /* that it takes to make it work */
     bool with_log, cold, full;
 };
 
@@ -259,6 +262,8 @@ static int mem_walk_new(struct kv *kv, const struct kv_snapshot *snap, const str
 
 static int fail_sync(struct kv_mem *m)
 {
+    if (m->recoveries > 0)
+        return m->broken = m->break_err;
     if (m->fail_syncs == 0)
         return 0;
     m->fail_syncs--;
@@ -316,6 +321,33 @@ static int mem_room(struct kv *kv)
     return leave(h, r == 0 && h->mem->full ? -ENOSPC : r);
 }
 
+static int mem_broken(struct kv *kv)
+{
+    struct mem_kv *h = mem_of(kv);
+    int r = enter(h, 0);
+    return leave(h, r < 0 ? r : h->mem->broken);
+}
+
+static int mem_recover(struct kv *kv)
+{
+    struct mem_kv *h = mem_of(kv);
+    struct kv_mem *m = h->mem;
+    int r = enter(h, 0);
+    if (r == 0 && m->broken) {
+        CHECK(list_empty(&m->snapshots));
+        m->broken = --m->recoveries > 0 ? m->broken : 0;
+        r = m->broken;
+    }
+    return leave(h, r);
+}
+
+static int mem_recoverable(struct kv *kv)
+{
+    struct mem_kv *h = mem_of(kv);
+    int r = enter(h, 0);
+    return leave(h, r == 0 && h->mem->full ? -ENOSPC : r);
+}
+
 static int mem_stats(struct kv *kv, struct kv_stats *ret)
 {
     struct mem_kv *h = mem_of(kv);
@@ -343,6 +375,9 @@ static const struct kv_ops mem_ops = {
     .write = mem_write,
     .flush = mem_flush,
     .room = mem_room,
+    .broken = mem_broken,
+    .recoverable = mem_recoverable,
+    .recover = mem_recover,
     .walk_new = mem_walk_new,
     .stats = mem_stats,
 };
@@ -393,6 +428,8 @@ void kv_mem_crash(struct kv_mem *m, uint64_t keep_unsynced)
     m->synced = m->last;
     m->life++;
     m->fail_syncs = 0;
+    m->broken = 0;
+    m->recoveries = 0;
     rt_unlock(&m->lock);
 }
 
@@ -406,6 +443,14 @@ void kv_mem_fail_syncs(struct kv_mem *m, uint64_t count, int err)
     rt_lock(&m->lock);
     m->fail_syncs = count;
     m->fail_err = err;
+    rt_unlock(&m->lock);
+}
+
+void kv_mem_break_log(struct kv_mem *m, int err, unsigned recoveries)
+{
+    rt_lock(&m->lock);
+    m->break_err = err;
+    m->recoveries = recoveries;
     rt_unlock(&m->lock);
 }
 

@@ -23,6 +23,11 @@ void kv_mem_crash(struct kv_mem *m, uint64_t keep_unsynced);
 uint64_t kv_mem_unsynced(const struct kv_mem *m);
 /* The next `count` syncing writes fail with `err` and keep nothing. */
 void kv_mem_fail_syncs(struct kv_mem *m, uint64_t count, int err);
+/*
+ * The next syncing write is refused with `err`, and so is every one after it until kv_recover has
+ * been called so often; of that each but the last answers `err`.
+ */
+void kv_mem_break_log(struct kv_mem *m, int err, unsigned recoveries);
 /* Every read with KV_CACHED answers -EAGAIN, as if nothing were in memory. */
 void kv_mem_set_cold(struct kv_mem *m, bool cold);
 /* kv_room answers -ENOSPC. */

@@ -5,13 +5,27 @@
  *
  * Batches are our own (batch.c), not RocksDB's indexed ones: those rebuild their index on every
  * rollback, and here each key is logged once however often the batch changed it.
+ *
+ * States of a store with a log
+ *   working       `broken` is 0.
+ *   out of means  `broken` says of what: a write was refused for want of space or descriptors, and
+ *                 of it nothing is in the log. RocksDB must not write again (an assertion in
+ *                 Debian's library ends the process where it writes to a file again that failed),
+ *                 reads go on; rocks_recover closes and opens it.
+ *   failed        `broken` is -EIO: a sync failed, or what a failed write left in the log could
+ *                 not be taken back. No more is written before the process restarts.
+ * `db` is NULL only after a rocks_recover that could not even open it for reading.
  */
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "kv/rocks_internal.h"
 #include "rt/rt.h"
 
-#define SQUEEZE_EVERY_NS (2 * RT_S)
+#define SQUEEZE_EVERY_NS   (2 * RT_S)
+#define REOPEN_BYTES       (8 * MIB) /* opening takes that at most, beside what the log holds */
+#define REOPEN_DESCRIPTORS 16        /* it takes fewer */
 
 /* Read options for a read that may go to the disk and one that may not. */
 struct read_options {
@@ -20,6 +34,7 @@ struct read_options {
 
 struct rocks_kv {
     struct kv kv;
+    char *path;
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_writeoptions_t *plain, *synced;
@@ -27,7 +42,8 @@ struct rocks_kv {
     struct rocks_reserve reserve;
     uint64_t squeezed_ns; /* atomic: see squeeze() */
     bool with_log;
-    bool log_failed; /* atomic: see rocks_write() */
+    int broken;        /* atomic: see the top */
+    uint64_t sequence; /* of the last change that was written well, when it broke */
 };
 
 struct kv_snapshot {
@@ -53,30 +69,38 @@ static struct rocks_walk *walk_of(const struct kv_walk *w)
     return container_of((struct kv_walk *)w, struct rocks_walk, walk);
 }
 
-/* The one place where RocksDB's errors, which the C API hands out as text, become codes. */
+/*
+ * The one place where RocksDB's errors, which the C API hands out as text, become codes. The first
+ * that fits counts: a sync that failed has lost what it was to keep, whatever the reason given.
+ */
 int rocks_error(char *text)
 {
     static const struct {
         const char *part;
         int code;
     } known[] = {
+        {"While fdatasync", -EIO},
+        {"While fsync", -EIO},
+        {"While sync_file_range", -EIO},
         {"Result incomplete", -EAGAIN},
         {"Corruption", -ERR_CORRUPT},
         {"No such file", -ERR_CORRUPT}, /* one that its manifest names */
         {"No space left", -ENOSPC},
         {"Disk quota exceeded", -EDQUOT},
+        {"File too large", -EDQUOT}, /* a limit set on the process */
+        {"Too many open files in system", -ENFILE},
         {"Too many open files", -EMFILE},
         {"While lock file", -ERR_BUSY},
         {"lock hold by current process", -ERR_BUSY},
     };
     if (!text)
         return 0;
-    int code = -EIO;
-    for (size_t i = 0; i < ARRAY_LEN(known) && code == -EIO; i++)
+    int code = 0;
+    for (size_t i = 0; i < ARRAY_LEN(known) && code == 0; i++)
         if (strstr(text, known[i].part))
             code = known[i].code;
     rocksdb_free(text);
-    return code;
+    return code ? code : -EIO;
 }
 
 static rocksdb_readoptions_t *read_options_new(const rocksdb_snapshot_t *snapshot, bool cached)
@@ -110,6 +134,8 @@ static int rocks_get(struct kv *kv, const struct kv_snapshot *snap, struct str k
     const struct read_options *read = snap ? &snap->read : &h->latest;
     bool cached = flags & KV_CACHED;
     char *error = NULL;
+    if (!h->db)
+        return -ERR_UNAVAILABLE;
     rocksdb_pinnableslice_t *p =
         rocksdb_get_pinned(h->db, cached ? read->cached : read->any, key.ptr, key.len, &error);
     if (!p)
@@ -128,6 +154,8 @@ static int rocks_get(struct kv *kv, const struct kv_snapshot *snap, struct str k
 
 static int rocks_snapshot_new(struct kv *kv, struct kv_snapshot **ret)
 {
+    if (!rocks_of(kv)->db)
+        return -ERR_UNAVAILABLE;
     struct kv_snapshot *s = malloc(sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -235,6 +263,8 @@ static const struct kv_walk_ops rocks_walk_ops = {
 static int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap,
                           const struct kv_range *range, unsigned flags, struct kv_walk **ret)
 {
+    if (!rocks_of(kv)->db)
+        return -ERR_UNAVAILABLE;
     struct rocks_walk *w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
@@ -265,35 +295,51 @@ static rocksdb_writebatch_t *last_changes(const struct vmap *changes)
     return w;
 }
 
+static int broken(struct rocks_kv *h)
+{
+    return __atomic_load_n(&h->broken, __ATOMIC_RELAXED);
+}
+
 /*
- * RocksDB's log must never meet the end of the disk: once a write to it has failed, the next one is
- * an assertion in Debian's library. So the space is looked at before each write. Should the log
- * fail all the same (somebody took the space in between), nothing is written to it any more before
- * the store is opened anew.
+ * What the writer is told. For want of descriptors RocksDB fails before it writes to the log;
+ * for want of space it may have written a part, or all of it.
+ */
+static int write_failed(struct rocks_kv *h, uint64_t sequence, int r)
+{
+    bool refused = r == -EMFILE || r == -ENFILE;
+    if (r == -ENOSPC || r == -EDQUOT)
+        refused = rocks_log_cut(h->path, sequence) == 0;
+    h->sequence = sequence;
+    __atomic_store_n(&h->broken, refused ? r : -EIO, __ATOMIC_RELAXED);
+    return refused ? r : -EIO;
+}
+
+/*
+ * RocksDB's log should never meet the end of the disk, so the space is looked at before each write.
+ * Should it fail all the same (somebody took the space in between), see the top.
  */
 static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
 {
     struct rocks_kv *h = rocks_of(kv);
-    if (__atomic_load_n(&h->log_failed, __ATOMIC_RELAXED))
-        return -ENOSPC;
+    if (broken(h))
+        return broken(h);
     int r = rocks_reserve_floor(&h->reserve, kv_batch_bytes(b));
     if (r < 0)
         return r;
     rocksdb_writebatch_t *w = last_changes(&b->changes);
+    uint64_t sequence = rocksdb_get_latest_sequence_number(h->db);
     char *error = NULL;
     rocksdb_write(h->db, sync && h->with_log ? h->synced : h->plain, w, &error);
     rocksdb_writebatch_destroy(w);
     r = rocks_error(error);
-    if (r < 0 && h->with_log)
-        __atomic_store_n(&h->log_failed, true, __ATOMIC_RELAXED);
-    return r;
+    return r < 0 && h->with_log ? write_failed(h, sequence, r) : r;
 }
 
 /* Empties the write buffers into tables. */
 static int flush_tables(struct rocks_kv *h, bool wait)
 {
-    if (__atomic_load_n(&h->log_failed, __ATOMIC_RELAXED))
-        return -EIO;
+    if (broken(h))
+        return broken(h);
     char *error = NULL;
     rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(o, wait);
@@ -305,7 +351,7 @@ static int flush_tables(struct rocks_kv *h, bool wait)
 static int rocks_flush(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
-    if (!h->with_log)
+    if (!h->with_log || broken(h))
         return flush_tables(h, true);
     char *error = NULL;
     rocksdb_flush_wal(h->db, 1, &error);
@@ -333,7 +379,7 @@ static int rocks_room(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     int r = rocks_reserve_check(&h->reserve);
-    if (r < 0)
+    if (r < 0 && !broken(h))
         squeeze(h);
     return r;
 }
@@ -341,7 +387,7 @@ static int rocks_room(struct kv *kv)
 static uint64_t property(struct rocks_kv *h, const char *name)
 {
     uint64_t v = 0;
-    return rocksdb_property_int(h->db, name, &v) == 0 ? v : 0;
+    return h->db && rocksdb_property_int(h->db, name, &v) == 0 ? v : 0;
 }
 
 static int rocks_stats(struct kv *kv, struct kv_stats *ret)
@@ -358,15 +404,23 @@ static int rocks_stats(struct kv *kv, struct kv_stats *ret)
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
+static void close_db(struct rocks_kv *h)
+{
+    if (!h->db)
+        return;
+    rocksdb_cancel_all_background_work(h->db, 1);
+    rocksdb_close(TAKE_PTR(h->db));
+}
+
 static void rocks_free(struct rocks_kv *h)
 {
-    if (h->db)
-        rocksdb_close(h->db);
+    close_db(h);
     rocksdb_options_destroy(h->options);
     rocksdb_writeoptions_destroy(h->plain);
     rocksdb_writeoptions_destroy(h->synced);
     read_options_release(&h->latest);
     rocks_reserve_release(&h->reserve);
+    free(h->path);
     free(h);
 }
 
@@ -375,8 +429,94 @@ static void rocks_close(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     (void)flush_tables(h, true);
-    rocksdb_cancel_all_background_work(h->db, 1);
     rocks_free(h);
+}
+
+/* Opens the database over the logs as they are. */
+static int open_db(struct rocks_kv *h)
+{
+    bool torn = false;
+    int r = h->with_log ? rocks_log_check(h->path, &torn) : 0;
+    if (r < 0)
+        return r;
+    rocksdb_options_set_wal_recovery_mode(h->options,
+                                          torn ? rocksdb_point_in_time_recovery
+                                               : rocksdb_tolerate_corrupted_tail_records_recovery);
+    char *error = NULL;
+    h->db = rocksdb_open(h->options, h->path, &error);
+    return rocks_error(error);
+}
+
+/* ---- recovering ----------------------------------------------------------------------------- */
+
+static int descriptors_left(void)
+{
+    int fds[REOPEN_DESCRIPTORS], count = 0, r = 0;
+    while (count < REOPEN_DESCRIPTORS && r == 0) {
+        fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fds[count] < 0)
+            r = -errno;
+        else
+            count++;
+    }
+    while (count > 0)
+        close(fds[--count]);
+    return r;
+}
+
+static int rocks_recoverable(struct kv *kv)
+{
+    struct rocks_kv *h = rocks_of(kv);
+    if (!broken(h) || broken(h) == -EIO)
+        return broken(h);
+    int r = rocks_reserve_floor(&h->reserve, REOPEN_BYTES);
+    return r < 0 ? r : descriptors_left();
+}
+
+/* Everything that was acknowledged is there, and nothing else. */
+static int reopen(struct rocks_kv *h)
+{
+    int r = rocks_log_cut(h->path, h->sequence);
+    if (r == 0)
+        r = open_db(h);
+    if (r == 0 && rocksdb_get_latest_sequence_number(h->db) != h->sequence)
+        r = -ERR_CORRUPT;
+    return r;
+}
+
+/* Reading takes no space and no descriptors but those that closing has given back. */
+static void reopen_for_reading(struct rocks_kv *h)
+{
+    char *error = NULL;
+    close_db(h);
+    h->db = rocksdb_open_for_read_only(h->options, h->path, 0, &error);
+    (void)rocks_error(error);
+}
+
+static bool out_of_means(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT || r == -EMFILE || r == -ENFILE;
+}
+
+static int rocks_recover(struct kv *kv)
+{
+    struct rocks_kv *h = rocks_of(kv);
+    int r = rocks_recoverable(kv);
+    if (r < 0 || !broken(h))
+        return r;
+    close_db(h);
+    r = reopen(h);
+    if (r < 0) {
+        r = out_of_means(r) ? r : -EIO;
+        reopen_for_reading(h);
+    }
+    __atomic_store_n(&h->broken, r, __ATOMIC_RELAXED);
+    return r;
+}
+
+static int rocks_broken(struct kv *kv)
+{
+    return broken(rocks_of(kv));
 }
 
 static const struct kv_ops rocks_ops = {
@@ -387,6 +527,9 @@ static const struct kv_ops rocks_ops = {
     .write = rocks_write,
     .flush = rocks_flush,
     .room = rocks_room,
+    .broken = rocks_broken,
+    .recoverable = rocks_recoverable,
+    .recover = rocks_recover,
     .walk_new = rocks_walk_new,
     .stats = rocks_stats,
 };
@@ -413,21 +556,16 @@ static struct rocks_kv *rocks_new(const struct kv_rocks_shared *shared, bool wit
  */
 static int rocks_open(struct rocks_kv *h, const char *path)
 {
+    h->path = strdup(path);
+    if (!h->path)
+        return -ENOMEM;
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return -errno;
     int r = h->with_log ? rocks_reserve_init(&h->reserve, path) : 0;
     if (r < 0)
         return r;
     (void)rocks_reserve_check(&h->reserve);
-    bool torn = false;
-    r = h->with_log ? rocks_log_check(path, &torn) : 0;
-    if (r < 0)
-        return r;
-    if (torn)
-        rocksdb_options_set_wal_recovery_mode(h->options, rocksdb_point_in_time_recovery);
-    char *error = NULL;
-    h->db = rocksdb_open(h->options, path, &error);
-    return rocks_error(error);
+    return open_db(h);
 }
 
 int kv_rocks_open(struct kv **ret, struct kv_rocks_shared *shared, const char *path, bool with_log)

@@ -52,3 +52,10 @@ int BLOCKING rocks_reserve_remove(const char *store);
  * acknowledged. -ERR_CORRUPT when anything else is wrong with them.
  */
 int BLOCKING rocks_log_check(const char *store, bool *ret_torn);
+/*
+ * Takes back what a failed write left in the newest log: cuts it off behind the change of that
+ * number, the last one that was written well, and syncs it. Once it answers 0 the rest will never
+ * be seen; otherwise it may be. -ERR_CORRUPT when that change is not to be found. -EMFILE and
+ * -ENFILE are possible, the store may be open.
+ */
+int BLOCKING rocks_log_cut(const char *store, uint64_t sequence);

@@ -28,6 +28,9 @@
 #define LOG_BLOCK  (32 * KIB)
 #define LOG_HEADER 7
 
+/* A batch begins with the number of its first change, of 8 bytes, and their count, of 4. */
+#define BATCH_HEAD 12
+
 enum record_type { RECORD_NONE, RECORD_FULL, RECORD_FIRST, RECORD_MIDDLE, RECORD_LAST };
 
 /* What has been seen of a log so far. */
@@ -36,13 +39,20 @@ struct log_scan {
     bool begun_after; /* a batch begins behind the damage */
     bool gap;         /* zeros where a record might have been */
     bool in_batch;    /* between a "first" and its "last" */
+    uint8_t head[BATCH_HEAD];
+    size_t head_len; /* so much of the present batch's head has been seen */
+
+    uint64_t upto;       /* batches with changes of greater numbers are not wanted */
+    uint64_t last;       /* the number of the last change of the last wanted batch */
+    off_t wanted_end;    /* where that batch ends */
+    bool wanted_damaged; /* something is wrong before that */
 };
 
-static uint32_t get_le(const uint8_t *p, unsigned bytes)
+static uint64_t get_le(const uint8_t *p, unsigned bytes)
 {
-    uint32_t v = 0;
+    uint64_t v = 0;
     for (unsigned i = 0; i < bytes; i++)
-        v |= (uint32_t)p[i] << (8 * i);
+        v |= (uint64_t)p[i] << (8 * i);
     return v;
 }
 
@@ -59,15 +69,38 @@ static size_t record_len(const uint8_t *p, size_t room)
     return masked == get_le(p, 4) ? LOG_HEADER + len : 0;
 }
 
-/* Takes the record's type into account. */
-static void scan_record(struct log_scan *s, enum record_type type)
+/* A whole batch ends at `end`. */
+static void scan_batch(struct log_scan *s, off_t end)
 {
+    if (s->head_len < BATCH_HEAD) {
+        s->damaged = true;
+        return;
+    }
+    uint64_t last = get_le(s->head, 8) + get_le(s->head + 8, 4) - 1;
+    if (last > s->upto)
+        return;
+    s->last = last;
+    s->wanted_end = end;
+    s->wanted_damaged |= s->damaged;
+}
+
+/* Takes a sound record into account, which ends at `end` of the log. */
+static void scan_record(struct log_scan *s, const uint8_t *record, size_t len, off_t end)
+{
+    enum record_type type = record[6];
     bool begins = type == RECORD_FULL || type == RECORD_FIRST;
     if (s->gap || begins == s->in_batch)
         s->damaged = true; /* something is missing before this one */
     if (s->damaged)
         s->begun_after |= begins;
     s->in_batch = type == RECORD_FIRST || type == RECORD_MIDDLE;
+    if (begins)
+        s->head_len = 0;
+    size_t n = MIN(len - LOG_HEADER, BATCH_HEAD - s->head_len);
+    memcpy(s->head + s->head_len, record + LOG_HEADER, n);
+    s->head_len += n;
+    if (!s->in_batch)
+        scan_batch(s, end);
 }
 
 /* The end of a block too short for a header is filled with zeros, and so is what was never written.
@@ -80,14 +113,14 @@ static bool only_zeros(const uint8_t *p, size_t len)
     return true;
 }
 
-/* In a damaged block the next record may begin anywhere. */
-static void scan_block(struct log_scan *s, const uint8_t *block, size_t len)
+/* A block that lies at `off`. In a damaged one the next record may begin anywhere. */
+static void scan_block(struct log_scan *s, const uint8_t *block, size_t len, off_t off)
 {
     size_t at = 0;
     while (at < len) {
         size_t n = record_len(block + at, len - at);
         if (n > 0) {
-            scan_record(s, block[at + 6]);
+            scan_record(s, block + at, n, off + (off_t)(at + n));
             at += n;
         } else if (only_zeros(block + at, len - at)) {
             s->gap |= len - at >= LOG_HEADER;
@@ -99,17 +132,27 @@ static void scan_block(struct log_scan *s, const uint8_t *block, size_t len)
     }
 }
 
-static int scan_log(const char *path, struct log_scan *ret)
+/*
+ * What is read comes from the disk where it can: pages that a failed sync left behind in memory
+ * look written and are not.
+ */
+static int scan_file(int fd, struct log_scan *s)
 {
     uint8_t block[LOG_BLOCK];
+    ssize_t got = 0;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    for (off_t off = 0; (got = pread(fd, block, sizeof(block), off)) > 0; off += LOG_BLOCK)
+        scan_block(s, block, (size_t)got, off);
+    return got < 0 ? -errno : 0;
+}
+
+static int scan_log(const char *path, struct log_scan *ret)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    *ret = (struct log_scan){0};
-    ssize_t got = 0;
-    for (off_t off = 0; (got = pread(fd, block, sizeof(block), off)) > 0; off += LOG_BLOCK)
-        scan_block(ret, block, (size_t)got);
-    int r = got < 0 ? -errno : 0;
+    *ret = (struct log_scan){.upto = UINT64_MAX};
+    int r = scan_file(fd, ret);
     close(fd);
     return r;
 }
@@ -117,6 +160,13 @@ static int scan_log(const char *path, struct log_scan *ret)
 static int is_log(const struct dirent *e)
 {
     return str_ends(str_from(e->d_name), STR(".log"));
+}
+
+static void names_free(struct dirent **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
 }
 
 /* The logs are named by rising numbers of equal length: the last by name is the newest. */
@@ -127,18 +177,50 @@ int rocks_log_check(const char *store, bool *ret_torn)
     if (count < 0)
         return -errno;
     *ret_torn = false;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count && r == 0; i++) {
         char path[PATH_MAX];
         struct log_scan s = {0};
         bool newest = i == count - 1;
         snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
-        if (r == 0)
-            r = scan_log(path, &s);
+        r = scan_log(path, &s);
         if (r == 0 && s.damaged && (!newest || s.begun_after))
             r = -ERR_CORRUPT;
         *ret_torn |= newest && (s.damaged || s.in_batch);
-        free(logs[i]);
     }
-    free(logs);
+    names_free(logs, count);
+    return r;
+}
+
+/*
+ * A log without a wanted batch is one that was begun after the last one. Otherwise the last batch
+ * in it must be the last of all.
+ */
+static int cut_file(int fd, uint64_t sequence)
+{
+    struct log_scan s = {.upto = sequence};
+    int r = scan_file(fd, &s);
+    if (r < 0)
+        return r;
+    if (s.wanted_damaged || (s.wanted_end > 0 && s.last != sequence))
+        return -ERR_CORRUPT;
+    if (ftruncate(fd, s.wanted_end) < 0 || fdatasync(fd) < 0)
+        return -errno;
+    return 0;
+}
+
+int rocks_log_cut(const char *store, uint64_t sequence)
+{
+    struct dirent **logs;
+    char path[PATH_MAX];
+    int count = scandir(store, &logs, is_log, alphasort);
+    if (count <= 0)
+        return count < 0 ? -errno : 0;
+    snprintf(path, sizeof(path), "%s/%s", store, logs[count - 1]->d_name);
+    names_free(logs, count);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = cut_file(fd, sequence);
+    close(fd);
     return r;
 }

@@ -12,11 +12,19 @@
  * Reading. On a loop thread the function reads what is in memory; where that does not do it is run
  * again on an offload thread that may wait for the disk.
  *
+ * Failing. A batch that the store refuses for want of space or descriptors changes nothing, and
+ * neither does what comes after it (`refusing` says why) until the commit fiber has brought the
+ * store to work again (kv_recover), trying from time to time. Nobody may read for that moment: who
+ * comes then waits for it. After any other failure, a sync's above all, it is not known what the
+ * log holds: nothing is written any more before the process restarts. docs/adr/005 says why.
+ *
  * Invariants
  *  1. `committing` is true exactly while a commit fiber exists; it ends only with an empty queue.
  *  2. The store changes only in write_batch(), with `commits` odd.
- *  3. Once `broken` is set no batch is written.
+ *  3. While `refusing` is set no batch is written.
  *  4. A request lies on its caller's stack: it is not touched after `done` is set.
+ *  5. A mirror is closed or opened anew only while `reading` is not that mirror and nobody is in
+ * it: no reader's `in` and no `cold` read.
  *
  * Lock order: `lock` alone. It is never held while a function, the store or a hook runs.
  */
@@ -27,7 +35,10 @@
 #define BATCH_MAX_DEFAULT   1024
 #define GATHER_WORTH_NS     (400 * RT_US) /* a write faster than that is not waited for */
 #define GATHER_FAILURES_MAX 6
-#define BATCH_BYTES_ENOUGH  (8 * MIB) /* a batch of more takes in no further transaction */
+#define BATCH_BYTES_ENOUGH  (8 * MIB)    /* a batch of more takes in no further transaction */
+#define RECOVER_FIRST_NS    (20 * RT_MS) /* pauses between attempts, each twice the last */
+#define RECOVER_LAST_NS     (2 * RT_S)
+#define READABLE_WAIT_NS    (5 * RT_S) /* a read waits so long for a store that is being opened */
 
 struct request {
     struct list link;
@@ -39,15 +50,23 @@ struct request {
     struct rt_waitq wait;
 };
 
+/* A store that holds the metadata, and who is in it beside the readers of the loop threads. */
+struct mirror {
+    struct kv *kv;
+    unsigned cold; /* under the lock */
+};
+
 /* What a loop thread reads with: a read does not suspend, so one a thread is enough. */
 struct reader {
     struct meta_tx tx;
+    struct mirror *in; /* atomic: what it reads at the moment */
     bool busy;
     uint64_t reads, reads_cold;
 } __attribute__((aligned(64)));
 
 struct meta {
-    struct kv *kv;
+    struct mirror mirror;
+    struct mirror *reading; /* atomic, changed under the lock; NULL: nobody may read now */
     unsigned batch_max;
     struct reader *readers; /* one a loop thread */
     unsigned reader_count;
@@ -59,10 +78,14 @@ struct meta {
     unsigned queued;
     bool committing;
     struct rt_waitq idle; /* for `committing` to turn false */
-    bool broken;          /* a sync has failed */
-    unsigned gather_to;   /* who makes `queued` so much wakes the committer; 0: nobody */
+    int refusing;         /* what writes are answered, or 0 */
+    bool closing;
+    struct rt_waitq closed;   /* for `closing` */
+    struct rt_waitq readable; /* for `reading` */
+    struct rt_waitq quiet;    /* for a mirror's `cold` to be 0 */
+    unsigned gather_to;       /* who makes `queued` so much wakes the committer; 0: nobody */
     struct rt_waitq gathered;
-    uint64_t writes, write_batches, write_errors;
+    uint64_t writes, write_batches, write_errors, recoveries;
 
     /* The committer's own. */
     uint64_t write_ns;    /* how long the last batch took to write */
@@ -98,11 +121,15 @@ static struct meta *meta_new(struct kv *kv, unsigned commit_batch_max)
     struct meta *m = calloc(1, sizeof(*m));
     if (!m)
         return NULL;
-    m->kv = kv;
+    m->mirror.kv = kv;
+    m->reading = &m->mirror;
     m->batch_max = commit_batch_max ? commit_batch_max : BATCH_MAX_DEFAULT;
     rt_lock_init(&m->lock);
     list_init(&m->queue);
     rt_waitq_init(&m->idle);
+    rt_waitq_init(&m->closed);
+    rt_waitq_init(&m->readable);
+    rt_waitq_init(&m->quiet);
     rt_waitq_init(&m->gathered);
     meta_tx_init(&m->tx, kv);
     unsigned threads = rt_thread_count();
@@ -139,10 +166,12 @@ void FIBER meta_close(struct meta *m)
     if (!m)
         return;
     rt_lock(&m->lock);
+    m->closing = true;
+    rt_wake_all(&m->closed);
     while (m->committing)
         rt_wait_uncancelled(&m->idle, &m->lock, RT_NEVER);
     rt_unlock(&m->lock);
-    rt_offload(close_store, m->kv);
+    rt_offload(close_store, m->mirror.kv);
     meta_free(m);
 }
 
@@ -152,6 +181,47 @@ void FIBER meta_close(struct meta *m)
 static void count(uint64_t *counter)
 {
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Keeps what is read open (invariant 5): whoever changes `reading` looks at `in` afterwards, and
+ * here it is the other way round, so that one of the two sees the other. NULL: nobody may read.
+ */
+static struct mirror *enter(struct meta *m, struct reader *reader)
+{
+    struct mirror *from;
+    do {
+        from = __atomic_load_n(&m->reading, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&reader->in, from, __ATOMIC_SEQ_CST);
+    } while (from != __atomic_load_n(&m->reading, __ATOMIC_SEQ_CST));
+    return from;
+}
+
+static void leave(struct reader *reader)
+{
+    __atomic_store_n(&reader->in, NULL, __ATOMIC_RELEASE);
+}
+
+/* The same for a thread that may wait for the disk; the lock is held. */
+static void leave_cold(struct meta *m, struct mirror *from)
+{
+    if (--from->cold == 0)
+        rt_wake_all(&m->quiet);
+}
+
+static int FIBER enter_cold(struct meta *m, struct mirror **ret)
+{
+    uint64_t deadline = rt_now() + READABLE_WAIT_NS;
+    int r = 0;
+    rt_lock(&m->lock);
+    while (r == 0 && !m->reading)
+        r = rt_wait(&m->readable, &m->lock, deadline);
+    if (r == 0) {
+        *ret = m->reading;
+        m->reading->cold++;
+    }
+    rt_unlock(&m->lock);
+    return r == -ETIMEDOUT ? -ERR_UNAVAILABLE : r;
 }
 
 static int run_read(struct meta_tx *tx, struct bucket_id b, meta_fn *fn, void *arg, bool snapshot)
@@ -166,6 +236,7 @@ static int run_read(struct meta_tx *tx, struct bucket_id b, meta_fn *fn, void *a
 
 struct cold_read {
     struct meta *meta;
+    struct mirror *from;
     struct bucket_id bucket;
     meta_fn *fn;
     void *arg;
@@ -175,10 +246,37 @@ static int BLOCKING read_from_disk(void *arg)
 {
     struct cold_read *c = arg;
     struct meta_tx tx;
-    meta_tx_init(&tx, c->meta->kv);
+    meta_tx_init(&tx, c->from->kv);
     tx.commits = &c->meta->commits;
     int r = run_read(&tx, c->bucket, c->fn, c->arg, true);
     meta_tx_release(&tx);
+    return r;
+}
+
+static int FIBER read_cold(struct cold_read *c)
+{
+    int r = enter_cold(c->meta, &c->from);
+    if (r < 0)
+        return r;
+    r = rt_offload(read_from_disk, c);
+    rt_lock(&c->meta->lock);
+    leave_cold(c->meta, c->from);
+    rt_unlock(&c->meta->lock);
+    return r;
+}
+
+/* -EAGAIN: the disk is needed. */
+static int read_in_place(struct meta *m, struct reader *reader, struct cold_read *c)
+{
+    struct mirror *from = enter(m, reader);
+    int r = -EAGAIN;
+    if (from) {
+        reader->tx.kv = from->kv;
+        r = run_read(&reader->tx, c->bucket, c->fn, c->arg, false);
+        if (reader->tx.raced)
+            r = run_read(&reader->tx, c->bucket, c->fn, c->arg, true);
+    }
+    leave(reader);
     return r;
 }
 
@@ -186,18 +284,16 @@ int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg)
 {
     CHECK(rt_thread_index() < m->reader_count);
     struct reader *reader = &m->readers[rt_thread_index()];
+    struct cold_read c = {.meta = m, .bucket = b, .fn = fn, .arg = arg};
     CHECK(!reader->busy);
     reader->busy = true;
     count(&reader->reads);
-    int r = run_read(&reader->tx, b, fn, arg, false);
-    if (reader->tx.raced)
-        r = run_read(&reader->tx, b, fn, arg, true);
+    int r = read_in_place(m, reader, &c);
     reader->busy = false;
-    if (reader->tx.error != -EAGAIN)
+    if (r != -EAGAIN)
         return r;
     count(&reader->reads_cold);
-    struct cold_read c = {m, b, fn, arg};
-    return rt_offload(read_from_disk, &c);
+    return read_cold(&c);
 }
 
 /* ---- committing ----------------------------------------------------------------------------- */
@@ -232,11 +328,11 @@ static int write_batch(struct meta *m)
 {
     if (kv_batch_count(m->batch) == 0)
         return 0;
-    if (m->broken)
-        return -ERR_READ_ONLY;
+    if (m->refusing)
+        return m->refusing;
     uint64_t start = rt_now();
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    int r = kv_write(m->kv, m->batch, true);
+    int r = kv_write(m->mirror.kv, m->batch, true);
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
     m->write_ns = rt_now() - start;
     return r;
@@ -246,7 +342,7 @@ static int write_batch(struct meta *m)
 static int commit_batch(struct meta *m, struct list *taken, struct list *ran)
 {
     struct request *q;
-    bool disk_low = kv_room(m->kv) < 0;
+    bool disk_low = kv_room(m->mirror.kv) < 0;
     while (!list_empty(taken) && kv_batch_bytes(m->batch) < BATCH_BYTES_ENOUGH) {
         q = container_of(list_pop_front(taken), struct request, link);
         q->result = run_write(m, q, disk_low);
@@ -298,14 +394,29 @@ static void take(struct meta *m, struct list *taken)
         list_push_back(taken, list_pop_front(&m->queue));
 }
 
+/* The code with which a store that lacks something refuses, or 0. */
+static bool out_of_means(int err)
+{
+    return err == -ENOSPC || err == -EDQUOT || err == -EMFILE || err == -ENFILE;
+}
+
 /*
- * Hands out the results. After any failure but a full disk, of which the log holds nothing, what
- * the log holds is not known: the store takes no more. The lock is held.
+ * After a failed write: a store that was only short of something may have refused and be as it
+ * was, or need to be recovered. In any other case what its log holds is not known.
  */
+static int refuse_after(struct meta *m, int written)
+{
+    if (written == 0 || m->refusing)
+        return m->refusing;
+    if (!out_of_means(written))
+        return -ERR_READ_ONLY;
+    return kv_broken(m->mirror.kv) ? written : 0;
+}
+
+/* Hands out the results. The lock is held. */
 static void answer(struct meta *m, struct list *ran, int written)
 {
-    if (written < 0 && written != -ENOSPC && written != -EDQUOT)
-        m->broken = true;
+    m->refusing = refuse_after(m, written);
     m->write_batches++;
     m->answered = 0;
     m->answered_ns = rt_now();
@@ -319,6 +430,7 @@ static void answer(struct meta *m, struct list *ran, int written)
     }
 }
 
+/* Until the queue is empty. 1: the store must be recovered, and `committing` stays. */
 static int BLOCKING commit_queue(void *arg)
 {
     struct meta *m = arg;
@@ -336,22 +448,100 @@ static int BLOCKING commit_queue(void *arg)
         rt_lock(&m->lock);
         answer(m, &ran, written);
     }
-    m->committing = false;
-    rt_wake_all(&m->idle);
+    m->committing = out_of_means(m->refusing) && !m->closing;
+    int recover = m->committing;
+    if (!recover)
+        rt_wake_all(&m->idle);
     rt_unlock(&m->lock);
-    return 0;
+    return recover;
+}
+
+/* ---- recovering ----------------------------------------------------------------------------- */
+
+/* Waits until nobody is in the mirror, which is not `reading` any more. */
+static void FIBER wait_quiet(struct meta *m, struct mirror *mirror)
+{
+    rt_lock(&m->lock);
+    while (mirror->cold > 0)
+        rt_wait_uncancelled(&m->quiet, &m->lock, RT_NEVER);
+    rt_unlock(&m->lock);
+    for (unsigned i = 0; i < m->reader_count; i++)
+        while (__atomic_load_n(&m->readers[i].in, __ATOMIC_SEQ_CST) == mirror)
+            rt_yield();
+}
+
+static void set_reading(struct meta *m, struct mirror *mirror)
+{
+    rt_lock(&m->lock);
+    __atomic_store_n(&m->reading, mirror, __ATOMIC_SEQ_CST);
+    if (mirror)
+        rt_wake_all(&m->readable);
+    rt_unlock(&m->lock);
+}
+
+static int BLOCKING look_at_store(void *arg)
+{
+    return kv_recoverable(arg);
+}
+
+static int BLOCKING recover_store(void *arg)
+{
+    return kv_recover(arg);
+}
+
+static int FIBER try_to_recover(struct meta *m, struct mirror *mirror)
+{
+    int r = rt_offload(look_at_store, mirror->kv);
+    if (r < 0)
+        return r;
+    set_reading(m, NULL);
+    wait_quiet(m, mirror);
+    r = rt_offload(recover_store, mirror->kv);
+    set_reading(m, mirror);
+    return r;
+}
+
+/* Waits a while; false: the metadata is being closed. */
+static bool FIBER pause_recovery(struct meta *m, uint64_t ns)
+{
+    uint64_t deadline = rt_now() + ns;
+    rt_lock(&m->lock);
+    while (!m->closing && rt_wait_uncancelled(&m->closed, &m->lock, deadline) == 0)
+        ;
+    bool goes_on = !m->closing;
+    rt_unlock(&m->lock);
+    return goes_on;
+}
+
+/* Until the store works again, is beyond help, or is closed. */
+static void FIBER recover(struct meta *m)
+{
+    uint64_t pause = RECOVER_FIRST_NS;
+    int r = try_to_recover(m, &m->mirror);
+    while (out_of_means(r) && pause_recovery(m, pause)) {
+        pause = MIN(2 * pause, RECOVER_LAST_NS);
+        r = try_to_recover(m, &m->mirror);
+    }
+    rt_lock(&m->lock);
+    m->recoveries += r == 0;
+    if (!out_of_means(r))
+        m->refusing = r < 0 ? -ERR_READ_ONLY : 0;
+    rt_unlock(&m->lock);
 }
 
 static void FIBER commit_fiber(void *arg)
 {
-    rt_offload(commit_queue, arg);
+    while (rt_offload(commit_queue, arg) > 0)
+        recover(arg);
 }
+
+/* ---- writing -------------------------------------------------------------------------------- */
 
 /* Queues the request and sees to it that somebody commits. The lock is held. */
 static int enqueue(struct meta *m, struct request *q)
 {
-    if (m->broken)
-        return -ERR_READ_ONLY;
+    if (m->refusing)
+        return m->refusing;
     if (m->queued >= QUEUE_MAX)
         return -ERR_LIMIT;
     if (!m->committing) {
@@ -391,6 +581,16 @@ void meta_stats(struct meta *m, struct meta_stats *ret)
     ret->writes = m->writes;
     ret->write_batches = m->write_batches;
     ret->write_errors = m->write_errors;
+    ret->recoveries = m->recoveries;
+    ret->refusing = m->refusing;
+    struct mirror *from = m->reading;
+    if (from)
+        from->cold++;
     rt_unlock(&m->lock);
-    kv_stats(m->kv, &ret->kv);
+    if (!from)
+        return;
+    kv_stats(from->kv, &ret->kv);
+    rt_lock(&m->lock);
+    leave_cold(m, from);
+    rt_unlock(&m->lock);
 }

@@ -15,8 +15,9 @@
  *  - meta_write() returns what the function returned only when its changes, and all it has read,
  * are durable. Transactions are serial, in the order in which their commit hooks run.
  *  - A reader sees one state, in which every transaction acknowledged before it began has run.
- *  - A transaction that was refused is never seen. One that ended in -EIO because the disk failed
- * is not seen before the process restarts; after that it is there wholly or not at all.
+ *  - A transaction that was refused is never seen: not after any error but -EIO. One that ended in
+ * -EIO because the disk failed is not seen before the process restarts; after that it is there
+ * wholly or not at all.
  *
  * Two makers: meta_local_open (over kv, group commit) and, later, meta_pg.
  */
@@ -41,11 +42,14 @@ int FIBER meta_local_open(struct meta **ret, struct kv *kv, unsigned commit_batc
 /* Accepts NULL. Waits for the transactions under way. */
 void FIBER meta_close(struct meta *m);
 
+/* -ERR_UNAVAILABLE: the store cannot be read at the moment (it lacks descriptors to be opened). */
 int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);
 /*
  * -ENOSPC: the disk is nearly full and the transaction did not ask for the reserve
- * (meta_use_reserve). -EIO: the sync failed; every later write answers -ERR_READ_ONLY until the
- * process restarts. -ERR_LIMIT: too many transactions wait already.
+ * (meta_use_reserve), or quite full. -EMFILE, -ENFILE: the store lacks descriptors. Writes work
+ * again without a restart once there is what was lacking. -EIO: the sync failed; every later write
+ * answers -ERR_READ_ONLY until the process restarts. -ERR_LIMIT: too many transactions wait
+ * already.
  */
 int FIBER meta_write(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);
 
@@ -109,6 +113,8 @@ struct str meta_cursor_value(const struct meta_cursor *c);
 struct meta_stats {
     uint64_t reads, reads_cold; /* cold: rerun on an offload thread */
     uint64_t writes, write_batches, write_errors;
+    uint64_t recoveries; /* times the store was opened anew after it had refused a write */
+    int refusing;        /* what every write is answered at present, or 0 */
     struct kv_stats kv;
 };
 void meta_stats(struct meta *m, struct meta_stats *ret);

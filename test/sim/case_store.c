@@ -228,6 +228,23 @@ void case_meta_sync_error(struct history *h)
     stores_fault_history(h, &f, false);
 }
 
+static void meta_log_breaks(struct sm *m)
+{
+    kv_mem_break_log(m->meta_mem, -ENOSPC, 1 + m->h->seed % 5);
+}
+
+static void meta_log_is_whole(struct sm *m)
+{
+    (void)m;
+}
+
+/* The metadata's log refuses a write and all that follow, until it was opened anew some times. */
+void case_meta_log_recovers(struct history *h)
+{
+    struct store_fault f = {.begin = meta_log_breaks, .end = meta_log_is_whole};
+    stores_fault_history(h, &f, false);
+}
+
 static void meta_is_full(struct sm *m)
 {
     kv_mem_set_full(m->meta_mem, true);

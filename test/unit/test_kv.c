@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "kv/kv.h"
 #include "kv/mem.h"
+#include "kv/rocks_internal.h"
 
 /* A store under test: opened by `setup`, closed and removed by `teardown`. */
 struct store {
@@ -698,6 +699,48 @@ static void a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused(void **
     }
 }
 
+/* Where a log is cut, as the number of the last change that stays, and what that answers. The
+ * changes 1 to 100 are a batch each, 101 to 150 are one. */
+static const struct cut {
+    uint64_t sequence;
+    int answer;
+    unsigned batches; /* that are there afterwards */
+} cuts[] = {
+    {150, 0, 101}, {100, 0, 100}, {99, 0, 99}, {1, 0, 1}, {120, -ERR_CORRUPT, 101}, {0, 0, 0},
+};
+
+static void a_log_is_cut_behind_the_last_acknowledged_change(void **state)
+{
+    struct store *s = *state;
+    char log[200], key[24];
+    struct buf buf;
+    buf_init(&buf, 0);
+    kv_close(TAKE_PTR(s->kv));
+    for (const struct cut *c = cuts; c < cuts + ARRAY_LEN(cuts); c++) {
+        make_log(s, log, sizeof(log));
+        assert_int_equal(rocks_log_cut(s->path, c->sequence), c->answer);
+        store_open(s, true);
+        for (unsigned i = 0; i <= 100; i++) {
+            snprintf(key, sizeof(key), "%03u.00", i);
+            assert_int_equal(kv_get(s->kv, NULL, str_from(key), 0, &buf),
+                             i < c->batches ? 0 : -ERR_NOT_FOUND);
+        }
+        kv_close(TAKE_PTR(s->kv));
+    }
+    buf_release(&buf);
+}
+
+static void a_damaged_log_is_not_cut(void **state)
+{
+    struct store *s = *state;
+    char log[200];
+    struct damage d = {-250000, 1, 0, false};
+    kv_close(TAKE_PTR(s->kv));
+    make_log(s, log, sizeof(log));
+    damage_log(log, &d);
+    assert_int_equal(rocks_log_cut(s->path, 100), -ERR_CORRUPT);
+}
+
 #define BOTH(f)                                      \
     {"mem: " #f, f, setup_mem, teardown, NULL},      \
     {                                                \
@@ -731,6 +774,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_damaged_store_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(
             a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(a_log_is_cut_behind_the_last_acknowledged_change,
+                                        setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_log_is_not_cut, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(killing_the_process_loses_nothing_synced, setup_rocks,
                                         teardown),
     };
