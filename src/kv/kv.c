@@ -56,6 +56,12 @@ int kv_recover(struct kv *kv)
     return kv->ops->recover(kv);
 }
 
+int kv_compact(struct kv *kv, uint64_t *ret_freed_bytes)
+{
+    *ret_freed_bytes = 0;
+    return kv->ops->compact ? kv->ops->compact(kv, ret_freed_bytes) : 0;
+}
+
 int kv_stats(struct kv *kv, struct kv_stats *ret)
 {
     return kv->ops->stats(kv, ret);

@@ -48,6 +48,17 @@ int BLOCKING kv_rocks_destroy(const char *path);
 /* Closes whichever kind it is; accepts NULL. Nothing of it may be in use. */
 void BLOCKING kv_close(struct kv *kv);
 
+/*
+ * Keys that begin with this byte are for bulky values, such as objects' bytes: a store may keep
+ * those apart, so that walking and rewriting the others does not touch them. In all else they are
+ * keys like any other; none sorts behind them.
+ */
+#define KV_BULK 0xff
+static inline bool kv_is_bulk(struct str key)
+{
+    return key.len > 0 && (unsigned char)key.ptr[0] == KV_BULK;
+}
+
 #define KV_CACHED 1u /* -EAGAIN rather than a disk read */
 
 /* Appends the value to `ret`. -ERR_NOT_FOUND. `snap` may be NULL (latest). */
@@ -109,6 +120,14 @@ int BLOCKING kv_recoverable(struct kv *kv);
  * reading if it can, else reads answer -ERR_UNAVAILABLE.
  */
 int BLOCKING kv_recover(struct kv *kv);
+
+/*
+ * Gives back space that deleted bulky values still take, once enough of it has come together: a
+ * piece of the work, which reads and writes as much as the piece is large. *ret_freed_bytes is what
+ * that gave; 0: there is nothing worth doing now. One caller at a time. A store that frees space as
+ * it deletes does nothing.
+ */
+int BLOCKING kv_compact(struct kv *kv, uint64_t *ret_freed_bytes);
 
 /*
  * An iterator sees one moment of the store (the snapshot, or the time it was made), and with a

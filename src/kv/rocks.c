@@ -24,50 +24,9 @@
 #include "rt/rt.h"
 
 #define SQUEEZE_EVERY_NS   (2 * RT_S)
+#define SPARE_BYTES_MAX    (2 * MIB)
 #define REOPEN_BYTES       (8 * MIB) /* opening takes that at most, beside what the log holds */
 #define REOPEN_DESCRIPTORS 16        /* it takes fewer */
-
-/* Read options for a read that may go to the disk and one that may not. */
-struct read_options {
-    rocksdb_readoptions_t *any, *cached;
-};
-
-struct rocks_kv {
-    struct kv kv;
-    char *path;
-    rocksdb_t *db;
-    rocksdb_options_t *options;
-    rocksdb_writeoptions_t *plain, *synced;
-    struct read_options latest;
-    struct rocks_reserve reserve;
-    uint64_t squeezed_ns; /* atomic: see squeeze() */
-    bool with_log;
-    int broken;        /* atomic: see the top */
-    uint64_t sequence; /* of the last change that was written well, when it broke */
-};
-
-struct kv_snapshot {
-    const rocksdb_snapshot_t *snapshot;
-    struct read_options read;
-};
-
-struct rocks_walk {
-    struct kv_walk walk;
-    rocksdb_readoptions_t *options;
-    rocksdb_iterator_t *it;
-    bool valid;
-    int error;
-};
-
-static struct rocks_kv *rocks_of(struct kv *kv)
-{
-    return container_of(kv, struct rocks_kv, kv);
-}
-
-static struct rocks_walk *walk_of(const struct kv_walk *w)
-{
-    return container_of((struct kv_walk *)w, struct rocks_walk, walk);
-}
 
 /*
  * The one place where RocksDB's errors, which the C API hands out as text, become codes. The first
@@ -103,7 +62,7 @@ int rocks_error(char *text)
     return code ? code : -EIO;
 }
 
-static rocksdb_readoptions_t *read_options_new(const rocksdb_snapshot_t *snapshot, bool cached)
+rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot, bool cached)
 {
     rocksdb_readoptions_t *o = rocksdb_readoptions_create();
     if (snapshot)
@@ -115,8 +74,8 @@ static rocksdb_readoptions_t *read_options_new(const rocksdb_snapshot_t *snapsho
 
 static void read_options_init(struct read_options *r, const rocksdb_snapshot_t *snapshot)
 {
-    r->any = read_options_new(snapshot, false);
-    r->cached = read_options_new(snapshot, true);
+    r->any = rocks_read_options_new(snapshot, false);
+    r->cached = rocks_read_options_new(snapshot, true);
 }
 
 static void read_options_release(struct read_options *r)
@@ -136,8 +95,8 @@ static int rocks_get(struct kv *kv, const struct kv_snapshot *snap, struct str k
     char *error = NULL;
     if (!h->db)
         return -ERR_UNAVAILABLE;
-    rocksdb_pinnableslice_t *p =
-        rocksdb_get_pinned(h->db, cached ? read->cached : read->any, key.ptr, key.len, &error);
+    rocksdb_pinnableslice_t *p = rocksdb_get_pinned_cf(
+        h->db, cached ? read->cached : read->any, rocks_family(h, key), key.ptr, key.len, &error);
     if (!p)
         return error ? rocks_error(error) : -ERR_NOT_FOUND;
     struct str value;
@@ -172,132 +131,36 @@ static void rocks_snapshot_free(struct kv *kv, struct kv_snapshot *s)
     free(s);
 }
 
-/* ---- walking -------------------------------------------------------------------------------- */
-
-static void walk_moved(struct rocks_walk *w)
-{
-    w->valid = rocksdb_iter_valid(w->it);
-    if (likely(w->valid))
-        return;
-    char *error = NULL;
-    rocksdb_iter_get_error(w->it, &error);
-    w->error = rocks_error(error);
-}
-
-static void rocks_walk_seek(struct kv_walk *walk, struct str key)
-{
-    struct rocks_walk *w = walk_of(walk);
-    w->error = 0;
-    rocksdb_iter_seek(w->it, key.ptr, key.len);
-    walk_moved(w);
-}
-
-static void rocks_walk_seek_for_prev(struct kv_walk *walk, struct str key)
-{
-    struct rocks_walk *w = walk_of(walk);
-    w->error = 0;
-    rocksdb_iter_seek_for_prev(w->it, key.ptr, key.len);
-    walk_moved(w);
-}
-
-static void rocks_walk_next(struct kv_walk *walk)
-{
-    struct rocks_walk *w = walk_of(walk);
-    CHECK(w->valid);
-    rocksdb_iter_next(w->it);
-    walk_moved(w);
-}
-
-static void rocks_walk_prev(struct kv_walk *walk)
-{
-    struct rocks_walk *w = walk_of(walk);
-    CHECK(w->valid);
-    rocksdb_iter_prev(w->it);
-    walk_moved(w);
-}
-
-static bool rocks_walk_valid(const struct kv_walk *walk)
-{
-    return walk_of(walk)->valid;
-}
-
-static struct str rocks_walk_key(const struct kv_walk *walk)
-{
-    struct str key;
-    key.ptr = rocksdb_iter_key(walk_of(walk)->it, &key.len);
-    return key;
-}
-
-static struct str rocks_walk_value(const struct kv_walk *walk)
-{
-    struct str value;
-    value.ptr = rocksdb_iter_value(walk_of(walk)->it, &value.len);
-    return value;
-}
-
-static int rocks_walk_error(const struct kv_walk *walk)
-{
-    return walk_of(walk)->error;
-}
-
-static void rocks_walk_free(struct kv_walk *walk)
-{
-    struct rocks_walk *w = walk_of(walk);
-    rocksdb_iter_destroy(w->it);
-    rocksdb_readoptions_destroy(w->options);
-    free(w);
-}
-
-static const struct kv_walk_ops rocks_walk_ops = {
-    .free = rocks_walk_free,
-    .seek = rocks_walk_seek,
-    .seek_for_prev = rocks_walk_seek_for_prev,
-    .next = rocks_walk_next,
-    .prev = rocks_walk_prev,
-    .valid = rocks_walk_valid,
-    .key = rocks_walk_key,
-    .value = rocks_walk_value,
-    .error = rocks_walk_error,
-};
-
-static int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap,
-                          const struct kv_range *range, unsigned flags, struct kv_walk **ret)
-{
-    if (!rocks_of(kv)->db)
-        return -ERR_UNAVAILABLE;
-    struct rocks_walk *w = calloc(1, sizeof(*w));
-    if (!w)
-        return -ENOMEM;
-    w->walk.ops = &rocks_walk_ops;
-    w->options = read_options_new(snap ? snap->snapshot : NULL, flags & KV_CACHED);
-    if (range->prefix.len > 0)
-        rocksdb_readoptions_set_iterate_lower_bound(w->options, range->prefix.ptr,
-                                                    range->prefix.len);
-    if (range->end.len > 0)
-        rocksdb_readoptions_set_iterate_upper_bound(w->options, range->end.ptr, range->end.len);
-    w->it = rocksdb_create_iterator(rocks_of(kv)->db, w->options);
-    *ret = &w->walk;
-    return 0;
-}
-
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static rocksdb_writebatch_t *last_changes(const struct vmap *changes)
+/* A batch of RocksDB's is kept for the next write: growing a new one to its size costs as much as
+ * filling it. Where two writes meet, the second makes one. */
+static rocksdb_writebatch_t *take_writebatch(struct rocks_kv *h)
 {
-    rocksdb_writebatch_t *w = rocksdb_writebatch_create();
-    for (const struct vmap_node *n = changes->head[0]; n; n = vmap_next(n)) {
-        struct str key = vmap_key(n), value = vmap_value(n->newest);
-        if (n->newest->deleted)
-            rocksdb_writebatch_delete(w, key.ptr, key.len);
-        else
-            rocksdb_writebatch_put(w, key.ptr, key.len, value.ptr, value.len);
-    }
-    return w;
+    rocksdb_writebatch_t *w = __atomic_exchange_n(&h->spare, NULL, __ATOMIC_ACQUIRE);
+    return w ? w : rocksdb_writebatch_create();
 }
 
-static int broken(struct rocks_kv *h)
+static void give_writebatch(struct rocks_kv *h, rocksdb_writebatch_t *w, size_t bytes)
 {
-    return __atomic_load_n(&h->broken, __ATOMIC_RELAXED);
+    rocksdb_writebatch_clear(w);
+    if (bytes <= SPARE_BYTES_MAX)
+        w = __atomic_exchange_n(&h->spare, w, __ATOMIC_RELEASE);
+    if (w)
+        rocksdb_writebatch_destroy(w);
+}
+
+static void add_last_changes(struct rocks_kv *h, rocksdb_writebatch_t *w,
+                             const struct vmap *changes)
+{
+    for (const struct vmap_node *n = changes->head[0]; n; n = vmap_next(n)) {
+        struct str key = vmap_key(n), value = vmap_value(n->newest);
+        rocksdb_column_family_handle_t *family = rocks_family(h, key);
+        if (n->newest->deleted)
+            rocksdb_writebatch_delete_cf(w, family, key.ptr, key.len);
+        else
+            rocksdb_writebatch_put_cf(w, family, key.ptr, key.len, value.ptr, value.len);
+    }
 }
 
 /*
@@ -321,16 +184,17 @@ static int write_failed(struct rocks_kv *h, uint64_t sequence, int r)
 static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
 {
     struct rocks_kv *h = rocks_of(kv);
-    if (broken(h))
-        return broken(h);
+    if (rocks_is_broken(h))
+        return rocks_is_broken(h);
     int r = rocks_reserve_floor(&h->reserve, kv_batch_bytes(b));
     if (r < 0)
         return r;
-    rocksdb_writebatch_t *w = last_changes(&b->changes);
+    rocksdb_writebatch_t *w = take_writebatch(h);
+    add_last_changes(h, w, &b->changes);
     uint64_t sequence = rocksdb_get_latest_sequence_number(h->db);
     char *error = NULL;
     rocksdb_write(h->db, sync && h->with_log ? h->synced : h->plain, w, &error);
-    rocksdb_writebatch_destroy(w);
+    give_writebatch(h, w, kv_batch_bytes(b));
     r = rocks_error(error);
     return r < 0 && h->with_log ? write_failed(h, sequence, r) : r;
 }
@@ -338,20 +202,24 @@ static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
 /* Empties the write buffers into tables. */
 static int flush_tables(struct rocks_kv *h, bool wait)
 {
-    if (broken(h))
-        return broken(h);
-    char *error = NULL;
+    if (rocks_is_broken(h))
+        return rocks_is_broken(h);
+    int r = 0;
     rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(o, wait);
-    rocksdb_flush(h->db, o, &error);
+    for (unsigned i = 0; r == 0 && i < h->family_count; i++) {
+        char *error = NULL;
+        rocksdb_flush_cf(h->db, o, h->families[i], &error);
+        r = rocks_error(error);
+    }
     rocksdb_flushoptions_destroy(o);
-    return rocks_error(error);
+    return r;
 }
 
 static int rocks_flush(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
-    if (!h->with_log || broken(h))
+    if (!h->with_log || rocks_is_broken(h))
         return flush_tables(h, true);
     char *error = NULL;
     rocksdb_flush_wal(h->db, 1, &error);
@@ -369,25 +237,30 @@ static void squeeze(struct rocks_kv *h)
         !__atomic_compare_exchange_n(&h->squeezed_ns, &last, now, false, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED))
         return;
-    char *error = NULL;
     (void)flush_tables(h, false);
-    rocksdb_suggest_compact_range(h->db, NULL, 0, NULL, 0, &error);
-    (void)rocks_error(error);
+    for (unsigned i = 0; i < h->family_count; i++) {
+        char *error = NULL;
+        rocksdb_suggest_compact_range_cf(h->db, h->families[i], NULL, 0, NULL, 0, &error);
+        (void)rocks_error(error);
+    }
 }
 
 static int rocks_room(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     int r = rocks_reserve_check(&h->reserve);
-    if (r < 0 && !broken(h))
+    if (r < 0 && !rocks_is_broken(h))
         squeeze(h);
     return r;
 }
 
+/* Of all families together. */
 static uint64_t property(struct rocks_kv *h, const char *name)
 {
-    uint64_t v = 0;
-    return h->db && rocksdb_property_int(h->db, name, &v) == 0 ? v : 0;
+    uint64_t sum = 0;
+    for (unsigned i = 0; h->db && i < h->family_count; i++)
+        sum += rocks_property(h, h->families[i], name);
+    return sum;
 }
 
 static int rocks_stats(struct kv *kv, struct kv_stats *ret)
@@ -395,7 +268,8 @@ static int rocks_stats(struct kv *kv, struct kv_stats *ret)
     struct rocks_kv *h = rocks_of(kv);
     *ret = (struct kv_stats){
         .keys_estimate = property(h, "rocksdb.estimate-num-keys"),
-        .disk_bytes = property(h, "rocksdb.total-sst-files-size"),
+        .disk_bytes = property(h, "rocksdb.total-sst-files-size") +
+                      property(h, "rocksdb.total-blob-file-size"),
         .memory_bytes = property(h, "rocksdb.size-all-mem-tables") +
                         property(h, "rocksdb.estimate-table-readers-mem"),
     };
@@ -409,13 +283,18 @@ static void close_db(struct rocks_kv *h)
     if (!h->db)
         return;
     rocksdb_cancel_all_background_work(h->db, 1);
+    for (unsigned i = 0; i < h->family_count; i++)
+        rocksdb_column_family_handle_destroy(TAKE_PTR(h->families[i]));
     rocksdb_close(TAKE_PTR(h->db));
 }
 
 static void rocks_free(struct rocks_kv *h)
 {
     close_db(h);
-    rocksdb_options_destroy(h->options);
+    if (h->spare)
+        rocksdb_writebatch_destroy(h->spare);
+    for (unsigned i = 0; i < ROCKS_FAMILIES; i++)
+        rocksdb_options_destroy(h->options_of[i]);
     rocksdb_writeoptions_destroy(h->plain);
     rocksdb_writeoptions_destroy(h->synced);
     read_options_release(&h->latest);
@@ -432,6 +311,8 @@ static void rocks_close(struct kv *kv)
     rocks_free(h);
 }
 
+static const char *const family_names[ROCKS_FAMILIES] = {"default", "bulk"};
+
 /* Opens the database over the logs as they are. */
 static int open_db(struct rocks_kv *h)
 {
@@ -439,11 +320,13 @@ static int open_db(struct rocks_kv *h)
     int r = h->with_log ? rocks_log_check(h->path, &torn) : 0;
     if (r < 0)
         return r;
-    rocksdb_options_set_wal_recovery_mode(h->options,
+    rocksdb_options_set_wal_recovery_mode(h->options_of[ROCKS_BASE],
                                           torn ? rocksdb_point_in_time_recovery
                                                : rocksdb_tolerate_corrupted_tail_records_recovery);
     char *error = NULL;
-    h->db = rocksdb_open(h->options, h->path, &error);
+    h->db = rocksdb_open_column_families(
+        h->options_of[ROCKS_BASE], h->path, (int)h->family_count, family_names,
+        (const rocksdb_options_t *const *)h->options_of, h->families, &error);
     return rocks_error(error);
 }
 
@@ -467,8 +350,8 @@ static int descriptors_left(void)
 static int rocks_recoverable(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
-    if (!broken(h) || broken(h) == -EIO)
-        return broken(h);
+    if (!rocks_is_broken(h) || rocks_is_broken(h) == -EIO)
+        return rocks_is_broken(h);
     int r = rocks_reserve_floor(&h->reserve, REOPEN_BYTES);
     return r < 0 ? r : descriptors_left();
 }
@@ -489,7 +372,9 @@ static void reopen_for_reading(struct rocks_kv *h)
 {
     char *error = NULL;
     close_db(h);
-    h->db = rocksdb_open_for_read_only(h->options, h->path, 0, &error);
+    h->db = rocksdb_open_for_read_only_column_families(
+        h->options_of[ROCKS_BASE], h->path, (int)h->family_count, family_names,
+        (const rocksdb_options_t *const *)h->options_of, h->families, 0, &error);
     (void)rocks_error(error);
 }
 
@@ -502,7 +387,7 @@ static int rocks_recover(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     int r = rocks_recoverable(kv);
-    if (r < 0 || !broken(h))
+    if (r < 0 || !rocks_is_broken(h))
         return r;
     close_db(h);
     r = reopen(h);
@@ -516,7 +401,7 @@ static int rocks_recover(struct kv *kv)
 
 static int rocks_broken(struct kv *kv)
 {
-    return broken(rocks_of(kv));
+    return rocks_is_broken(rocks_of(kv));
 }
 
 static const struct kv_ops rocks_ops = {
@@ -527,6 +412,7 @@ static const struct kv_ops rocks_ops = {
     .write = rocks_write,
     .flush = rocks_flush,
     .room = rocks_room,
+    .compact = rocks_compact,
     .broken = rocks_broken,
     .recoverable = rocks_recoverable,
     .recover = rocks_recover,
@@ -541,7 +427,9 @@ static struct rocks_kv *rocks_new(const struct kv_rocks_shared *shared, bool wit
         return NULL;
     h->kv.ops = &rocks_ops;
     h->with_log = with_log;
-    h->options = rocks_options_new(shared, with_log);
+    h->family_count = with_log ? ROCKS_FAMILIES : 1;
+    h->options_of[ROCKS_BASE] = rocks_options_new(shared, with_log);
+    h->options_of[ROCKS_BULK] = rocks_options_new_bulk(shared);
     h->plain = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(h->plain, !with_log);
     h->synced = rocksdb_writeoptions_create();

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * RocksDB's CRC-32C, replaced. Debian builds the library for any x86-64, so its own goes by tables, a
- * byte or so a cycle, over every byte of the log, of tables and of value files, when written and when
- * read: a quarter of the CPU of a server that stores small objects. Ours (base/hash.h) uses the
- * processor's instructions where it has them.
+ * RocksDB's CRC-32C, replaced. Debian builds the library for any x86-64, so its own goes by tables,
+ * a byte or so a cycle, over every byte of the log, of tables and of value files, when written and
+ * when read: a quarter of the CPU of a server that stores small objects. Ours (base/hash.h) uses
+ * the processor's instructions where it has them.
  *
- * These are all the functions of RocksDB's util/crc32c.cc. The linker finds them here first and then
- * has no need of that member of the archive; for the shared library they stand in the program, where
- * the dynamic linker looks first. RocksDB's headers for them are not installed.
+ * These are all the functions of RocksDB's util/crc32c.cc. The linker finds them here first and
+ * then has no need of that member of the archive; for the shared library they stand in the program,
+ * where the dynamic linker looks first. RocksDB's headers for them are not installed.
  */
 
 #include <cstddef>

@@ -14,17 +14,16 @@ struct kv_rocks_shared {
     size_t write_buffer_bytes;
 };
 
-/* The options of a store; free with rocksdb_options_destroy. */
-rocksdb_options_t *rocks_options_new(const struct kv_rocks_shared *shared, bool with_log);
+/*
+ * A store with a log keeps bulky values (KV_BULK) in a family of their own: the same log and the
+ * same batches, but other tables.
+ */
+enum { ROCKS_BASE, ROCKS_BULK, ROCKS_FAMILIES };
 
-/* No log file of RocksDB's own (rocks_logger.cc says why). */
-void rocks_options_set_silent(rocksdb_options_t *options);
-
-/* Does nothing: who calls it has RocksDB use our CRC-32C (rocks_crc.cc). */
-void rocks_crc_link(void);
-
-/* The code for RocksDB's error text (NULL: 0). Frees the text. */
-int rocks_error(char *text);
+/* Read options for a read that may go to the disk and one that may not. */
+struct read_options {
+    rocksdb_readoptions_t *any, *cached;
+};
 
 /*
  * Disk space kept for deletions and for RocksDB's own work. Ordinary writes are refused when less
@@ -37,6 +36,75 @@ struct rocks_reserve {
     uint64_t margin_bytes;
     bool held, low; /* atomic: the file is there; less than the margin is free */
 };
+
+struct rocks_kv {
+    struct kv kv;
+    char *path;
+    rocksdb_t *db;
+    rocksdb_options_t *options_of[ROCKS_FAMILIES];
+    rocksdb_column_family_handle_t *families[ROCKS_FAMILIES];
+    unsigned family_count;
+    rocksdb_writeoptions_t *plain, *synced;
+    rocksdb_writebatch_t *spare; /* atomic: see take_writebatch() */
+    struct read_options latest;
+    struct rocks_reserve reserve;
+    uint64_t squeezed_ns; /* atomic: see squeeze() */
+    bool with_log;
+    int broken;        /* atomic: see the top of rocks.c */
+    uint64_t sequence; /* of the last change that was written well, when it broke */
+};
+
+struct kv_snapshot {
+    const rocksdb_snapshot_t *snapshot;
+    struct read_options read;
+};
+
+static inline struct rocks_kv *rocks_of(struct kv *kv)
+{
+    return container_of(kv, struct rocks_kv, kv);
+}
+
+static inline int rocks_is_broken(const struct rocks_kv *h)
+{
+    return __atomic_load_n(&h->broken, __ATOMIC_RELAXED);
+}
+
+/* Where a key lies. */
+static inline rocksdb_column_family_handle_t *rocks_family(const struct rocks_kv *h, struct str key)
+{
+    return h->families[h->family_count > ROCKS_BULK && kv_is_bulk(key) ? ROCKS_BULK : ROCKS_BASE];
+}
+
+/* 0 also for a property that RocksDB does not know. */
+static inline uint64_t rocks_property(const struct rocks_kv *h,
+                                      rocksdb_column_family_handle_t *family, const char *name)
+{
+    uint64_t v = 0;
+    return rocksdb_property_int_cf(h->db, family, name, &v) == 0 ? v : 0;
+}
+
+rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot, bool cached);
+
+/* rocks_walk.c */
+int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct kv_range *range,
+                   unsigned flags, struct kv_walk **ret);
+/* rocks_bulk.c */
+int BLOCKING rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes);
+
+/* The options of a store; free with rocksdb_options_destroy. */
+rocksdb_options_t *rocks_options_new(const struct kv_rocks_shared *shared, bool with_log);
+/* Those of its family of bulky values. */
+rocksdb_options_t *rocks_options_new_bulk(const struct kv_rocks_shared *shared);
+
+/* No log file of RocksDB's own (rocks_logger.cc says why). */
+void rocks_options_set_silent(rocksdb_options_t *options);
+
+/* Does nothing: who calls it has RocksDB use our CRC-32C (rocks_crc.cc). */
+void rocks_crc_link(void);
+
+/* The code for RocksDB's error text (NULL: 0). Frees the text. */
+int rocks_error(char *text);
+
 /* `store` is the path of the store's directory, which exists. -ENOMEM. */
 int BLOCKING rocks_reserve_init(struct rocks_reserve *r, const char *store);
 void rocks_reserve_release(struct rocks_reserve *r);
@@ -44,6 +112,8 @@ void rocks_reserve_release(struct rocks_reserve *r);
 int BLOCKING rocks_reserve_check(struct rocks_reserve *r);
 /* 0, or -ENOSPC when a write of so many bytes might meet the end of the disk, reserve or not. */
 int BLOCKING rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes);
+/* Bytes free above that floor. */
+uint64_t BLOCKING rocks_reserve_room(const struct rocks_reserve *r);
 /* Removes the file of a store that is being destroyed. */
 int BLOCKING rocks_reserve_remove(const char *store);
 

@@ -16,7 +16,8 @@
 
 #include "kv/rocks_internal.h"
 
-#define LEVELS 7
+#define LEVELS          7
+#define BULK_FILE_BYTES (32 * MIB)
 
 static void set_tables(rocksdb_options_t *o, const struct kv_rocks_shared *shared)
 {
@@ -71,6 +72,7 @@ static void set_write_path(rocksdb_options_t *o, size_t buffer_bytes, bool with_
 static void set_opening(rocksdb_options_t *o)
 {
     rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_max_open_files(o, -1);
     rocksdb_options_set_max_file_opening_threads(o, 1);
     rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
@@ -94,6 +96,26 @@ rocksdb_options_t *rocks_options_new(const struct kv_rocks_shared *shared, bool 
     set_write_path(o, buffer_bytes, with_log);
     set_opening(o);
     set_quiet(o);
+    return o;
+}
+
+/*
+ * Bulky values lie in files of their own (RocksDB calls it BlobDB): written once when a buffer is
+ * flushed, not at each merge of the tables, which hold keys and places alone. So the tables are
+ * small and tell of many values each; they are kept small, for a merge that collects garbage reads
+ * what one tells of. When garbage is collected is up to rocks_bulk.c: RocksDB left to itself copies
+ * the oldest quarter of the values at every merge, garbage there or none.
+ */
+rocksdb_options_t *rocks_options_new_bulk(const struct kv_rocks_shared *shared)
+{
+    rocksdb_options_t *o = rocks_options_new(shared, true);
+    rocksdb_options_set_target_file_size_base(o, 4 * MIB);
+    rocksdb_options_set_enable_blob_files(o, 1);
+    rocksdb_options_set_min_blob_size(o, 0);
+    rocksdb_options_set_blob_file_size(o, BULK_FILE_BYTES);
+    rocksdb_options_set_blob_compression_type(o, rocksdb_no_compression);
+    rocksdb_options_set_enable_blob_gc(o, 0);
+    rocksdb_options_set_blob_gc_force_threshold(o, 1.0);
     return o;
 }
 

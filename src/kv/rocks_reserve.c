@@ -98,6 +98,14 @@ int rocks_reserve_check(struct rocks_reserve *r)
     return low ? -ENOSPC : 0;
 }
 
+uint64_t rocks_reserve_room(const struct rocks_reserve *r)
+{
+    uint64_t total = 0, left = 0;
+    if (disk_space(r->store, &total, &left) < 0)
+        return 0;
+    return left - MIN(left, r->reserve_bytes / 4);
+}
+
 int rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes)
 {
     uint64_t total = 0, left = 0;

@@ -11,7 +11,8 @@
 #include "meta/meta.h"
 #include "rt/rt.h"
 
-/* A key of the store: the bucket's id, then the key within the bucket. */
+/* A key of the store: the bucket's id, then the key within the bucket. Before that of a bulky value
+ * stands a byte more, KV_BULK, which no bucket's id begins with. */
 #define BUCKET_BYTES 8
 
 struct meta_add {

@@ -568,6 +568,35 @@ int FIBER meta_write(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg)
     return r < 0 ? r : q.result;
 }
 
+/* ---- upkeep --------------------------------------------------------------------------------- */
+
+struct compaction {
+    struct kv *kv;
+    uint64_t freed_bytes;
+};
+
+static int BLOCKING compact_store(void *arg)
+{
+    struct compaction *c = arg;
+    return kv_compact(c->kv, &c->freed_bytes);
+}
+
+int FIBER meta_compact(struct meta *m, uint64_t *ret_freed_bytes)
+{
+    struct mirror *mirror;
+    int r = enter_cold(m, &mirror);
+    if (r < 0)
+        return r;
+    struct compaction c = {.kv = mirror->kv};
+    r = rt_offload(compact_store, &c);
+    rt_lock(&m->lock);
+    leave_cold(m, mirror);
+    rt_unlock(&m->lock);
+    if (r == 0)
+        *ret_freed_bytes = c.freed_bytes;
+    return r;
+}
+
 /* ---- watching ------------------------------------------------------------------------------- */
 
 void meta_stats(struct meta *m, struct meta_stats *ret)

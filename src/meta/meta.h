@@ -32,6 +32,13 @@ struct meta_cursor;
 #define META_KEY_MAX   2048      /* bytes of a key without the bucket */
 #define META_VALUE_MAX (4 * MIB) /* bytes of one value */
 
+/*
+ * Keys that begin with this byte are for bulky values, objects' bytes: rows as any others, but kept
+ * apart from them (KV_BULK), so that a cursor over the others does not pass them. A cursor shows
+ * them only when its prefix begins with the byte.
+ */
+#define META_BULK 'I'
+
 typedef int meta_fn(struct meta_tx *tx, void *arg);
 
 /*
@@ -107,6 +114,11 @@ int meta_cursor_prev(struct meta_cursor *c);
 bool meta_cursor_valid(const struct meta_cursor *c);
 struct str meta_cursor_key(const struct meta_cursor *c);
 struct str meta_cursor_value(const struct meta_cursor *c);
+
+/* ---- upkeep --------------------------------------------------------------------------------- */
+
+/* As kv_compact. One caller at a time. */
+int FIBER meta_compact(struct meta *m, uint64_t *ret_freed_bytes);
 
 /* ---- watching ------------------------------------------------------------------------------- */
 

@@ -33,6 +33,7 @@ struct meta_cursor {
     struct list link; /* in the transaction's cursors */
     struct meta_tx *tx;
     struct kv_iter *it;
+    bool bulk; /* over bulky rows */
 };
 
 void meta_tx_end(struct meta_tx *tx)
@@ -75,27 +76,47 @@ void meta_use_reserve(struct meta_tx *tx)
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
-/* Room for the longest key and one byte more (seek_key). */
+/* Room for the longest key and two bytes more (KV_BULK, and seek_key). */
 struct full_key {
-    char bytes[BUCKET_BYTES + META_KEY_MAX + 1];
+    char bytes[1 + BUCKET_BYTES + META_KEY_MAX + 1];
 };
+
+static bool is_bulk(struct str key)
+{
+    return key.len > 0 && key.ptr[0] == META_BULK;
+}
+
+/* What stands before the key. */
+static size_t put_bucket(const struct meta_tx *tx, bool bulk, char *ret)
+{
+    if (bulk)
+        *ret++ = (char)KV_BULK;
+    memcpy(ret, tx->bucket, BUCKET_BYTES);
+    return bulk + BUCKET_BYTES;
+}
+
+static struct str full_key_in(const struct meta_tx *tx, bool bulk, struct str key,
+                              struct full_key *ret)
+{
+    CHECK(key.len <= META_KEY_MAX + 1);
+    size_t len = put_bucket(tx, bulk, ret->bytes);
+    if (key.len)
+        memcpy(ret->bytes + len, key.ptr, key.len);
+    return str_make(ret->bytes, len + key.len);
+}
 
 static struct str full_key(const struct meta_tx *tx, struct str key, struct full_key *ret)
 {
-    CHECK(key.len <= META_KEY_MAX + 1);
-    memcpy(ret->bytes, tx->bucket, BUCKET_BYTES);
-    if (key.len)
-        memcpy(ret->bytes + BUCKET_BYTES, key.ptr, key.len);
-    return str_make(ret->bytes, BUCKET_BYTES + key.len);
+    return full_key_in(tx, is_bulk(key), key, ret);
 }
 
 /*
  * Where to seek for a key that may be longer than any stored one: behind its first META_KEY_MAX
  * bytes comes a 0, which no stored key of that beginning has room for, so nothing lies between.
  */
-static struct str seek_key(const struct meta_tx *tx, struct str key, struct full_key *ret)
+static struct str seek_key(const struct meta_cursor *c, struct str key, struct full_key *ret)
 {
-    struct str full = full_key(tx, str_prefix(key, META_KEY_MAX), ret);
+    struct str full = full_key_in(c->tx, c->bulk, str_prefix(key, META_KEY_MAX), ret);
     if (key.len > META_KEY_MAX)
         ret->bytes[full.len++] = 0;
     return full;
@@ -103,7 +124,7 @@ static struct str seek_key(const struct meta_tx *tx, struct str key, struct full
 
 static struct str without_bucket(struct str full)
 {
-    return str_from_offset(full, BUCKET_BYTES);
+    return str_from_offset(full, kv_is_bulk(full) + BUCKET_BYTES);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -285,6 +306,7 @@ int meta_cursor_open(struct meta_tx *tx, struct str prefix, struct meta_cursor *
     if (r < 0)
         return fail(tx, r);
     c->tx = tx;
+    c->bulk = is_bulk(prefix);
     list_push_back(&tx->cursors, &c->link);
     *ret = c;
     return 0;
@@ -306,14 +328,14 @@ static int moved(struct meta_cursor *c)
 int meta_cursor_seek(struct meta_cursor *c, struct str key)
 {
     struct full_key k;
-    kv_iter_seek(c->it, seek_key(c->tx, key, &k));
+    kv_iter_seek(c->it, seek_key(c, key, &k));
     return moved(c);
 }
 
 int meta_cursor_seek_before(struct meta_cursor *c, struct str key)
 {
     struct full_key k;
-    struct str full = seek_key(c->tx, key, &k);
+    struct str full = seek_key(c, key, &k);
     kv_iter_seek_for_prev(c->it, full);
     if (kv_iter_valid(c->it) && str_eq(kv_iter_key(c->it), full))
         kv_iter_prev(c->it);
