@@ -26,6 +26,8 @@ static const struct route routes[] = {
     {"POST", PREFIX "users", false, admin_user_add},
     {"DELETE", PREFIX "users/", false, admin_user_remove},
     {"POST", PREFIX "check", false, admin_check},
+    {"GET", PREFIX "jobs", false, admin_job_list},
+    {"POST", PREFIX "jobs/", false, admin_job_change},
 };
 
 static struct str request_path(const struct http_exchange *x)

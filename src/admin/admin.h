@@ -4,12 +4,16 @@
 /*
  * The administrator's door, beside the S3 door on the same port:
  *
- *   GET  /health/live, /health/ready             no credentials; also
- * /minio/health/{live,ready,cluster} GET  /metrics                                no credentials;
- * numbers only, no names of anyone GET  /-/admin/v1/info                        root, as are all
- * below GET  /-/admin/v1/users POST /-/admin/v1/users                       JSON: name, access_key,
- * secret_key, id, email, display_name DELETE /-/admin/v1/users/NAME POST
- * /-/admin/v1/check[?deep=true]           a line of JSON for each fault and for progress
+ * - GET /health/live, /health/ready, /minio/health/{live,ready,cluster}: no credentials
+ * - GET /metrics, /minio/v2/metrics/cluster: no credentials; numbers only, no names of anyone
+ *
+ * and for root
+ *
+ * - GET /-/admin/v1/info
+ * - GET /-/admin/v1/users; POST: name, access_key, secret_key, id, email, display_name
+ * - DELETE /-/admin/v1/users/NAME
+ * - POST /-/admin/v1/check[?deep=true]: a line of JSON for each fault and for progress
+ * - GET /-/admin/v1/jobs; POST /-/admin/v1/jobs/NAME: paused (true or false)
  *
  * Bodies are JSON; errors are {"error": {"code", "message", "request_id"}}. "-" is no bucket name,
  * and a signed request for /metrics or /health/live is S3's: no bucket name is taken away.

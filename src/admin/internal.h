@@ -31,6 +31,10 @@ void FIBER admin_user_list(struct admin *a, struct http_exchange *x, struct str 
 void FIBER admin_user_add(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_job_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_job_change(struct admin *a, struct http_exchange *x, struct str body);
+/* An array of the jobs: name, state, progress. */
+json_t *admin_jobs_json(struct admin *a);
 
 /* The last segment of the path, decoded, for routes that end in one. */
 struct str admin_path_name(struct http_exchange *x);

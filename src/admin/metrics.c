@@ -12,11 +12,13 @@
 struct field {
     const char *name, *type, *help;
     size_t offset;
+    bool in_ns; /* told in seconds */
 };
 
 /* clang-format off */
-#define GAUGE(structure, member, name, help)   {name, "gauge", help, offsetof(struct structure, member)}
-#define COUNTER(structure, member, name, help) {name, "counter", help, offsetof(struct structure, member)}
+#define GAUGE(structure, member, name, help)   {name, "gauge", help, offsetof(struct structure, member), false}
+#define COUNTER(structure, member, name, help) {name, "counter", help, offsetof(struct structure, member), false}
+#define GAUGE_NS(structure, member, name, help) {name, "gauge", help, offsetof(struct structure, member), true}
 
 static const struct field rt_fields[] = {
     GAUGE(rt_stats, fibers, "cairn_rt_fibers",
@@ -112,7 +114,7 @@ static const struct field disk_fields[] = {
         "Operations that the disk failed."),
     COUNTER(node_stats, returns, "cairn_disk_returns_total",
         "Times that a gone disk came back."),
-    GAUGE(node_stats, read_p95_ns, "cairn_disk_read_p95_nanoseconds",
+    GAUGE_NS(node_stats, read_p95_ns, "cairn_disk_read_p95_seconds",
         "What 95 of a hundred reads take."),
     GAUGE(node_stats, disk.total_bytes, "cairn_disk_total_bytes",
         "Size of the file system."),
@@ -145,6 +147,7 @@ static const struct field disk_fields[] = {
 };
 
 #undef GAUGE
+#undef GAUGE_NS
 #undef COUNTER
 /* clang-format on */
 
@@ -203,6 +206,7 @@ static void write_rooms(struct admin *a, struct buf *out)
     WRITE_FIELDS(out, jobs_fields, &jobs);
     metrics_single(out, "cairn_jobs_sweep_done", "gauge",
                    "1 once the sweep after the start is done.", jobs.sweep_done);
+    schedule_metrics(out, jobs_schedule(a->config.jobs));
 }
 
 static void write_disks(struct admin *a, struct buf *out)
@@ -226,10 +230,12 @@ static void write_disks(struct admin *a, struct buf *out)
             int len = snprintf(number, sizeof(number), "%u", d);
             uint64_t value;
             memcpy(&value, (const char *)&stats[d] + family->offset, sizeof(value));
-            metrics_sample_u64(
-                out, family->name,
-                (struct metrics_label[]){{"disk", str_make(number, (size_t)len)}, {NULL, STR_NULL}},
-                value);
+            struct metrics_label labels[] = {{"disk", str_make(number, (size_t)len)},
+                                             {NULL, STR_NULL}};
+            if (family->in_ns)
+                metrics_sample(out, family->name, labels, (double)value / RT_S);
+            else
+                metrics_sample_u64(out, family->name, labels, value);
         }
     }
 }

@@ -53,3 +53,9 @@ int admin_call(const struct admin_call *call, json_t **ret_json);
 int admin_print_json(json_t *value);
 /* "1.5 GiB"; `ret` holds 32 bytes. */
 const char *admin_format_bytes(uint64_t bytes, char ret[32]);
+/* "90 s", "12 min", "5 h", "3 days"; `ret` holds 32 bytes. */
+const char *admin_format_duration(uint64_t s, char ret[32]);
+/* A line about a job as the server tells of it. */
+void admin_print_job(const json_t *job);
+/* As admin_call. */
+int admin_pause_job(const char *name, bool paused, json_t **ret_job);

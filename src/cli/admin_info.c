@@ -32,7 +32,7 @@ static void print_disk(const json_t *d)
 
 static int run(char **operands, unsigned count)
 {
-    json_t *info = NULL, *disk;
+    json_t *info = NULL, *disk, *job;
     size_t i;
     int r = admin_call(&(struct admin_call){.method = "GET", .path = "/-/admin/v1/info"}, &info);
     if (r != 0)
@@ -51,6 +51,8 @@ static int run(char **operands, unsigned count)
            (unsigned long long)number(usage, "uploads"));
     puts("disks");
     json_array_foreach(json_object_get(info, "disks"), i, disk) print_disk(disk);
+    puts("jobs");
+    json_array_foreach(json_object_get(info, "jobs"), i, job) admin_print_job(job);
     json_decref(info);
     return 0;
 }

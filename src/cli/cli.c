@@ -4,8 +4,17 @@
 #include <stdio.h>
 
 const struct cli_command *const cli_commands[] = {
-    &cli_server,          &cli_admin_info,    &cli_admin_check, &cli_admin_user_add,
-    &cli_admin_user_list, &cli_admin_user_rm, &cli_help,        NULL,
+    &cli_server,
+    &cli_admin_info,
+    &cli_admin_check,
+    &cli_admin_user_add,
+    &cli_admin_user_list,
+    &cli_admin_user_rm,
+    &cli_admin_job_list,
+    &cli_admin_job_pause,
+    &cli_admin_job_resume,
+    &cli_help,
+    NULL,
 };
 
 int cli_fail(const char *fmt, ...)

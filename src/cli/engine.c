@@ -95,6 +95,7 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
 {
     struct jobs_config jobs = {.store = e->store,
                                .nodes = &e->nodes,
+                               .meta = e->meta,
                                .session = e->session,
                                .compact_interval_ms = config->compact_interval_ms};
     int r = jobs_start(&e->jobs, &jobs);

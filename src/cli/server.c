@@ -77,6 +77,12 @@ static void request_done(struct http_exchange *x, void *arg)
     s3_done(x, s->s3);
 }
 
+/* What the jobs give way to. */
+static void report_load(struct job_load *ret, void *arg)
+{
+    s3_load(arg, &ret->requests, &ret->took_ns);
+}
+
 static int FIBER open_doors(struct server *s)
 {
     struct s3_config s3 = {.store = s->engine.store,
@@ -89,6 +95,7 @@ static int FIBER open_doors(struct server *s)
         r = s3_new(&s->s3, &s3);
     if (r < 0)
         return cli_fail("cannot set up the S3 door: %s", err_text(r));
+    schedule_watch_load(jobs_schedule(s->engine.jobs), report_load, s->s3);
     struct admin_config admin = {.iam = s->engine.iam,
                                  .meta = s->engine.meta,
                                  .store = s->engine.store,
@@ -278,6 +285,8 @@ static int FIBER server_fiber(void *arg)
     if (r == 0)
         r = serve(s);
     admin_free(s->admin);
+    if (s->engine.jobs)
+        schedule_watch_load(jobs_schedule(s->engine.jobs), NULL, NULL);
     s3_free(s->s3);
     access_log_close(s->log);
     engine_close(&s->engine);

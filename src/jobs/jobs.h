@@ -2,24 +2,27 @@
 #pragma once
 
 /*
- * What goes on in the background, on fibers of thread 0, each job one loop with its own pace:
+ * What goes on in the background, on fibers of thread 0, each job an entry of one schedule
+ * (schedule.h):
  *
  *   gc       deletes the chunks of replaced and removed objects, as soon as they are due
  *   compact  rewrites volumes that are mostly dead, while that frees space, and has the needle
  *            index written out, so that the next start replays little
  *   sweep    once after the start: removes what an earlier crash left behind
  *
- * A job never holds up a request: it works in small batches with a pause between them. One that
- * fails logs once, waits, and tries again; the wait doubles up to a minute.
+ * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
+ * waits, and tries again; the wait doubles up to a minute.
  */
 
+#include "jobs/schedule.h"
 #include "store/store.h"
 
 struct jobs;
 
 struct jobs_config {
-    struct store *store; /* borrowed, as are the nodes; they outlive the jobs */
+    struct store *store; /* borrowed, as are the others; they outlive the jobs */
     struct nodes *nodes;
+    struct meta *meta;            /* where jobs keep their places; NULL: nowhere */
     uint64_t session;             /* of this start: older ones are swept */
     unsigned gc_batch_chunks;     /* a round; 0: 1,024 */
     unsigned compact_interval_ms; /* between looks for work; 0: 10 s */
@@ -27,10 +30,12 @@ struct jobs_config {
     unsigned sweep_delay_ms;      /* after the start; 0: 5 s */
 };
 
-/* Spawns the loops. On a loop thread. */
+/* On a loop thread. */
 int FIBER jobs_start(struct jobs **ret, const struct jobs_config *config);
 /* Cancels and joins them. Accepts NULL. Same thread as the start. */
 void FIBER jobs_stop(struct jobs *j);
+/* For the administrator: states, pauses, metrics. */
+struct schedule *jobs_schedule(struct jobs *j);
 
 struct jobs_stats {
     uint64_t gc_rounds, gc_chunks, gc_errors;

@@ -109,6 +109,15 @@ static uint64_t load(const void *counter)
     return atomic_load_explicit((const _Atomic uint64_t *)counter, memory_order_relaxed);
 }
 
+void s3_load(const struct s3 *s3, uint64_t *ret_requests, uint64_t *ret_took_ns)
+{
+    *ret_requests = *ret_took_ns = 0;
+    for (unsigned slot = 0; slot < s3->counters->count; slot++) {
+        *ret_requests += load(&s3->counters->ops[slot].requests);
+        *ret_took_ns += load(&s3->counters->ops[slot].time.sum_ns);
+    }
+}
+
 void s3_metrics(struct buf *out, void *arg)
 {
     struct s3 *s3 = arg;

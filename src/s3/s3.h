@@ -51,5 +51,7 @@ void s3_done(struct http_exchange *x, void *arg);
 
 /* ---- watching ------------------------------------------------------------------------------- */
 
+/* Requests answered since the start, of all operations, and what they took together. */
+void s3_load(const struct s3 *s3, uint64_t *ret_requests, uint64_t *ret_took_ns);
 /* A metrics_source: requests, errors, bytes and times by operation; `arg` is the door. */
 void s3_metrics(struct buf *out, void *arg);

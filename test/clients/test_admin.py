@@ -243,3 +243,29 @@ def test_missing_directory_and_unwritable_address_are_told(tmp_path):
     assert r.returncode == 1 and 'nonsense' in r.stderr
     r = cairn('server', str(tmp_path / 'd'), '--tls-cert', 'x', timeout=20)
     assert r.returncode == 1 and 'go together' in r.stderr
+
+
+def test_jobs_are_listed_paused_and_resumed():
+    server = Server()
+    try:
+        server.start()
+
+        def state(name):
+            jobs = json.loads(server.admin('job', 'list', '--json').stdout)['jobs']
+            return [j['state'] for j in jobs if j['name'] == name][0]
+
+        assert 'gc' in server.admin('job', 'list').stdout and 'compact' in server.admin('info').stdout
+        assert state('gc') != 'paused'
+        server.admin('job', 'pause', 'gc')
+        assert state('gc') == 'paused'
+        assert server.stop() == 0
+        server.start()
+        assert state('gc') == 'paused'
+        assert 'cairn_job_paused{job="gc"} 1' in server.get('/metrics')[1].decode()
+        assert json.loads(server.admin('job', 'resume', 'gc', '--json').stdout)['state'] != 'paused'
+        assert state('gc') != 'paused'
+        unknown = server.admin('job', 'pause', 'none', check=False)
+        assert unknown.returncode == 1 and 'no such job' in unknown.stderr
+        assert server.stop() == 0
+    finally:
+        server.remove()

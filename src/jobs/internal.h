@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * What the jobs share: one file each, whose `_add` puts it on the schedule.
+ */
+
+#include "jobs/jobs.h"
+
+struct jobs {
+    struct jobs_config config;
+    struct schedule *schedule;
+    struct job *gc, *compact, *sweep;
+    uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
+    /* atomic: read from every thread */
+    uint64_t gc_rounds, compact_runs;
+    uint64_t sweep_needles, sweep_orphans, sweep_bytes;
+    bool sweep_done;
+};
+
+int gc_add(struct jobs *j);
+int compact_add(struct jobs *j);
+int sweep_add(struct jobs *j);
+
+static inline void jobs_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
