@@ -4,6 +4,7 @@
  */
 
 #include "s3/bodies.h"
+#include "s3/tags.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,6 +30,22 @@ static void check_completion(struct arena *a, struct str body, enum store_checks
     }
 }
 
+static void check_tags(struct arena *a, struct str body, size_t max, bool header)
+{
+    struct s3_tags t;
+    struct s3_tags_fault fault;
+    int r = header ? s3_tags_parse_header(a, body, &t, &fault)
+                   : s3_tags_parse_xml(a, body, max, &t, &fault);
+    if (r)
+        return;
+    CHECK(t.count <= max);
+    for (size_t i = 0; i < t.count; i++) {
+        CHECK(t.pairs[i].name.len >= 1 && t.pairs[i].name.len <= 4 * S3_TAG_KEY_MAX);
+        CHECK(t.pairs[i].value.len <= 4 * S3_TAG_VALUE_MAX);
+        CHECK(i == 0 || str_cmp(t.pairs[i - 1].name, t.pairs[i].name) < 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -41,6 +58,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)s3_body_location(&a, body, &location);
     else if (data[0] == 'D')
         check_deletions(&a, body);
+    else if (data[0] == 'T')
+        check_tags(&a, body, S3_TAGS_MAX, false);
+    else if (data[0] == 'B')
+        check_tags(&a, body, S3_BUCKET_TAGS_MAX, false);
+    else if (data[0] == 'H')
+        check_tags(&a, body, S3_TAGS_MAX, true);
     else
         check_completion(&a, body, data[0] % STORE_CHECKSUM_KINDS);
     arena_release(&a);

@@ -72,6 +72,10 @@
     /* objects */                                                                                  \
     X(NO_SUCH_KEY, false, 404, "NoSuchKey", "The specified key does not exist.")                   \
     X(NO_SUCH_VERSION, false, 404, "NoSuchVersion", "The specified version does not exist.")       \
+    X(NO_SUCH_TAG_SET, false, 404, "NoSuchTagSet", "The TagSet does not exist")                    \
+    X(INVALID_TAG, false, 400, "InvalidTag",                                                       \
+      "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \
+      "validation.")                                                                               \
     X(NO_SUCH_UPLOAD, false, 404, "NoSuchUpload",                                                  \
       "The specified multipart upload does not exist. The upload ID may be invalid, or the "       \
       "upload "                                                                                    \

@@ -242,6 +242,7 @@ void s3_object_headers(struct s3_request *q, const struct store_object *o)
     set_meta(q, o);
     if (o->attrs.storage_class.len)
         set(q, "x-amz-storage-class", o->attrs.storage_class);
+    s3_set_tag_count(q, o);
 }
 
 void s3_not_modified_headers(struct s3_request *q, const struct store_object *o)

@@ -366,3 +366,13 @@ int FIBER s3_body_all(struct s3_request *q, unsigned flags, struct str *ret, boo
         *ret_digest = b.has_content_md5 || b.has_checksum;
     return 0;
 }
+
+int FIBER s3_body_config(struct s3_request *q, struct str *ret)
+{
+    bool vouched;
+    int r = s3_body_all(q, 0, ret, &vouched);
+    if (r || vouched)
+        return r;
+    return s3_error(q, -ERR_INVALID_REQUEST,
+                    "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
+}

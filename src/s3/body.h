@@ -68,3 +68,5 @@ void s3_body_release(struct s3_body *b);
  * -ERR_MAX_MESSAGE_LENGTH. *ret_digest (may be NULL) says whether the client vouched for it with a
  * Content-MD5 or a checksum. */
 int FIBER s3_body_all(struct s3_request *q, unsigned flags, struct str *ret, bool *ret_digest);
+/* The same of a document, for which S3 wants the client's digest: -ERR_INVALID_REQUEST. */
+int FIBER s3_body_config(struct s3_request *q, struct str *ret);

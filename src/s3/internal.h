@@ -130,6 +130,16 @@ void s3_xml_time(struct buf *b, const char *element, uint64_t ms);
 /* Text, percent-encoded when `url` (encoding-type=url). */
 void s3_xml_text(struct buf *b, const char *element, struct str text, bool url);
 
+/* ---- object_tagging.c ----------------------------------------------------------------------- */
+
+struct s3_tags_fault;
+/* Names in the error body what is wrong with tags; gives `err` back. */
+int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault);
+/* x-amz-tagging into attributes to be written, with the right to do so. */
+int s3_tags_read(struct s3_request *q, struct store_attrs *attrs);
+/* x-amz-tagging-count, for whoever may read the tags. */
+void s3_set_tag_count(struct s3_request *q, const struct store_object *o);
+
 /* md5_update, together with the thread's other fibers (md5_pool.h). */
 void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len);
 
@@ -144,4 +154,6 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_get_bucket_location, s3_list_objects, s3_list_objects_v2, s3_put_object, s3_get_object,
     s3_head_object, s3_delete_object, s3_delete_objects, s3_copy_object, s3_create_multipart_upload,
     s3_upload_part, s3_upload_part_copy, s3_complete_multipart_upload, s3_abort_multipart_upload,
-    s3_list_parts, s3_list_multipart_uploads, s3_get_object_attributes, s3_get_object_torrent;
+    s3_list_parts, s3_list_multipart_uploads, s3_get_object_attributes, s3_get_object_torrent,
+    s3_put_object_tagging, s3_get_object_tagging, s3_delete_object_tagging, s3_put_bucket_config,
+    s3_get_bucket_config, s3_delete_bucket_config;

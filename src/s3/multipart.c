@@ -81,6 +81,8 @@ int FIBER s3_create_multipart_upload(struct s3_request *q)
     buf_init(&b, 0);
     int r = s3_attrs_read(q, &attrs);
     if (!r)
+        r = s3_tags_read(q, &attrs);
+    if (!r)
         r = read_checksum(q, &c);
     if (!r)
         r = store_upload_create(q->s3->store, q->arena, q->bucket.id, q->key, &attrs, c.kind, true,

@@ -9,10 +9,9 @@
 #include "s3/checksum.h"
 #include "s3/upload.h"
 
-#define SELF_COPY_TRIES 8
-
 struct copy_request {
     bool replace;           /* x-amz-metadata-directive: REPLACE */
+    bool replace_tags;      /* x-amz-tagging-directive: REPLACE */
     bool has_storage_class; /* the client names one */
     bool has_kind;          /* x-amz-checksum-algorithm */
     enum store_checksum_kind kind;
@@ -20,22 +19,34 @@ struct copy_request {
     struct store_conditions conditions;
 };
 
-static int read_directive(struct s3_request *q, struct copy_request *c)
+static int read_directive(struct s3_request *q, const char *header, const char *message,
+                          bool *ret_replace)
 {
-    struct str text = http_header(q->x, STR("x-amz-metadata-directive"));
-    c->replace = str_eq_nocase(text, STR("REPLACE"));
-    if (!text.ptr || c->replace || str_eq_nocase(text, STR("COPY")))
+    struct str text = http_header(q->x, str_from(header));
+    *ret_replace = str_eq_nocase(text, STR("REPLACE"));
+    if (!text.ptr || *ret_replace || str_eq_nocase(text, STR("COPY")))
         return 0;
-    return s3_error_argument(q, "x-amz-metadata-directive", text, "Unknown metadata directive.");
+    return s3_error_argument(q, header, text, message);
+}
+
+static int read_directives(struct s3_request *q, struct copy_request *c)
+{
+    int r =
+        read_directive(q, "x-amz-metadata-directive", "Unknown metadata directive.", &c->replace);
+    return r ? r
+             : read_directive(q, "x-amz-tagging-directive", "Unknown tagging directive.",
+                              &c->replace_tags);
 }
 
 static int read_request(struct s3_request *q, struct copy_request *c)
 {
     struct str algorithm = http_header(q->x, STR("x-amz-checksum-algorithm"));
     *c = (struct copy_request){0};
-    int r = read_directive(q, c);
+    int r = read_directives(q, c);
     if (!r)
         r = s3_attrs_read(q, &c->attrs);
+    if (!r && c->replace_tags)
+        r = s3_tags_read(q, &c->attrs);
     if (r)
         return r;
     c->has_storage_class = http_header(q->x, STR("x-amz-storage-class")).ptr != NULL;
@@ -53,8 +64,11 @@ static struct store_attrs merged_attrs(const struct copy_request *c,
                                        const struct store_object *source)
 {
     struct store_attrs a = c->replace ? c->attrs : source->attrs;
+    const struct store_attrs *tags = c->replace_tags ? &c->attrs : &source->attrs;
     a.storage_class = c->attrs.storage_class;
     a.owner = c->attrs.owner;
+    a.tags = tags->tags;
+    a.tag_count = tags->tag_count;
     return a;
 }
 
@@ -91,37 +105,46 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
 
 /* ---- itself --------------------------------------------------------------------------------- */
 
-/* The request's conditions are about the destination, which here is the source. */
-static int FIBER set_own_attrs(struct s3_request *q, const struct copy_request *c)
+/* What a change of the object's own attributes is made of, and what came of it. */
+struct own {
+    const struct copy_request *c;
+    struct store_etag etag;
+    struct store_checksum checksum;
+};
+
+static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs, void *arg)
 {
-    struct store_reader *reader = NULL;
-    struct store_written written;
-    int r = store_get(q->s3->store, q->bucket.id, q->key, &c->conditions, &reader);
-    if (r == -ERR_NOT_MODIFIED)
-        r = -ERR_PRECONDITION_FAILED;
-    if (!r) {
-        const struct store_object *o = store_reader_object(reader);
-        struct store_attrs attrs = merged_attrs(c, o);
-        r = store_set_attrs(q->s3->store, q->bucket.id, q->key, o->seq, &attrs, &written);
-        if (!r)
-            r = s3_respond_copied(q, "CopyObjectResult", &o->etag, &o->checksum, written.mtime_ms);
-    }
-    if (reader)
-        store_reader_close(reader);
-    return s3_explain_condition(q, r, &c->conditions);
+    struct own *own = arg;
+    *attrs = merged_attrs(own->c, o);
+    own->etag = o->etag;
+    own->checksum = o->checksum;
+    return 0;
 }
 
 static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_request *c)
 {
-    int r = -ERR_CONFLICT;
-    if (!c->replace && !c->has_storage_class)
+    struct own own = {.c = c};
+    struct store_written written;
+    if (!c->replace && !c->replace_tags && !c->has_storage_class)
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "This copy request is illegal because it is trying to copy an object to "
                         "itself without changing the object's metadata, storage class, website "
                         "redirect location or encryption attributes.");
-    for (unsigned i = 0; r == -ERR_CONFLICT && i < SELF_COPY_TRIES; i++)
-        r = set_own_attrs(q, c);
-    return r;
+    int r = store_change_attrs(q->s3->store, q->bucket.id, q->key, &c->conditions, true,
+                               set_own_attrs, &own, &written);
+    if (r)
+        return s3_explain_condition(q, r, &c->conditions);
+    return s3_respond_copied(q, "CopyObjectResult", &own.etag, &own.checksum, written.mtime_ms);
+}
+
+/* Tags that come along are read there and written here. */
+static int authorise_tags(struct s3_request *q, const struct copy_request *c,
+                          const struct s3_source *source)
+{
+    if (c->replace_tags || source->object->attrs.tag_count == 0)
+        return 0;
+    int r = s3_authorise(q, "s3:GetObjectTagging", &source->bucket, source->key);
+    return r ? r : s3_authorise(q, "s3:PutObjectTagging", &q->bucket, q->key);
 }
 
 int FIBER s3_copy_object(struct s3_request *q)
@@ -136,9 +159,10 @@ int FIBER s3_copy_object(struct s3_request *q)
     bool same = source.bucket.id.n == q->bucket.id.n && str_eq(source.key, q->key);
     bool keeps_checksum =
         !c.has_kind || (source.object->checksum.present && source.object->checksum.kind == c.kind);
-    if (same && !(c.has_kind && !keeps_checksum))
+    r = authorise_tags(q, &c, &source);
+    if (!r && same && !(c.has_kind && !keeps_checksum))
         r = copy_onto_itself(q, &c);
-    else
+    else if (!r)
         r = copy_bytes(q, &c, &source);
     s3_source_close(&source);
     return r;

@@ -109,14 +109,9 @@ int FIBER s3_delete_objects(struct s3_request *q)
 {
     struct str body;
     struct s3_deletions d;
-    bool vouched;
-    int r = s3_body_all(q, 0, &body, &vouched);
+    int r = s3_body_config(q, &body);
     if (r)
         return r;
-    if (!vouched)
-        return s3_error(q, -ERR_INVALID_REQUEST,
-                        "Missing required header for this request: Content-MD5 OR "
-                        "x-amz-checksum-*");
     r = s3_body_deletions(q->arena, body, &d);
     if (r)
         return r;

@@ -62,6 +62,8 @@ int FIBER s3_put_object(struct s3_request *q)
     if (!r)
         r = s3_attrs_read(q, &attrs);
     if (!r)
+        r = s3_tags_read(q, &attrs);
+    if (!r)
         r = s3_body_open(&b, q, S3_BODY_MD5 | S3_BODY_CHECKSUM);
     if (r)
         return r;

@@ -204,8 +204,6 @@ static const struct refused {
     {WORD("object-ownership"), false, {WORD("BucketOwnerEnforced")}},
     {WORD("rename-source"), true},
     {WORD("server-side-encryption"), true},
-    {WORD("tagging"), false, {WORD("")}},
-    {WORD("tagging-directive"), false, {WORD("COPY"), WORD("REPLACE")}},
     {WORD("website-redirect-location"), false},
     {WORD("write-offset-bytes"), false},
 };

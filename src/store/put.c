@@ -84,73 +84,91 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
 
 /* ---- new attributes ------------------------------------------------------------------------- */
 
-struct set_attrs {
+struct change {
     struct put put;
-    uint64_t seq;
-    const struct store_attrs *attrs;
+    bool renew;
+    store_attrs_fn *fn;
+    void *arg;
+    struct store_attrs attrs; /* the new ones, of the last run */
 };
 
 /* The same object with other attributes: bytes, lengths, parts and digests stay. */
-static int set_attrs_draft(struct set_attrs *t, const struct record *old)
+static int change_draft(struct change *c, const struct record *old)
 {
     struct draft_parts from = {
-        .attrs = t->attrs,
+        .attrs = &c->attrs,
         .data = old->data,
         .layout = old->chunked ? &old->layout : NULL,
         .parts = old->object.parts,
         .part_count = old->object.part_count,
         .upload = old->upload,
     };
-    draft_release(&t->put.draft);
-    int r = draft_init(&t->put.draft, &from);
+    draft_release(&c->put.draft);
+    int r = draft_init(&c->put.draft, &from);
     if (r < 0)
         return r;
-    uint64_t mtime_ms = t->put.object.mtime_ms;
-    t->put.object = old->object;
-    t->put.object.mtime_ms = mtime_ms;
-    t->put.object.attrs = *t->attrs;
-    t->put.object.seq = store_next_seq(t->put.swap.store, old->object.seq);
-    t->put.chunked = old->chunked;
+    uint64_t now_ms = c->put.object.mtime_ms;
+    c->put.object = old->object;
+    c->put.object.attrs = c->attrs;
+    c->put.chunked = old->chunked;
+    if (c->renew) {
+        c->put.object.mtime_ms = now_ms;
+        c->put.object.seq = store_next_seq(c->put.swap.store, old->object.seq);
+    }
     return 0;
 }
 
-static int set_attrs_tx(struct meta_tx *tx, void *arg)
+static int change_row(struct meta_tx *tx, struct change *c, const struct record *old)
 {
-    struct set_attrs *t = arg;
-    struct swap *w = &t->put.swap;
-    int r = swap_begin(tx, w);
-    if (r < 0)
-        return r;
-    if (!w->existed || w->old.object.seq != t->seq)
-        return -ERR_CONFLICT;
-    _cleanup_record_ struct record *old = NULL;
-    r = record_decode(w->bucket, w->key, w->old_value, &old);
+    struct swap *w = &c->put.swap;
+    struct key_buf k;
+    c->attrs = old->object.attrs;
+    int r = c->fn(&old->object, &c->attrs, c->arg);
     if (r == 0)
-        r = set_attrs_draft(t, old);
+        r = change_draft(c, old);
     if (r < 0)
         return r;
     /* Not swap_finish: the chunks stay, and nothing is counted anew. */
-    struct key_buf k;
-    struct str row = draft_seal(&t->put.draft, &t->put.object, t->put.chunked);
+    struct str row = draft_seal(&c->put.draft, &c->put.object, c->put.chunked);
     r = meta_put(tx, key_raw(&k, KEY_OBJECTS, w->key), row);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
 }
 
-int FIBER store_set_attrs(struct store *s, struct bucket_id b, struct str key, uint64_t seq,
-                          const struct store_attrs *attrs, struct store_written *ret)
+static int change_tx(struct meta_tx *tx, void *arg)
+{
+    struct change *c = arg;
+    struct swap *w = &c->put.swap;
+    uint64_t now_ms = rt_wall_ms();
+    int r = swap_begin(tx, w);
+    if (r < 0)
+        return r;
+    if (!w->existed)
+        return -ERR_NO_SUCH_KEY;
+    _cleanup_record_ struct record *old = NULL;
+    r = record_decode(w->bucket, w->key, w->old_value, &old);
+    if (r < 0)
+        return r;
+    c->put.object.mtime_ms = now_ms;
+    return change_row(tx, c, old);
+}
+
+int FIBER store_change_attrs(struct store *s, struct bucket_id b, struct str key,
+                             const struct store_conditions *conditions, bool renew,
+                             store_attrs_fn *fn, void *arg, struct store_written *ret)
 {
     int r = store_key_test(key);
     if (r < 0)
         return r;
-    struct set_attrs t = {
-        .put = {.swap = {.store = s, .bucket = b, .key = key}, .object.mtime_ms = rt_wall_ms()},
-        .seq = seq,
-        .attrs = attrs,
+    struct change c = {
+        .put = {.swap = {.store = s, .bucket = b, .key = key, .conditions = conditions}},
+        .renew = renew,
+        .fn = fn,
+        .arg = arg,
     };
-    r = meta_write(s->meta, b, set_attrs_tx, &t);
+    r = meta_write(s->meta, b, change_tx, &c);
     if (r == 0)
-        *ret = (struct store_written){t.put.object.seq, t.put.object.mtime_ms, true};
-    draft_release(&t.put.draft);
+        *ret = (struct store_written){c.put.object.seq, c.put.object.mtime_ms, true};
+    draft_release(&c.put.draft);
     return r;
 }
 

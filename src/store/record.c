@@ -91,8 +91,11 @@ int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *re
     ret->owner = pb_str(pb->owner);
     ret->header_count = pb->n_headers;
     ret->meta_count = pb->n_meta;
+    ret->tag_count = pb->n_tags;
     int r = pairs_unpack(pb->headers, pb->n_headers, a, &ret->headers);
-    return r < 0 ? r : pairs_unpack(pb->meta, pb->n_meta, a, &ret->meta);
+    if (r == 0)
+        r = pairs_unpack(pb->meta, pb->n_meta, a, &ret->meta);
+    return r < 0 ? r : pairs_unpack(pb->tags, pb->n_tags, a, &ret->tags);
 }
 
 /* The columns belong together; *ret_shards is the sum over the chunks. */
@@ -317,6 +320,7 @@ static struct store_object flat_object(struct flat *f, const struct store_object
     struct store_object o = *from;
     o.attrs.headers = flat_pairs(f, from->attrs.headers, from->attrs.header_count);
     o.attrs.meta = flat_pairs(f, from->attrs.meta, from->attrs.meta_count);
+    o.attrs.tags = flat_pairs(f, from->attrs.tags, from->attrs.tag_count);
     size_t size = from->part_count * sizeof(*o.parts);
     o.parts = flat_take(f, size, 8);
     if (o.parts && size)

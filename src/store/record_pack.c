@@ -45,7 +45,8 @@ static size_t pairs_bytes(const struct store_pair *pairs, size_t count)
 int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *ret)
 {
     size_t bytes = attrs->content_type.len + pairs_bytes(attrs->headers, attrs->header_count) +
-                   pairs_bytes(attrs->meta, attrs->meta_count);
+                   pairs_bytes(attrs->meta, attrs->meta_count) +
+                   pairs_bytes(attrs->tags, attrs->tag_count);
     if (bytes > RECORD_ATTRS_MAX)
         return -ERR_METADATA_TOO_LARGE;
     if (attrs->owner.len > RECORD_OWNER_MAX || attrs->storage_class.len > RECORD_CLASS_MAX)
@@ -56,8 +57,11 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
     ret->owner = pb_bytes(attrs->owner);
     ret->n_headers = attrs->header_count;
     ret->n_meta = attrs->meta_count;
+    ret->n_tags = attrs->tag_count;
     int r = pairs_pack(attrs->headers, attrs->header_count, a, &ret->headers);
-    return r < 0 ? r : pairs_pack(attrs->meta, attrs->meta_count, a, &ret->meta);
+    if (r == 0)
+        r = pairs_pack(attrs->meta, attrs->meta_count, a, &ret->meta);
+    return r < 0 ? r : pairs_pack(attrs->tags, attrs->tag_count, a, &ret->tags);
 }
 
 static size_t shard_sum(const struct blob_layout *layout)

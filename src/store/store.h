@@ -124,6 +124,8 @@ struct store_attrs {
     size_t meta_count;
     struct str storage_class; /* empty: STANDARD */
     struct str owner;         /* user id */
+    struct store_pair *tags; /* of the object, in order of their keys */
+    size_t tag_count;
 };
 
 /* An object's record, decoded; strings live in the arena or in the held record. */
@@ -199,10 +201,17 @@ int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
 /* Many keys in one transaction; each result is 0 or a negative code. */
 int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
                             size_t count, int *ret_results);
-/* New attributes for the current object, its bytes untouched (copy onto itself). `seq` must still
- * be current: else -ERR_CONFLICT. */
-int FIBER store_set_attrs(struct store *s, struct bucket_id b, struct str key, uint64_t seq,
-                          const struct store_attrs *attrs, struct store_written *ret);
+/*
+ * Changes the current object's attributes, its bytes untouched. `fn` runs inside the transaction,
+ * perhaps more than once, and must not suspend: it is given the object as it is, and in `attrs` its
+ * attributes to alter; what it lets them point to lives until this returns. `renew`: a write of its
+ * own, with a new sequence and time (copy onto itself); else the version stays what it was (tags).
+ * -ERR_NO_SUCH_KEY, -ERR_PRECONDITION_FAILED, what `fn` returns.
+ */
+typedef int store_attrs_fn(const struct store_object *o, struct store_attrs *attrs, void *arg);
+int FIBER store_change_attrs(struct store *s, struct bucket_id b, struct str key,
+                             const struct store_conditions *conditions, bool renew,
+                             store_attrs_fn *fn, void *arg, struct store_written *ret);
 
 /* ---- listing -------------------------------------------------------------------------------- */
 

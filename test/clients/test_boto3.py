@@ -491,8 +491,8 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 
 @pytest.mark.parametrize('method,target,query', [
     ('GET', '', 'policy'), ('PUT', '', 'policy'), ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'), ('PUT', '', 'versioning'),
-    ('GET', '', 'cors'), ('PUT', '', 'encryption'), ('GET', '', 'tagging'), ('PUT', '', 'notification'), ('GET', '', 'versions'),
-    ('PUT', '/k', 'tagging'), ('GET', '/k', 'torrent'), ('PUT', '/k', 'retention'), ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
+    ('GET', '', 'replication'), ('PUT', '', 'encryption'), ('GET', '', 'logging'), ('PUT', '', 'notification'), ('GET', '', 'versions'),
+    ('PUT', '/k', 'legal-hold'), ('GET', '/k', 'retention'), ('PUT', '/k', 'retention'), ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
     ('PUT', '/k', 'acl'), ('PUT', '/k', 'renameObject'),
 ])
 def test_operations_not_served_answer_not_implemented(server, bucket, method, target, query):
@@ -501,7 +501,7 @@ def test_operations_not_served_answer_not_implemented(server, bucket, method, ta
     assert b'<Code>NotImplemented</Code>' in r.body
 
 
-@pytest.mark.parametrize('header', [('x-amz-server-side-encryption', 'AES256'), ('x-amz-tagging', 'a=b'), ('x-amz-object-lock-mode', 'GOVERNANCE'),
+@pytest.mark.parametrize('header', [('x-amz-server-side-encryption', 'AES256'), ('x-amz-object-lock-mode', 'GOVERNANCE'),
                                     ('x-amz-write-offset-bytes', '0'), ('x-amz-acl', 'public-read'),
                                     ('x-amz-website-redirect-location', '/x'), ('x-amz-server-side-encryption-customer-algorithm', 'AES256')])
 def test_headers_that_ask_for_more_are_refused_not_ignored(server, bucket, header):

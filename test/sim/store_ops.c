@@ -183,20 +183,22 @@ static void FIBER op_list(struct op *o)
     sm_excused(o->m, sm_list_client(o->m, o->client, max), "list", o->number);
 }
 
-/* Copy onto itself: new attributes, which here say the same. */
+static int same_attrs(const struct store_object *object, struct store_attrs *attrs, void *arg)
+{
+    *attrs = ((struct attrs_text *)arg)->attrs;
+    return 0;
+}
+
+/* Copy onto itself, or other tags: attributes, which here say the same. */
 static void FIBER op_set_attrs(struct op *o)
 {
-    struct store_reader *r;
     struct store_written written;
     struct attrs_text attrs;
-    int err = store_get(o->m->store, o->m->bucket, op_key(o), NULL, &r);
-    if (err == -ERR_NO_SUCH_KEY || sm_excused(o->m, err, "get", o->number))
-        return;
-    uint64_t seq = store_reader_object(r)->seq;
-    store_reader_close(r);
     attrs_for(&attrs, o->object->now.tag);
-    err = store_set_attrs(o->m->store, o->m->bucket, op_key(o), seq, &attrs.attrs, &written);
-    sm_excused(o->m, err, "set attributes", o->number);
+    int err = store_change_attrs(o->m->store, o->m->bucket, op_key(o), NULL,
+                                 sim_random_below(&o->r, 2), same_attrs, &attrs, &written);
+    if (err != -ERR_NO_SUCH_KEY)
+        sm_excused(o->m, err, "set attributes", o->number);
 }
 
 /* ---- a reader while its object goes ---------------------------------------------------------- */

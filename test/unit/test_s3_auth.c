@@ -189,7 +189,6 @@ DOOR_CASE(headers_that_would_change_the_meaning_are_refused)
     static const char *const headers[][2] = {
         {"x-amz-server-side-encryption", "AES256"},
         {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
-        {"x-amz-tagging", "a=b"},
         {"x-amz-acl", "public-read"},
         {"x-amz-grant-read", "id=x"},
         {"x-amz-object-lock-mode", "GOVERNANCE"},

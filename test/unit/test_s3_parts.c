@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "s3/checksum.h"
 #include "s3/range.h"
+#include "s3/tags.h"
 #include "s3/token.h"
 
 #include <stdio.h>
@@ -124,6 +125,50 @@ static void kinds_compare_without_case(void **state)
     assert_false(s3_checksum_kind_parse(STR("CRC"), &kind));
 }
 
+/* ---- tags ----------------------------------------------------------------------------------- */
+
+static void tags_come_back_in_order(void **state)
+{
+    struct arena a;
+    struct buf b;
+    struct s3_tags t, again;
+    struct s3_tags_fault fault;
+    arena_init(&a, 0);
+    buf_init(&b, 0);
+    assert_int_equal(s3_tags_parse_header(&a, STR("foo=bar&bar&a%26=%3D+"), &t, &fault),
+                     -ERR_INVALID_TAG);
+    assert_true(fault.text.ptr && str_eq(fault.key, STR("a&")));
+    assert_int_equal(s3_tags_parse_header(&a, STR("foo=bar&bar&a%2B=%3D+"), &t, &fault), 0);
+    assert_int_equal(t.count, 3);
+    assert_true(str_eq(t.pairs[0].name, STR("a+")) && str_eq(t.pairs[0].value, STR("= ")));
+    assert_true(str_eq(t.pairs[1].name, STR("bar")) && t.pairs[1].value.len == 0);
+    s3_tags_xml(&b, t.pairs, t.count);
+    assert_int_equal(s3_tags_parse_xml(&a, buf_str(&b), 3, &again, &fault), 0);
+    assert_int_equal(again.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(str_eq(again.pairs[i].name, t.pairs[i].name) &&
+                    str_eq(again.pairs[i].value, t.pairs[i].value));
+    assert_int_equal(s3_tags_parse_xml(&a, buf_str(&b), 2, &again, &fault), -ERR_INVALID_TAG);
+    buf_release(&b);
+    arena_release(&a);
+}
+
+static void tags_count_characters_not_bytes(void **state)
+{
+    struct arena a;
+    struct s3_tags t;
+    struct s3_tags_fault fault;
+    arena_init(&a, 0);
+    char text[2 * S3_TAG_KEY_MAX + 4];
+    for (unsigned n = S3_TAG_KEY_MAX; n <= S3_TAG_KEY_MAX + 1; n++) {
+        for (unsigned i = 0; i < n; i++)
+            memcpy(text + 2 * i, "é", 2);
+        assert_int_equal(s3_tags_parse_header(&a, str_make(text, 2 * (size_t)n), &t, &fault),
+                         n == S3_TAG_KEY_MAX ? 0 : -ERR_INVALID_TAG);
+    }
+    arena_release(&a);
+}
+
 /* ---- tokens --------------------------------------------------------------------------------- */
 
 static void token_resumes_exactly(void **state)
@@ -170,6 +215,8 @@ int main(void)
         cmocka_unit_test(checksum_text_round_trips),
         cmocka_unit_test(malformed_checksums_are_refused),
         cmocka_unit_test(kinds_compare_without_case),
+        cmocka_unit_test(tags_come_back_in_order),
+        cmocka_unit_test(tags_count_characters_not_bytes),
         cmocka_unit_test(token_resumes_exactly),
         cmocka_unit_test(mangled_or_foreign_token_is_refused),
     };

@@ -294,27 +294,52 @@ CASE(conditional_reads_follow_rfc_9110)
 
 /* ---- new attributes, many deletions --------------------------------------------------------- */
 
-CASE(new_attributes_leave_the_bytes_and_need_the_current_sequence)
+static int change_both(const struct store_object *o, struct store_attrs *attrs, void *arg)
 {
-    struct store_attrs attrs = {.content_type = STR("b/b"), .owner = STR("other")};
+    static struct store_pair tags[] = {{{"a", 1}, {"1", 1}}, {{"b", 1}, {"", 0}}};
+    CHECK(str_eq(attrs->owner, o->attrs.owner));
+    attrs->content_type = STR("b/b");
+    attrs->owner = STR("other");
+    attrs->tags = tags;
+    attrs->tag_count = 2;
+    return *(int *)arg;
+}
+
+CASE(changed_attributes_leave_the_bytes)
+{
+    struct store_conditions never = {.if_match = STR("\"x\"")};
     struct store_written written;
+    int refused = -ERR_LIMIT, none = 0;
     for (unsigned i = 0; i < 2; i++) {
         struct str data = bytes_of(h, i ? 9000 : 9, i);
         put(h, STR("k"), data);
         struct store_reader *r;
         assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
-        uint64_t seq = store_reader_object(r)->seq;
+        uint64_t seq = store_reader_object(r)->seq, mtime_ms = store_reader_object(r)->mtime_ms;
         store_reader_close(r);
-        assert_int_equal(store_set_attrs(h->store, h->bucket, STR("k"), seq - 1, &attrs, &written),
-                         -ERR_CONFLICT);
-        assert_int_equal(store_set_attrs(h->store, h->bucket, STR("k"), seq, &attrs, &written), 0);
-        assert_true(written.seq > seq);
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), NULL, false, change_both,
+                                            &refused, &written),
+                         -ERR_LIMIT);
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), &never, false,
+                                            change_both, &none, &written),
+                         -ERR_PRECONDITION_FAILED);
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), NULL, i == 1,
+                                            change_both, &none, &written),
+                         0);
+        assert_true(i == 1 ? written.seq > seq : written.seq == seq);
+        assert_true(i == 1 || written.mtime_ms == mtime_ms);
         expect(h, STR("k"), data);
         assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
         assert_true(str_eq(store_reader_object(r)->attrs.content_type, STR("b/b")));
         assert_true(str_eq(store_reader_object(r)->attrs.owner, STR("other")));
+        assert_int_equal(store_reader_object(r)->attrs.tag_count, 2);
+        assert_true(str_eq(store_reader_object(r)->attrs.tags[0].value, STR("1")));
+        assert_true(str_eq(store_reader_object(r)->attrs.tags[1].name, STR("b")));
         store_reader_close(r);
     }
+    assert_int_equal(store_change_attrs(h->store, h->bucket, STR("absent"), NULL, true, change_both,
+                                        &none, &written),
+                     -ERR_NO_SUCH_KEY);
     collect_all(h);
     assert_int_equal(home_chunks(h), 1);
     assert_int_equal(usage(h).objects, 1);
@@ -605,7 +630,7 @@ int main(void)
         cmocka_unit_test(conditional_writes_hold_in_the_commit),
         cmocka_unit_test(a_deletion_may_ask_for_time_and_size),
         cmocka_unit_test(conditional_reads_follow_rfc_9110),
-        cmocka_unit_test(new_attributes_leave_the_bytes_and_need_the_current_sequence),
+        cmocka_unit_test(changed_attributes_leave_the_bytes),
         cmocka_unit_test(many_keys_go_in_one_transaction),
         cmocka_unit_test(replaced_chunks_go_but_not_under_a_reader),
         cmocka_unit_test(a_reader_opened_after_the_deletion_delays_nothing),

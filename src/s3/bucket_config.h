@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * A configuration of buckets that is validated, kept and read back.
+ */
+
+#include "s3/internal.h"
+#include "s3/tags.h"
+
+struct s3_config_kind {
+    const char *query; /* its sub-resource */
+    enum store_setting_kind kind;
+    int absent; /* what reading answers when there is none */
+    /* Validates `body` and appends what is to be kept: the document as reading gives it. */
+    int (*canonical)(struct s3_request *q, struct str body, struct buf *ret);
+    int put_status; /* 0: 200 */
+};

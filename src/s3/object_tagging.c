@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * PutObjectTagging, GetObjectTagging, DeleteObjectTagging. New tags leave the object's version and
+ * time as they are.
+ */
+
+#include "s3/attrs.h"
+#include "s3/body.h"
+#include "s3/tags.h"
+
+int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault)
+{
+    if (!fault->text.ptr)
+        return err;
+    q->message = fault->text;
+    if (fault->key.ptr)
+        s3_error_detail(q, "TagKey", fault->key);
+    return err;
+}
+
+int s3_tags_read(struct s3_request *q, struct store_attrs *attrs)
+{
+    struct str text = s3_header(q, STR("x-amz-tagging"));
+    struct s3_tags_fault fault;
+    struct s3_tags tags;
+    if (!text.len)
+        return 0;
+    int r = s3_tags_parse_header(q->arena, text, &tags, &fault);
+    if (r == -ERR_INVALID_ARGUMENT)
+        return s3_error_argument(q, "x-amz-tagging", text, fault.text.ptr);
+    if (r)
+        return s3_explain_tags(q, r, &fault);
+    attrs->tags = tags.pairs;
+    attrs->tag_count = tags.count;
+    return tags.count ? s3_authorise(q, "s3:PutObjectTagging", &q->bucket, q->key) : 0;
+}
+
+void s3_set_tag_count(struct s3_request *q, const struct store_object *o)
+{
+    /* Whoever may not read the tags does not learn that there are some. */
+    if (o->attrs.tag_count == 0 || s3_authorise(q, "s3:GetObjectTagging", &q->bucket, q->key))
+        return;
+    (void)http_set_header(q->x, "x-amz-tagging-count",
+                          arena_printf(q->arena, "%zu", o->attrs.tag_count));
+}
+
+/* ---- the operations ------------------------------------------------------------------------- */
+
+static int replace_tags(const struct store_object *o, struct store_attrs *attrs, void *arg)
+{
+    const struct s3_tags *tags = arg;
+    attrs->tags = tags->pairs;
+    attrs->tag_count = tags->count;
+    return 0;
+}
+
+static int FIBER set_tags(struct s3_request *q, struct s3_tags *tags)
+{
+    struct store_written written;
+    return store_change_attrs(q->s3->store, q->bucket.id, q->key, NULL, false, replace_tags, tags,
+                              &written);
+}
+
+int FIBER s3_put_object_tagging(struct s3_request *q)
+{
+    struct str body;
+    struct s3_tags tags;
+    struct s3_tags_fault fault;
+    int r = s3_body_config(q, &body);
+    if (r)
+        return r;
+    r = s3_tags_parse_xml(q->arena, body, S3_TAGS_MAX, &tags, &fault);
+    if (r)
+        return s3_explain_tags(q, r, &fault);
+    r = set_tags(q, &tags);
+    return r ? r : s3_respond_empty(q, 200);
+}
+
+int FIBER s3_delete_object_tagging(struct s3_request *q)
+{
+    struct s3_tags none = {0};
+    int r = set_tags(q, &none);
+    return r ? r : s3_respond_empty(q, 204);
+}
+
+int FIBER s3_get_object_tagging(struct s3_request *q)
+{
+    _cleanup_buf_ struct buf b;
+    struct store_reader *reader = NULL;
+    buf_init(&b, 0);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+    if (r)
+        return r;
+    const struct store_object *o = store_reader_object(reader);
+    s3_tags_xml(&b, o->attrs.tags, o->attrs.tag_count);
+    store_reader_close(reader);
+    return s3_respond_xml(q, &b);
+}
