@@ -29,8 +29,9 @@ struct meta;
 struct meta_tx;
 struct meta_cursor;
 
-#define META_KEY_MAX   2048      /* bytes of a key without the bucket */
-#define META_VALUE_MAX (4 * MIB) /* bytes of one value */
+#define META_BUCKET_MAX (UINT64_MAX >> 8) /* the greatest bucket id */
+#define META_KEY_MAX    2048              /* bytes of a key without the bucket */
+#define META_VALUE_MAX  (4 * MIB)         /* bytes of one value */
 
 /*
  * Keys that begin with this byte are for bulky values, objects' bytes: rows as any others, but kept

@@ -21,6 +21,7 @@ void meta_tx_release(struct meta_tx *tx)
 
 void meta_tx_begin(struct meta_tx *tx, struct bucket_id b)
 {
+    CHECK(b.n <= META_BUCKET_MAX);
     put_be64(tx->bucket, b.n);
     tx->error = 0;
     tx->use_reserve = false;

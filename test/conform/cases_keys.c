@@ -50,6 +50,40 @@ int FIBER case_prefix_is_walked_both_ways(struct conform *c)
     return 0;
 }
 
+static int walk_bulk(struct meta_tx *tx, void *arg)
+{
+    struct buf *b = arg;
+    buf_reset(b);
+    int r = conform_list_in(tx, STR("I"), false, b);
+    buf_put_cstr(b, "| ");
+    if (r == 0)
+        r = conform_list_in(tx, STR("I2"), true, b);
+    buf_put_char(b, 0);
+    return r;
+}
+
+int FIBER case_bulky_rows_are_apart(struct conform *c)
+{
+    const struct bucket_id next = {BUCKET.n + 1};
+    struct buf b;
+    buf_init(&b, 0);
+    put_all(c, "H I I1 I2 I2a J");
+    CHECK(conform_put(c, next, STR("I0"), STR("n")) == 0);
+    CHECK(conform_del(c, BUCKET, STR("I1")) == 0);
+    EXPECT_STR(conform_list(c, BUCKET, STR_NULL), "H=v J=v ");
+    EXPECT_STR(conform_list(c, next, STR_NULL), "");
+    EXPECT_STR(conform_list(c, next, STR("I")), "I0=n ");
+    EXPECT_STR(conform_get(c, BUCKET, STR("I2a")), "v");
+    EXPECT_STR(conform_get(c, next, STR("I2a")), "(none)");
+    const char *both = "I=v I2=v I2a=v | I2a=v I2=v ";
+    CHECK(meta_read(c->meta, BUCKET, walk_bulk, &b) == 0);
+    EXPECT_STR(b.data, both);
+    CHECK(meta_write(c->meta, BUCKET, walk_bulk, &b) == 0);
+    EXPECT_STR(b.data, both);
+    buf_release(&b);
+    return 0;
+}
+
 /* The key a seek finds, or "-". */
 static const char *sought(struct meta_cursor *cur, bool before, struct str key)
 {
@@ -131,7 +165,7 @@ int FIBER case_overlong_keys_are_refused_and_sought(struct conform *c)
 
 int FIBER case_buckets_are_apart(struct conform *c)
 {
-    const uint64_t ids[] = {0, 1, 255, 256, UINT64_MAX};
+    const uint64_t ids[] = {0, 1, 255, 256, META_BUCKET_MAX};
     for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
         struct bucket_id b = {ids[i]};
         char value[2] = {(char)('0' + i), 0};
@@ -143,7 +177,7 @@ int FIBER case_buckets_are_apart(struct conform *c)
     EXPECT_STR(conform_list(c, (struct bucket_id){1}, STR_NULL), "=e ");
     EXPECT_STR(conform_list(c, (struct bucket_id){255}, STR_NULL), "=e k=2 ");
     EXPECT_STR(conform_list(c, (struct bucket_id){256}, STR("k")), "k=3 ");
-    EXPECT_STR(conform_list(c, (struct bucket_id){UINT64_MAX}, STR_NULL), "=e k=4 ");
+    EXPECT_STR(conform_list(c, (struct bucket_id){META_BUCKET_MAX}, STR_NULL), "=e k=4 ");
     EXPECT_STR(conform_list(c, (struct bucket_id){2}, STR_NULL), "");
     return 0;
 }

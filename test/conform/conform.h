@@ -29,6 +29,7 @@ void FIBER conform_reopen(struct conform *c);
     X(seeks_meet_the_edges)                        \
     X(overlong_keys_are_refused_and_sought)        \
     X(buckets_are_apart)                           \
+    X(bulky_rows_are_apart)                        \
     X(values_up_to_the_limit_come_back)            \
     X(own_writes_are_read)                         \
     X(cursors_see_changes_made_under_them)         \
