@@ -181,7 +181,7 @@ static inline void FIBER door_start(struct door *d)
         .handler = s3_handle, .arg = d->s3, .error_body = s3_error_body, .done = s3_done};
     CHECK(rt_address_parse(&config.address, "127.0.0.1:0") == 0);
     CHECK(http_server_start(&d->server, &config) == 0);
-    struct http_client_config client = {.timeout_ns = 20 * RT_S};
+    struct http_client_config client = {.timeout_ns = 60 * RT_S};
     http_server_address(d->server, &client.address);
     rt_address_format(&client.address, d->host);
     CHECK(http_client_open(&d->client, &client) == 0);

@@ -26,10 +26,10 @@ static struct jobs_stats stats_of(struct jobs *j)
     return s;
 }
 
-/* Up to ten seconds. */
+/* Up to a minute. */
 #define WAIT_FOR(cond)                                    \
     do {                                                  \
-        for (unsigned i_ = 0; i_ < 1000 && !(cond); i_++) \
+        for (unsigned i_ = 0; i_ < 6000 && !(cond); i_++) \
             rt_sleep_until(rt_now() + 10 * RT_MS);        \
         assert_true(cond);                                \
     } while (0)

@@ -129,35 +129,52 @@ static void sleep_ends_at_its_deadline(void **state)
     assert_int_equal(run(1, sleep_a_little, NULL), 0);
 }
 
+#define SLEEPERS 200
+
+struct sleepers {
+    uint64_t start, last_asleep;
+    int order[SLEEPERS], next;
+};
+
 struct sleeper {
-    uint64_t at;
-    int id, *order, *next;
+    struct sleepers *all;
+    int rank;
 };
 
 static int sleep_and_note(void *arg)
 {
     struct sleeper *s = arg;
-    assert_int_equal(rt_sleep_until(s->at), 0);
-    s->order[(*s->next)++] = s->id;
+    struct sleepers *all = s->all;
+    all->last_asleep = rt_now();
+    assert_int_equal(rt_sleep_until(all->start + (uint64_t)s->rank * 50 * RT_US), 0);
+    all->order[all->next++] = s->rank;
     return 0;
 }
 
-static int sleep_many(void *arg)
+static void sleep_together(struct sleepers *all, uint64_t lead_ns)
 {
-    enum { N = 200 };
-    struct rt_fiber *f[N];
-    struct sleeper s[N];
-    int order[N], next = 0;
-    uint64_t start = rt_now() + 5 * RT_MS;
-    for (int i = 0; i < N; i++) {
-        int rank = (i * 73) % N;
-        s[i] = (struct sleeper){start + (uint64_t)rank * 50 * RT_US, rank, order, &next};
+    struct rt_fiber *f[SLEEPERS];
+    struct sleeper s[SLEEPERS];
+    *all = (struct sleepers){.start = rt_now() + lead_ns};
+    for (int i = 0; i < SLEEPERS; i++) {
+        s[i] = (struct sleeper){all, (i * 73) % SLEEPERS};
         assert_int_equal(rt_spawn(&f[i], "sleeper", sleep_and_note, &s[i]), 0);
     }
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < SLEEPERS; i++)
         rt_join(f[i]);
-    for (int i = 0; i < N; i++)
-        assert_int_equal(order[i], i);
+}
+
+/* It counts when all of them slept before the first was to wake. */
+static int sleep_many(void *arg)
+{
+    struct sleepers all;
+    uint64_t lead_ns = 5 * RT_MS;
+    do {
+        sleep_together(&all, lead_ns);
+        lead_ns *= 2;
+    } while (all.last_asleep >= all.start);
+    for (int i = 0; i < SLEEPERS; i++)
+        assert_int_equal(all.order[i], i);
     return 0;
 }
 
@@ -335,22 +352,33 @@ static int block_a_thread(void *arg)
     return 5;
 }
 
+/* Ends when the loop has gone on meanwhile; -ETIMEDOUT when it does not. */
+static int block_until_ticked(void *arg)
+{
+    unsigned *ticks = arg;
+    for (unsigned ms = 0; ms < 60000; ms++) {
+        if (__atomic_load_n(ticks, __ATOMIC_RELAXED) >= 3)
+            return 5;
+        usleep(1000);
+    }
+    return -ETIMEDOUT;
+}
+
 static int tick(void *arg)
 {
-    int *ticks = arg;
+    unsigned *ticks = arg;
     while (rt_sleep_until(rt_now() + RT_MS) == 0)
-        (*ticks)++;
+        __atomic_fetch_add(ticks, 1, __ATOMIC_RELAXED);
     return 0;
 }
 
 static int offload_while_ticking(void *arg)
 {
     struct rt_fiber *ticker;
-    int ticks = 0;
+    unsigned ticks = 0;
     assert_int_equal(rt_spawn(&ticker, "ticker", tick, &ticks), 0);
-    assert_int_equal(rt_offload(block_a_thread, NULL), 5);
+    assert_int_equal(rt_offload(block_until_ticked, &ticks), 5);
     assert_true(rt_on_loop());
-    assert_true(ticks >= 3);
     rt_cancel(ticker);
     return rt_join(ticker);
 }

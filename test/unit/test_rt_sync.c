@@ -136,7 +136,7 @@ static int play_against(void *arg)
     assert_int_equal(rt_spawn_on(*(unsigned *)arg, "player", play, &b), 0);
     for (uint64_t i = 1; i <= 2000; i++) {
         gate_add(&b.to[1], 1);
-        assert_int_equal(gate_wait(&b.to[0], i, rt_now() + 5 * RT_S), 0);
+        assert_int_equal(gate_wait(&b.to[0], i, rt_now() + 60 * RT_S), 0);
     }
     return 0;
 }
@@ -172,26 +172,35 @@ static void a_wait_ends_by_wake_deadline_or_cancel(void **state)
     run(1, wait_each_way, NULL);
 }
 
-static int wait_uncancelled(void *arg)
+static int wait_uncancelled_for(struct gate *g, uint64_t ns)
 {
-    struct gate *g = arg;
     int r;
     rt_lock(&g->lock);
-    r = rt_wait_uncancelled(&g->queue, &g->lock, rt_now() + 20 * RT_MS);
+    r = rt_wait_uncancelled(&g->queue, &g->lock, rt_now() + ns);
     rt_unlock(&g->lock);
     assert_true(rt_cancelled());
     return r;
+}
+
+static int wait_20ms(void *arg)
+{
+    return wait_uncancelled_for(arg, 20 * RT_MS);
+}
+
+static int wait_60s(void *arg)
+{
+    return wait_uncancelled_for(arg, 60 * RT_S);
 }
 
 static int cancel_uncancelled(void *arg)
 {
     struct gate g = {0};
     struct rt_fiber *f;
-    assert_int_equal(rt_spawn(&f, "waiter", wait_uncancelled, &g), 0);
+    assert_int_equal(rt_spawn(&f, "waiter", wait_20ms, &g), 0);
     rt_yield();
     rt_cancel(f);
     assert_int_equal(rt_join(f), -ETIMEDOUT);
-    assert_int_equal(rt_spawn(&f, "waiter", wait_uncancelled, &g), 0);
+    assert_int_equal(rt_spawn(&f, "waiter", wait_60s, &g), 0);
     rt_cancel(f);
     rt_yield();
     rt_yield();
@@ -205,21 +214,36 @@ static void an_uncancelled_wait_ends_only_by_wake_or_deadline(void **state)
     run(1, cancel_uncancelled, NULL);
 }
 
-static int gate_wait_5ms(void *arg)
+struct timed_gate {
+    struct gate gate;
+    uint64_t deadline;
+};
+
+static int wait_timed(void *arg)
 {
-    return gate_wait(arg, 1, rt_now() + 5 * RT_MS);
+    struct timed_gate *t = arg;
+    return gate_wait(&t->gate, 1, t->deadline);
 }
 
+/* Once more when the machine was so slow that the deadline came before the wake. */
 static int wake_then_be_slow(void *arg)
 {
-    struct gate g = {0};
-    struct rt_fiber *f;
-    assert_int_equal(rt_spawn(&f, "waiter", gate_wait_5ms, &g), 0);
-    rt_yield();
-    gate_add(&g, 1);
-    usleep(10000);
-    rt_cancel(f);
-    return rt_join(f);
+    struct timed_gate t;
+    bool woken_before;
+    int r;
+    do {
+        struct rt_fiber *f;
+        t = (struct timed_gate){.deadline = rt_now() + 20 * RT_MS};
+        assert_int_equal(rt_spawn(&f, "waiter", wait_timed, &t), 0);
+        rt_yield();
+        gate_add(&t.gate, 1);
+        woken_before = rt_now() < t.deadline;
+        while (rt_now() <= t.deadline)
+            usleep(1000);
+        rt_cancel(f);
+        r = rt_join(f);
+    } while (!woken_before);
+    return r;
 }
 
 static void a_deadline_that_passes_after_the_wake_changes_nothing(void **state)
@@ -274,7 +298,7 @@ static void wakes_come_in_order_of_arrival(void **state)
 static int wait_on_thread(void *arg)
 {
     struct gate *g = arg;
-    assert_int_equal(gate_wait(g, 1, rt_now() + 5 * RT_S), 0);
+    assert_int_equal(gate_wait(g, 1, rt_now() + 60 * RT_S), 0);
     assert_int_equal(gate_wait(g, 2, rt_now() + 5 * RT_MS), -ETIMEDOUT);
     gate_add(g, 10);
     return 0;
@@ -292,7 +316,7 @@ static int wake_a_thread(void *arg)
     assert_int_equal(rt_spawn(&f, "offloader", offload_wait, &g), 0);
     assert_int_equal(rt_sleep_until(rt_now() + 5 * RT_MS), 0);
     gate_add(&g, 1);
-    assert_int_equal(gate_wait(&g, 11, rt_now() + 5 * RT_S), 0);
+    assert_int_equal(gate_wait(&g, 11, rt_now() + 60 * RT_S), 0);
     return rt_join(f);
 }
 
@@ -337,7 +361,7 @@ static int race_wakes(void *arg)
         rt_unlock(&r.lock);
         rt_yield();
     }
-    assert_int_equal(gate_wait(&r.done, 16, rt_now() + 10 * RT_S), 0);
+    assert_int_equal(gate_wait(&r.done, 16, rt_now() + 60 * RT_S), 0);
     assert_int_equal(r.taken, 3000);
     assert_null(r.queue.head);
     return 0;
