@@ -44,8 +44,8 @@ static int FIBER one(struct bench *b, bool hash, bool store)
     if (err == 0 && store)
         err = blob_finish(TAKE_PTR(w), &a, &layout);
     blob_abort(w);
-    for (size_t i = 0; err == 0 && store && i < layout.count; i++)
-        err = blob_delete(b->blob, &layout.chunks[i].id, 1);
+    if (err == 0 && store)
+        err = blob_delete_layout(b->blob, &layout);
     arena_release(&a);
     return err;
 }

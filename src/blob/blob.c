@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * The blob as a whole: its disks, its garbage, its upkeep.
+ * The blob as a whole: its codes, its garbage, its upkeep.
  */
 
 #include "blob/internal.h"
 
 #define DELETE_AT_ONCE 64
+#define LINGER_LOOK_NS (1 * RT_MS)
 
 int blob_open(struct blob **ret, const struct blob_config *config)
 {
@@ -20,27 +21,121 @@ int blob_open(struct blob **ret, const struct blob_config *config)
     return 0;
 }
 
-void blob_close(struct blob *b)
+void FIBER blob_close(struct blob *b)
 {
+    if (!b)
+        return;
+    while (__atomic_load_n(&b->fetching, __ATOMIC_ACQUIRE) > 0)
+        rt_sleep_until(rt_now() + LINGER_LOOK_NS);
+    for (unsigned k = 0; k <= EC_K_MAX; k++)
+        for (unsigned m = 0; m <= EC_M_MAX; m++)
+            ec_free(b->codes[k][m]);
     free(b);
+}
+
+/* Two that make the same at once: one of them is thrown away. */
+struct ec *blob_ec(struct blob *b, unsigned k, unsigned m)
+{
+    struct ec **place = &b->codes[k][m], *ec = __atomic_load_n(place, __ATOMIC_ACQUIRE),
+              *none = NULL;
+    if (ec || ec_new(&ec, k, m) != 0)
+        return ec;
+    if (__atomic_compare_exchange_n(place, &none, ec, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return ec;
+    ec_free(ec);
+    return none;
+}
+
+void blob_stats(const struct blob *b, struct blob_stats *ret)
+{
+    const struct blob_stats *s = &b->stats;
+#define COPY(field) ret->field = __atomic_load_n(&s->field, __ATOMIC_RELAXED)
+    COPY(degraded_reads);
+    COPY(hedged_reads);
+    COPY(damaged_shards);
+    COPY(lost_writes);
+    COPY(reencoded);
+    COPY(lingering);
+#undef COPY
 }
 
 /* ---- garbage -------------------------------------------------------------------------------- */
 
-int FIBER blob_delete(struct blob *b, const struct chunk_id *ids, size_t count)
+/* What one disk is to forget. */
+struct forget {
+    struct node *node;
+    const struct blob_needle *needles;
+    size_t count;
+    struct rt_fiber *fiber;
+    int err;
+};
+
+static int FIBER forget_on_disk(void *arg)
 {
+    struct forget *f = arg;
     struct needle_key keys[DELETE_AT_ONCE];
-    for (size_t n; count > 0; ids += n, count -= n) {
-        n = MIN(count, ARRAY_LEN(keys));
-        for (size_t i = 0; i < n; i++)
-            keys[i] = blob_key(ids[i], 0);
-        for (unsigned disk = 0; disk < nodes_count(b->nodes); disk++) {
-            int err = node_delete(nodes_get(b->nodes, disk), keys, n);
-            if (err)
-                return err;
+    uint32_t disk = node_number(f->node);
+    size_t n = 0;
+    for (size_t i = 0; f->err == 0 && i < f->count; i++) {
+        if (f->needles[i].disk == disk || f->needles[i].disk == BLOB_DISK_ALL)
+            keys[n++] = f->needles[i].key;
+        if (n == DELETE_AT_ONCE) {
+            f->err = node_delete(f->node, keys, n);
+            n = 0;
         }
     }
+    if (f->err == 0 && n > 0)
+        f->err = node_delete(f->node, keys, n);
     return 0;
+}
+
+static bool concerns(const struct blob_needle *needles, size_t count, uint32_t disk)
+{
+    for (size_t i = 0; i < count; i++)
+        if (needles[i].disk == disk || needles[i].disk == BLOB_DISK_ALL)
+            return true;
+    return false;
+}
+
+int FIBER blob_delete(struct blob *b, const struct blob_needle *needles, size_t count)
+{
+    uint32_t disks = nodes_count(b->nodes);
+    _cleanup_free_ struct forget *all = calloc(disks, sizeof(*all));
+    if (!all)
+        return -ENOMEM;
+    unsigned started = 0;
+    for (uint32_t i = 0; i < disks; i++) {
+        struct node *n = nodes_get(b->nodes, i);
+        if (!n || node_state(n) == NODE_GONE || !concerns(needles, count, i))
+            continue;
+        struct forget *f = &all[started++];
+        *f = (struct forget){.node = n, .needles = needles, .count = count};
+        if (disks == 1 || rt_spawn(&f->fiber, "blob-delete", forget_on_disk, f) != 0)
+            forget_on_disk(f);
+    }
+    int err = 0;
+    for (unsigned i = 0; i < started; i++) {
+        if (all[i].fiber)
+            rt_join(all[i].fiber);
+        if (all[i].err != -ERR_DISK_GONE)
+            err = err ? err : all[i].err;
+    }
+    return err;
+}
+
+int FIBER blob_delete_layout(struct blob *b, const struct blob_layout *layout)
+{
+    int err = 0;
+    for (size_t i = 0; i < layout->count; i++) {
+        const struct blob_chunk *c = &layout->chunks[i];
+        struct blob_needle needles[BLOB_SHARDS_MAX];
+        uint16_t count = MIN(c->shard_count, (uint16_t)BLOB_SHARDS_MAX);
+        for (uint16_t j = 0; j < count; j++)
+            needles[j] = (struct blob_needle){blob_key(c->id, j), c->shards[j].disk};
+        int r = blob_delete(b, needles, count);
+        err = err ? err : r;
+    }
+    return err;
 }
 
 /* ---- upkeep --------------------------------------------------------------------------------- */
@@ -60,14 +155,15 @@ static int FIBER verify_bytes(struct node_reader *r)
 }
 
 /* Without the hint: the index has to lead there by itself. */
-static int FIBER verify_shard(struct blob *b, const struct blob_chunk *chunk, uint16_t shard,
-                              bool deep)
+int FIBER blob_verify_shard(struct blob *b, const struct blob_chunk *chunk, uint16_t shard,
+                            bool deep)
 {
     const struct blob_shard *s = &chunk->shards[shard];
-    if (s->disk >= nodes_count(b->nodes))
+    struct node *n = s->disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, s->disk);
+    if (!n)
         return -ERR_NOT_FOUND;
     struct node_reader *r;
-    int err = node_reader_open(nodes_get(b->nodes, s->disk), blob_key(chunk->id, shard), NULL, &r);
+    int err = node_reader_open(n, blob_key(chunk->id, shard), NULL, &r);
     if (err)
         return err;
     if (!blob_shard_is(chunk, s, node_reader_info(r), node_reader_digest(r)))
@@ -78,12 +174,19 @@ static int FIBER verify_shard(struct blob *b, const struct blob_chunk *chunk, ui
     return err;
 }
 
-int FIBER blob_verify(struct blob *b, const struct blob_chunk *chunk, bool deep)
+int FIBER blob_verify(struct blob *b, const struct blob_chunk *chunk, bool deep,
+                      int ret_errors[BLOB_SHARDS_MAX])
 {
-    int err = 0;
-    for (uint16_t i = 0; err == 0 && i < chunk->shard_count; i++)
-        err = verify_shard(b, chunk, i, deep);
-    return err;
+    int first = 0;
+    if (!chunk_is_sane(chunk))
+        return -ERR_CORRUPT;
+    for (uint16_t i = 0; i < chunk->shard_count; i++) {
+        int err = blob_verify_shard(b, chunk, i, deep);
+        first = first ? first : err;
+        if (ret_errors)
+            ret_errors[i] = err;
+    }
+    return first;
 }
 
 struct each {
@@ -102,9 +205,12 @@ int FIBER blob_each(struct blob *b,
                     int (*fn)(unsigned disk, const struct needle_entry *e, void *arg), void *arg)
 {
     int err = 0;
-    for (unsigned i = 0; err == 0 && i < nodes_count(b->nodes); i++) {
+    for (uint32_t i = 0; err == 0 && i < nodes_count(b->nodes); i++) {
+        struct node *n = nodes_get(b->nodes, i);
         struct each each = {.disk = i, .fn = fn, .arg = arg};
-        err = node_each(nodes_get(b->nodes, i), each_needle, &each);
+        err = n ? node_each(n, each_needle, &each) : 0;
+        if (err == -ERR_DISK_GONE)
+            err = 0;
     }
     return err;
 }

@@ -5,31 +5,149 @@
 
 #include <assert.h>
 #include "blob/blob.h"
+#include "ec/stripe.h"
 
 #define BLOB_SMALL_MAX (256 * KIB) /* one append, one read */
 #define BLOB_PIECE_BYTES \
-    (BLOB_BUFFER_BYTES / 2)        /* two of them in turn: one fills, one is on its way */
+    (BLOB_BUFFER_BYTES / 2) /* of a chunk that is not striped: what is read or written at once */
 #define BLOB_FLUSH_BYTES (8 * MIB) /* of a chunk: written between two early syncs */
+
+static_assert(BLOB_SMALL_MAX <= DISK_READ_MAX, "one read takes it");
+static_assert(BLOB_CHUNK_MAX <= NEEDLE_LEN_MAX, "a chunk is a needle");
+static_assert(NODES_MAX % 64 == 0, "a set of disks is whole words");
 
 struct blob {
     struct nodes *nodes;
     uint64_t session;
-    uint64_t counter; /* of the last chunk; atomic */
+    uint64_t counter;                             /* of the last chunk; atomic */
+    struct ec *codes[EC_K_MAX + 1][EC_M_MAX + 1]; /* made at first use; atomic */
+    struct blob_stats stats;                      /* atomic */
+    uint64_t fetching;                            /* fibers that read; atomic */
 };
 
-/* Single copies for now: the disk a new chunk goes to, and its only shard. */
-static inline uint32_t blob_place(const struct blob *b, struct chunk_id id)
+static inline void blob_count(uint64_t *counter, uint64_t n)
 {
-    return (uint32_t)(id.counter % nodes_count(b->nodes));
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
+
+/* NULL: -ENOMEM or a code that is none. */
+struct ec *blob_ec(struct blob *b, unsigned k, unsigned m);
+
 static inline struct needle_key blob_key(struct chunk_id id, uint16_t shard)
 {
     return (struct needle_key){.chunk = id, .shard = shard};
 }
+
+/* ---- placement (place.c) -------------------------------------------------------------------- */
+
+/* A set of disk numbers. */
+struct disk_set {
+    uint64_t bits[NODES_MAX / 64];
+};
+static inline void disk_set_add(struct disk_set *s, uint32_t disk)
+{
+    s->bits[disk / 64] |= UINT64_C(1) << disk % 64;
+}
+static inline bool disk_set_has(const struct disk_set *s, uint32_t disk)
+{
+    return s->bits[disk / 64] >> disk % 64 & 1;
+}
+
+/*
+ * The disks a chunk's shards go to: up to `max` of those that take writes and are not in `avoid`
+ * (may be NULL), best first. The one place that knows how; returns how many.
+ */
+unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_set *avoid,
+                    unsigned max, uint32_t *ret_disks);
+/* How many blob_place can choose from. */
+unsigned blob_place_count(const struct blob *b, const struct disk_set *avoid);
+
+/* ---- geometry ------------------------------------------------------------------------------- */
+
+static inline bool chunk_striped(const struct blob_chunk *c)
+{
+    return c->code_k > 1;
+}
+static inline uint64_t chunk_shard_len(const struct blob_chunk *c)
+{
+    return chunk_striped(c) ? stripe_shard_len(c->code_k, c->len_bytes) : c->len_bytes;
+}
+/* The n-th piece that is read or written at once: a stripe, or BLOB_PIECE_BYTES of each copy. */
+struct stripe chunk_piece(const struct blob_chunk *c, uint32_t n);
+uint32_t chunk_piece_count(const struct blob_chunk *c);
+uint32_t chunk_piece_of(const struct blob_chunk *c, uint64_t off);
+
+/* Reads all of it: 0, or why not. */
+int FIBER blob_verify_shard(struct blob *b, const struct blob_chunk *chunk, uint16_t shard,
+                            bool deep);
+
 /* True when the needle is the shard that the layout names. */
 static inline bool blob_shard_is(const struct blob_chunk *c, const struct blob_shard *s,
                                  const struct needle_info *info, struct hash128 digest)
 {
-    return info->len_bytes == c->len_bytes && info->encode_id == c->encode_id &&
+    return info->len_bytes == chunk_shard_len(c) && info->encode_id == c->encode_id &&
            digest.lo == s->digest.lo && digest.hi == s->digest.hi;
 }
+static inline struct needle_info chunk_needle_info(const struct blob_chunk *c)
+{
+    return (struct needle_info){
+        .len_bytes = chunk_shard_len(c),
+        .encode_id = c->encode_id,
+        .code_k = c->code_k,
+        .code_m = c->code_m,
+    };
+}
+/* A layout comes from a record on disk: what it claims is checked before it is used. */
+bool chunk_is_sane(const struct blob_chunk *c);
+
+/* ---- shards in parallel --------------------------------------------------------------------- */
+
+/* read.c: cells of a chunk's shards, piece by piece; what blob_read and repair are made of. */
+struct chunk_reader;
+int FIBER chunk_reader_new(struct blob *b, const struct blob_chunk *c,
+                           const struct blob_damage *damage, struct chunk_reader **ret);
+/* Of no use to this reader: the shards to be rebuilt. */
+void chunk_reader_exclude(struct chunk_reader *r, ec_set shards);
+void FIBER chunk_reader_free(struct chunk_reader *r);
+/* Bytes lo to hi of each cell of the piece in `want`, borrowed until the next call. */
+int FIBER chunk_reader_cells(struct chunk_reader *r, uint32_t piece, uint32_t lo, uint32_t hi,
+                             ec_set want, const uint8_t *ret_cells[BLOB_SHARDS_MAX]);
+
+/* lane.c: one shard on its way to its disk. */
+struct lane {
+    struct blob_shard shard; /* where it goes, and once it is durable where it is */
+    struct node *node;
+    struct needle_key key;
+    struct needle_info info;
+    struct node_writer *writer; /* once begun */
+    int err;                    /* the first: it takes no more */
+    bool durable;
+    /* the write under way */
+    struct rt_fiber *write, *sync;
+    uint8_t *base; /* NEEDLE_HEADROOM bytes, then what is new */
+    size_t len;    /* of what is new */
+    bool first, last;
+    bool committing, synced;
+};
+void lane_init(struct lane *l, struct blob *b, const struct blob_chunk *c, uint16_t shard,
+               uint32_t disk);
+/*
+ * Begins to write the next piece: `len` bytes behind the headroom at `base`, which is aligned to
+ * RT_DIRECT_ALIGN. All pieces but the last are of one length, a multiple of RT_DIRECT_ALIGN. Before
+ * the next piece comes, lane_carry puts the last NEEDLE_HEADROOM bytes, which were not written yet,
+ * before it: so every write is of whole blocks, in memory and in the volume.
+ */
+void FIBER lane_write(struct lane *l, uint8_t *base, size_t len, bool last);
+void FIBER lane_join(struct lane *l);
+void lane_carry(const struct lane *l, uint8_t *next_base);
+/* An early sync, or the commit after the last piece. */
+void FIBER lane_sync(struct lane *l, bool commit);
+void FIBER lane_join_sync(struct lane *l);
+/* A whole short shard, on a fiber of its own (lane_join), or at once. */
+void FIBER lane_append(struct lane *l, const void *data, bool at_once);
+/* After the joins. Accepts one that was never begun. */
+void FIBER lane_abort(struct lane *l);
+/* What the caller is told of lanes that failed. */
+int lanes_error(const struct lane *lanes, unsigned count);
+unsigned lanes_alive(const struct lane *lanes, unsigned count);
+unsigned lanes_durable(const struct lane *lanes, unsigned count);

@@ -1,29 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Writing a blob. A small one is gathered and appended at the end by one shared write and sync. A
- * longer one passes through two buffers: while the caller fills one, a fiber writes the other, so
- * that the stream runs at the pace of the slower of the two and not of their sum. Syncs overlap as
- * well: another fiber now and then makes stable what a chunk has so far, and commits a finished
- * chunk while the next one is being filled; at the end little is left to wait for.
+ * Writing a blob. A small one is gathered and appended at the end, each copy by one shared write
+ * and sync. A longer one passes through two areas, each with room for one piece of every shard of a
+ * chunk (a stripe with its parity, or 512 KiB of each copy): while the caller fills one, fibers
+ * write the other to the disks, so that the stream runs at the pace of the slower of the two and
+ * not of their sum. Syncs overlap as well: further fibers now and then make stable what a chunk has
+ * so far, and commit a finished chunk while the next one is being filled; at the end little is left
+ * to wait for.
  *
- * States of a long one: `current` is the chunk being filled (NULL between two); `write` and `sync`
- * are the fibers under way, each owned by the caller's fiber, which starts and joins them. A buffer
- * never crosses the end of a chunk; in a chunk's first one the needle's header has room before the
- * bytes, so that all lie in memory as they will in the volume and need not be copied on the way.
+ * States of a long one: `filling` is the chunk whose bytes are being taken (NULL between two);
+ * `writing` the one whose piece is on its way to the disks; `syncing` the one that is being
+ * committed. Their fibers belong to the caller's fiber, which starts and joins them. A piece never
+ * crosses the end of a chunk.
+ *
+ * Faults: a shard whose disk fails is dropped and the others go on as long as they could be read. A
+ * chunk that ends below its quorum, but can be read, is read back and written anew onto disks that
+ * did not fail it; a small blob is tried again likewise.
  */
 
 #include "blob/internal.h"
 
-static_assert(BLOB_PIECE_BYTES % RT_DIRECT_ALIGN == 0, "a buffer ends where a block does");
-static_assert(BLOB_SMALL_MAX <= BLOB_PIECE_BYTES, "a small one is one buffer");
-static_assert(BLOB_CHUNK_MAX <= NEEDLE_LEN_MAX, "a chunk is a needle");
+#define TRIES 3
 
-/* A chunk of the blob with the one shard that it has for now. */
+/* A chunk of the blob and its shards on their way. */
 struct chunk {
-    struct blob_chunk c;
-    struct blob_shard shard;
-    bool durable;
+    struct blob_chunk c; /* its shards are set once it is settled */
+    struct lane *lanes;
+    bool ended;   /* all its pieces were handed to the lanes */
+    bool settled; /* c.shards are what the layout gets */
 };
 
 struct blob_writer {
@@ -31,217 +36,328 @@ struct blob_writer {
     uint64_t len_bytes, taken_bytes;
     struct chunk *chunks;
     size_t chunk_count, begun;
+    unsigned disks;        /* at the start: a chunk gets no wider code than they allow */
+    struct disk_set avoid; /* that failed this blob */
+    unsigned depth;        /* of blobs written anew */
+    int err;               /* the first that ends it */
 
-    uint8_t *buf[2]; /* a small blob has one, of its own length */
-    unsigned filling;
-    size_t fill; /* bytes of the blob in it */
+    uint8_t *area[2]; /* a small blob has one, of its own length */
+    unsigned at;      /* the one being filled */
 
     /* of a long one */
-    struct node_writer *current;
-    uint64_t current_left_bytes; /* to be handed to it */
+    struct chunk *filling, *writing, *syncing;
+    struct stripe piece; /* of `filling` */
+    uint32_t piece_number;
+    size_t fill; /* bytes of the blob in it */
     uint64_t unflushed_bytes;
-    int err; /* the first that a fiber met */
-    struct rt_fiber *write, *sync;
-    size_t write_len; /* of the buffer on its way */
-    bool write_first; /* it begins a chunk */
-    struct node_writer *syncing;
-    struct chunk *committing; /* of `syncing`; NULL: only an early sync */
-    bool synced;              /* that fiber has ended */
 };
 
 static bool is_small(const struct blob_writer *w)
 {
-    return w->len_bytes <= BLOB_SMALL_MAX;
+    return w->len_bytes < BLOB_SMALL_MAX || (w->disks == 1 && w->len_bytes == BLOB_SMALL_MAX);
+}
+
+static unsigned shards_of(const struct blob_chunk *c)
+{
+    return c->code_k + c->code_m;
+}
+
+/* ---- areas ---------------------------------------------------------------------------------- */
+
+/* The room of one shard's piece: what came before it, and the piece. */
+static size_t slot_bytes(struct blob_code code)
+{
+    size_t piece = code.k > 1 ? STRIPE_CELL : BLOB_PIECE_BYTES;
+    return align_up(NEEDLE_HEADROOM + piece, RT_DIRECT_ALIGN);
+}
+
+/* Enough for a chunk's code with these disks or fewer. */
+static size_t area_bytes(unsigned disks, uint64_t len)
+{
+    size_t most = 0;
+    for (unsigned n = 1; n <= MIN(disks, 12u); n++) {
+        struct blob_code code = blob_code_for(n, len);
+        most = MAX(most, (size_t)(code.k + code.m) * slot_bytes(code));
+    }
+    return most;
+}
+
+static uint8_t *slot(const struct blob_writer *w, unsigned area, const struct blob_chunk *c,
+                     unsigned shard)
+{
+    return w->area[area] + shard * slot_bytes((struct blob_code){c->code_k, c->code_m});
 }
 
 /* ---- begin ---------------------------------------------------------------------------------- */
 
 static void writer_free(struct blob_writer *w)
 {
-    free(w->buf[0]);
-    free(w->buf[1]);
+    for (size_t i = 0; i < w->begun; i++)
+        free(w->chunks[i].lanes);
+    free(w->area[0]);
+    free(w->area[1]);
     free(w->chunks);
     free(w);
 }
 
-static int writer_new(struct blob *b, uint64_t len_bytes, struct blob_writer **ret)
+static bool areas_new(struct blob_writer *w)
+{
+    if (is_small(w)) {
+        w->area[0] = malloc(MAX(w->len_bytes, UINT64_C(1)));
+        return w->area[0] != NULL;
+    }
+    size_t size = area_bytes(w->disks, w->len_bytes);
+    w->area[0] = aligned_alloc(RT_DIRECT_ALIGN, size);
+    w->area[1] = aligned_alloc(RT_DIRECT_ALIGN, size);
+    return w->area[0] && w->area[1];
+}
+
+static int writer_new(struct blob *b, uint64_t len_bytes, const struct disk_set *avoid,
+                      struct blob_writer **ret)
 {
     struct blob_writer *w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
     w->b = b;
     w->len_bytes = len_bytes;
+    w->avoid = *avoid;
+    w->disks = blob_place_count(b, avoid);
     w->chunk_count = (len_bytes + BLOB_CHUNK_MAX - 1) / BLOB_CHUNK_MAX;
     w->chunks = calloc(w->chunk_count + 1, sizeof(*w->chunks));
-    bool ok = w->chunks != NULL;
-    for (unsigned i = 0; ok && i < (is_small(w) ? 1 : 2); i++) {
-        w->buf[i] = is_small(w) ? malloc(MAX(len_bytes, UINT64_C(1)))
-                                : aligned_alloc(RT_DIRECT_ALIGN, BLOB_PIECE_BYTES);
-        ok = w->buf[i] != NULL;
-    }
-    if (!ok) {
+    int err = w->disks == 0 ? -ERR_DISK_GONE : 0;
+    if (err == 0 && (!w->chunks || !areas_new(w)))
+        err = -ENOMEM;
+    if (err)
         writer_free(w);
-        return -ENOMEM;
-    }
-    *ret = w;
-    return 0;
+    else
+        *ret = w;
+    return err;
 }
 
-/* A single disk is asked at once; of several, each has its share of the chunks. */
-static int FIBER room_check(struct blob *b, uint64_t len_bytes)
+/* What each disk can expect to get of the blob; those without room for it are avoided. */
+static int FIBER room_check(struct blob *b, uint64_t len_bytes, struct disk_set *avoid)
 {
+    unsigned disks = blob_place_count(b, avoid);
+    struct blob_code code = blob_code_for(disks, len_bytes);
+    uint64_t share = len_bytes / code.k * (code.k + code.m) / MAX(disks, 1u);
     int err = 0;
-    for (unsigned i = 0; err == 0 && i < nodes_count(b->nodes); i++)
-        err = node_room(nodes_get(b->nodes, i), len_bytes / nodes_count(b->nodes));
-    return err;
+    for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
+        struct node *n = nodes_get(b->nodes, i);
+        int r = n && node_role(n) == NODE_ACTIVE && node_state(n) != NODE_GONE ? node_room(n, share)
+                                                                               : 0;
+        if (r == -ENOSPC || r == -ERR_FULL) {
+            disk_set_add(avoid, i);
+            err = r;
+        }
+    }
+    return err && blob_place_count(b, avoid) == 0 ? err : 0;
+}
+
+static int FIBER begin(struct blob *b, uint64_t len_bytes, struct disk_set *avoid,
+                       struct blob_writer **ret)
+{
+    int err = len_bytes > BLOB_SMALL_MAX ? room_check(b, len_bytes, avoid) : 0;
+    return err ? err : writer_new(b, len_bytes, avoid, ret);
 }
 
 int FIBER blob_begin(struct blob *b, uint64_t len_bytes, struct blob_writer **ret)
 {
-    int err = len_bytes > BLOB_SMALL_MAX ? room_check(b, len_bytes) : 0;
-    return err ? err : writer_new(b, len_bytes, ret);
+    struct disk_set avoid = {0};
+    return begin(b, len_bytes, &avoid, ret);
 }
 
-/* The next chunk gets its id and its place. */
-static struct chunk *chunk_next(struct blob_writer *w)
+/* ---- chunks --------------------------------------------------------------------------------- */
+
+/* Gives the chunk an id, a code and its places. */
+static int chunk_place(struct blob_writer *w, struct chunk *k, uint64_t len_bytes)
 {
-    CHECK(w->begun < w->chunk_count);
-    struct chunk *k = &w->chunks[w->begun];
-    uint64_t done = w->begun * BLOB_CHUNK_MAX;
+    uint32_t disks[BLOB_SHARDS_MAX];
+    unsigned count = MIN(blob_place_count(w->b, &w->avoid), w->disks);
+    struct blob_code code = blob_code_for(count, len_bytes);
     k->c = (struct blob_chunk){
         .id.session = w->b->session,
         .id.counter = __atomic_add_fetch(&w->b->counter, 1, __ATOMIC_RELAXED),
-        .len_bytes = MIN(BLOB_CHUNK_MAX, w->len_bytes - done),
-        .code_k = 1,
-        .shard_count = 1,
+        .len_bytes = len_bytes,
+        .code_k = code.k,
+        .code_m = code.m,
+        .shard_count = code.k + code.m,
     };
     rt_random(&k->c.encode_id, sizeof(k->c.encode_id));
-    k->shard.disk = blob_place(w->b, k->c.id);
-    w->begun++;
-    return k;
-}
-
-static struct needle_info chunk_info(const struct chunk *k)
-{
-    return (struct needle_info){
-        .len_bytes = k->c.len_bytes,
-        .encode_id = k->c.encode_id,
-        .code_k = k->c.code_k,
-        .code_m = k->c.code_m,
-    };
-}
-
-/* ---- the fibers of a long blob -------------------------------------------------------------- */
-
-static int FIBER write_fiber(void *arg)
-{
-    struct blob_writer *w = arg;
-    uint8_t *buf = w->buf[!w->filling];
-    struct iovec iov = {buf, w->write_len};
-    int err = w->write_first ? node_write_first(w->current, buf + NEEDLE_HEADROOM, w->write_len)
-                             : node_write(w->current, &iov, 1);
-    w->err = w->err ? w->err : err;
+    /* A disk may have gone since they were counted. */
+    if (count == 0 ||
+        blob_place(w->b, k->c.id, &w->avoid, code.k + code.m, disks) < (unsigned)code.k + code.m)
+        return -ERR_DISK_GONE;
+    free(k->lanes);
+    k->lanes = calloc(k->c.shard_count, sizeof(*k->lanes));
+    if (!k->lanes)
+        return -ENOMEM;
+    for (uint16_t i = 0; i < k->c.shard_count; i++)
+        lane_init(&k->lanes[i], w->b, &k->c, i, disks[i]);
     return 0;
 }
 
-static int FIBER sync_fiber(void *arg)
+static int chunk_next(struct blob_writer *w, struct chunk **ret)
 {
-    struct blob_writer *w = arg;
-    struct chunk *k = w->committing;
-    int err =
-        k ? node_commit(w->syncing, &k->shard.where, &k->shard.digest) : node_flush(w->syncing);
-    if (k)
-        k->durable = err == 0;
-    w->err = w->err ? w->err : err;
-    w->synced = true;
+    CHECK(w->begun < w->chunk_count);
+    uint64_t done = w->begun * BLOB_CHUNK_MAX;
+    struct chunk *k = &w->chunks[w->begun++];
+    *ret = k;
+    return chunk_place(w, k, MIN(BLOB_CHUNK_MAX, w->len_bytes - done));
+}
+
+/* Later chunks go elsewhere. */
+static void avoid_failed(struct blob_writer *w, const struct chunk *k)
+{
+    for (unsigned i = 0; i < shards_of(&k->c); i++)
+        if (k->lanes[i].err)
+            disk_set_add(&w->avoid, k->lanes[i].shard.disk);
+}
+
+static void count_lost(struct blob_writer *w, const struct chunk *k)
+{
+    unsigned count = shards_of(&k->c);
+    blob_count(&w->b->stats.lost_writes, count - lanes_durable(k->lanes, count));
+}
+
+static bool has_quorum(const struct chunk *k)
+{
+    struct blob_code code = {k->c.code_k, k->c.code_m};
+    return lanes_durable(k->lanes, shards_of(&k->c)) >= blob_quorum(code);
+}
+
+/* The shards of the layout: what is not durable is nowhere. */
+static int chunk_settle(struct chunk *k, struct arena *a)
+{
+    k->c.shards = arena_array(a, struct blob_shard, k->c.shard_count);
+    if (!k->c.shards)
+        return -ENOMEM;
+    for (unsigned i = 0; i < k->c.shard_count; i++)
+        k->c.shards[i] =
+            k->lanes[i].durable ? k->lanes[i].shard : (struct blob_shard){.disk = BLOB_DISK_NONE};
+    k->settled = true;
     return 0;
 }
 
-static void FIBER join(struct rt_fiber **f)
+/* When this fails, the sweep after the next start finds them. */
+static void FIBER chunk_delete(struct blob_writer *w, const struct chunk *k)
 {
-    if (*f)
-        rt_join(TAKE_PTR(*f));
+    struct blob_needle needles[BLOB_SHARDS_MAX];
+    size_t n = 0;
+    for (unsigned i = 0; k->lanes && i < shards_of(&k->c); i++)
+        if (k->lanes[i].durable)
+            needles[n++] = (struct blob_needle){k->lanes[i].key, k->lanes[i].shard.disk};
+    if (n > 0)
+        blob_delete(w->b, needles, n);
 }
 
-/* Syncs (`k` NULL) or commits the current needle beside the stream. */
-static void FIBER sync_start(struct blob_writer *w, struct chunk *k)
-{
-    join(&w->sync);
-    w->syncing = w->current;
-    w->committing = k;
-    w->synced = false;
-    if (rt_spawn(&w->sync, "blob-sync", sync_fiber, w) != 0)
-        sync_fiber(w); /* no fiber to be had: then in line */
-    w->unflushed_bytes = 0;
-    if (k)
-        w->current = NULL;
-}
+/* ---- pieces of a long blob ------------------------------------------------------------------ */
 
-/* What the last write allows or asks for: a commit at the end of a chunk, now and then a sync. */
-static void FIBER chunk_advance(struct blob_writer *w)
+/* Waits for the piece on its way; what it allows or asks for: a commit at the end of a chunk, now
+ * and then a sync. */
+static void FIBER writing_settle(struct blob_writer *w)
 {
-    if (!w->current)
+    struct chunk *k = TAKE_PTR(w->writing);
+    if (!k)
         return;
-    if (w->err == 0 && w->current_left_bytes == 0) {
-        sync_start(w, &w->chunks[w->begun - 1]);
+    unsigned count = shards_of(&k->c);
+    bool idle = true;
+    for (unsigned i = 0; i < count; i++) {
+        lane_join(&k->lanes[i]);
+        idle = idle && (!k->lanes[i].sync || k->lanes[i].synced);
+    }
+    if (lanes_alive(k->lanes, count) < k->c.code_k) {
+        w->err = w->err ? w->err : lanes_error(k->lanes, count);
         return;
     }
-    bool idle = !w->sync || w->synced;
-    if (w->err == 0 && idle && w->unflushed_bytes >= BLOB_FLUSH_BYTES)
-        sync_start(w, NULL);
+    if (k->ended) {
+        for (unsigned i = 0; w->syncing && i < shards_of(&w->syncing->c); i++)
+            lane_join_sync(&w->syncing->lanes[i]);
+        w->syncing = k;
+    } else if (!idle || w->unflushed_bytes < BLOB_FLUSH_BYTES) {
+        return;
+    }
+    avoid_failed(w, k);
+    for (unsigned i = 0; i < count; i++)
+        lane_sync(&k->lanes[i], k->ended);
+    w->unflushed_bytes = 0;
 }
 
-static int FIBER chunk_begin(struct blob_writer *w)
+/* The other shards' cells of the filled piece. */
+static int piece_encode(struct blob_writer *w)
 {
-    struct chunk *k = chunk_next(w);
-    struct needle_info info = chunk_info(k);
-    w->current_left_bytes = k->c.len_bytes;
-    return node_begin(nodes_get(w->b->nodes, k->shard.disk), blob_key(k->c.id, 0), &info,
-                      &w->current);
+    const struct blob_chunk *c = &w->filling->c;
+    const struct stripe *p = &w->piece;
+    void *cells[BLOB_SHARDS_MAX];
+    for (unsigned i = 0; i < c->shard_count; i++)
+        cells[i] = slot(w, w->at, c, i) + NEEDLE_HEADROOM;
+    if (!chunk_striped(c)) {
+        for (unsigned i = 1; i < c->shard_count; i++)
+            memcpy(cells[i], cells[0], p->cell_len);
+        return 0;
+    }
+    for (unsigned i = 0; i < c->code_k; i++) {
+        uint32_t used = stripe_cell_data(p, i);
+        memset((uint8_t *)cells[i] + used, 0, p->cell_len - used);
+    }
+    const struct ec *ec = blob_ec(w->b, c->code_k, c->code_m);
+    return ec ? ec_encode(ec, (const void *const *)cells, cells + c->code_k, p->cell_len) : -ENOMEM;
 }
 
-/* Where in its chunk the buffer that is being filled begins. */
-static uint64_t fill_offset(const struct blob_writer *w)
-{
-    return (w->taken_bytes - w->fill) % BLOB_CHUNK_MAX;
-}
-
-/* Sends the filled buffer on its way, once the one before has arrived. */
+/* Sends the filled piece on its way, once the one before has arrived. */
 static int FIBER push(struct blob_writer *w)
 {
-    join(&w->write);
-    chunk_advance(w);
-    if (w->err == 0 && !w->current)
-        w->err = chunk_begin(w);
+    struct chunk *k = w->filling;
+    writing_settle(w);
+    if (w->err == 0)
+        w->err = piece_encode(w);
     if (w->err)
         return w->err;
-    w->write_len = w->fill;
-    w->write_first = fill_offset(w) == 0;
-    w->current_left_bytes -= w->fill;
+    bool last = w->piece_number + 1 == chunk_piece_count(&k->c);
+    for (unsigned i = 0; i < k->c.shard_count; i++) {
+        struct lane *l = &k->lanes[i];
+        lane_write(l, slot(w, w->at, &k->c, i), w->piece.cell_len, last);
+        if (!last)
+            lane_carry(l, slot(w, !w->at, &k->c, i));
+    }
+    w->writing = k;
     w->unflushed_bytes += w->fill;
-    w->filling = !w->filling;
+    w->at = !w->at;
     w->fill = 0;
-    if (rt_spawn(&w->write, "blob-write", write_fiber, w) != 0)
-        write_fiber(w);
-    return w->err;
+    k->ended = last;
+    w->filling = last ? NULL : k;
+    w->piece_number++;
+    if (!last)
+        w->piece = chunk_piece(&k->c, w->piece_number);
+    return 0;
 }
 
 /* ---- write ---------------------------------------------------------------------------------- */
 
-/* Where the blob's bytes begin in the buffer that is being filled. */
-static size_t fill_start(const struct blob_writer *w)
+static size_t take_small(struct blob_writer *w, const void *data, size_t len)
 {
-    return !is_small(w) && fill_offset(w) == 0 ? NEEDLE_HEADROOM : 0;
+    memcpy(w->area[0] + w->fill, data, len);
+    w->fill += len;
+    return len;
 }
 
-/* How many bytes of the blob it takes in all: to its own end, the chunk's or the blob's. */
-static size_t fill_max(const struct blob_writer *w)
+/* What fits into the cell at hand; sends a full piece on its way. */
+static size_t FIBER take(struct blob_writer *w, const void *data, size_t len)
 {
-    if (is_small(w))
-        return w->len_bytes;
-    uint64_t chunk_left =
-        MIN(BLOB_CHUNK_MAX - fill_offset(w), w->len_bytes - w->taken_bytes + w->fill);
-    return MIN(BLOB_PIECE_BYTES - fill_start(w), chunk_left);
+    if (!w->filling) {
+        w->err = chunk_next(w, &w->filling);
+        if (w->err)
+            return 0;
+        w->piece_number = 0;
+        w->piece = chunk_piece(&w->filling->c, 0);
+    }
+    size_t cell = w->fill / w->piece.cell_len, off = w->fill % w->piece.cell_len;
+    size_t n = MIN(MIN(len, w->piece.cell_len - off), w->piece.data_len - w->fill);
+    uint8_t *to = slot(w, w->at, &w->filling->c, (unsigned)cell) + NEEDLE_HEADROOM + off;
+    memcpy(to, data, n);
+    w->fill += n;
+    if (w->fill == w->piece.data_len)
+        push(w);
+    return n;
 }
 
 int FIBER blob_write(struct blob_writer *w, const void *data, size_t len)
@@ -249,62 +365,121 @@ int FIBER blob_write(struct blob_writer *w, const void *data, size_t len)
     CHECK(len <= w->len_bytes - w->taken_bytes);
     const uint8_t *p = data;
     while (len > 0 && w->err == 0) {
-        size_t n = MIN(len, fill_max(w) - w->fill);
-        memcpy(w->buf[w->filling] + fill_start(w) + w->fill, p, n);
-        w->fill += n;
+        size_t n = is_small(w) ? take_small(w, p, len) : take(w, p, len);
         w->taken_bytes += n;
         p += n;
         len -= n;
-        if (!is_small(w) && w->fill == fill_max(w))
-            push(w);
     }
     return w->err;
 }
 
 /* ---- finish --------------------------------------------------------------------------------- */
 
-static int FIBER finish_small(struct blob_writer *w)
+static void FIBER append_copies(struct blob_writer *w, struct chunk *k)
+{
+    unsigned count = k->c.shard_count;
+    for (unsigned i = count; i-- > 0;)
+        lane_append(&k->lanes[i], w->area[0], i == 0);
+    for (unsigned i = 0; i < count; i++)
+        lane_join(&k->lanes[i]);
+}
+
+static int FIBER finish_small(struct blob_writer *w, struct arena *a)
 {
     if (w->len_bytes == 0)
         return 0;
-    struct chunk *k = chunk_next(w);
-    struct needle_info info = chunk_info(k);
-    struct iovec iov = {w->buf[0], w->fill};
-    int err = node_append(nodes_get(w->b->nodes, k->shard.disk), blob_key(k->c.id, 0), &info, &iov,
-                          1, &k->shard.where, &k->shard.digest);
-    k->durable = err == 0;
-    return err;
+    struct chunk *k = &w->chunks[0];
+    int failed = 0;
+    w->begun = 1;
+    for (unsigned i = 0; i < TRIES; i++) {
+        int err = chunk_place(w, k, w->len_bytes);
+        if (err)
+            return failed ? failed : err;
+        append_copies(w, k);
+        avoid_failed(w, k);
+        count_lost(w, k);
+        if (has_quorum(k))
+            return chunk_settle(k, a);
+        failed = lanes_error(k->lanes, k->c.shard_count);
+        chunk_delete(w, k);
+        for (unsigned j = 0; j < k->c.shard_count; j++)
+            k->lanes[j].durable = false;
+    }
+    return failed;
 }
 
 /* Waits for all that is under way; afterwards no fiber of ours is left. */
 static void FIBER settle(struct blob_writer *w)
 {
-    join(&w->write);
-    join(&w->sync);
+    for (size_t i = 0; i < w->begun; i++)
+        for (unsigned j = 0; w->chunks[i].lanes && j < shards_of(&w->chunks[i].c); j++) {
+            lane_join(&w->chunks[i].lanes[j]);
+            lane_join_sync(&w->chunks[i].lanes[j]);
+        }
 }
 
-static int FIBER finish_long(struct blob_writer *w)
+static int FIBER write_sink(const void *data, size_t len, void *arg)
 {
-    if (w->fill > 0)
-        push(w);
-    join(&w->write);
-    chunk_advance(w);
+    return blob_write(arg, data, len);
+}
+
+/* Too few of its shards became durable, but enough to read it: it is written anew elsewhere. */
+static int FIBER chunk_rewrite(struct blob_writer *w, struct chunk *k, struct arena *a)
+{
+    struct blob_layout old = {&k->c, 1, k->c.len_bytes}, new;
+    struct blob_writer *again;
+    int err = w->depth + 1 < TRIES ? begin(w->b, k->c.len_bytes, &w->avoid, &again)
+                                   : lanes_error(k->lanes, k->c.shard_count);
+    if (err)
+        return err;
+    again->depth = w->depth + 1;
+    err = blob_read(w->b, &old, 0, old.len_bytes, write_sink, again, NULL);
+    if (err) {
+        blob_abort(again);
+        return err;
+    }
+    err = blob_finish(again, a, &new);
+    if (err)
+        return err;
+    chunk_delete(w, k);
+    free(TAKE_PTR(k->lanes));
+    k->c = new.chunks[0];
+    blob_count(&w->b->stats.reencoded, 1);
+    return 0;
+}
+
+static int FIBER chunk_finish(struct blob_writer *w, struct chunk *k, struct arena *a)
+{
+    unsigned count = k->c.shard_count;
+    avoid_failed(w, k);
+    count_lost(w, k);
+    int err = chunk_settle(k, a);
+    if (err || has_quorum(k))
+        return err;
+    if (lanes_durable(k->lanes, count) < k->c.code_k)
+        return lanes_error(k->lanes, count);
+    return chunk_rewrite(w, k, a);
+}
+
+static int FIBER finish_long(struct blob_writer *w, struct arena *a)
+{
+    writing_settle(w);
     settle(w);
-    return w->err;
+    int err = w->err;
+    for (size_t i = 0; err == 0 && i < w->begun; i++)
+        err = chunk_finish(w, &w->chunks[i], a);
+    return err;
 }
 
 static int layout_make(const struct blob_writer *w, struct arena *a, struct blob_layout *ret)
 {
     size_t n = w->chunk_count;
     struct blob_chunk *chunks = arena_array(a, struct blob_chunk, n + 1);
-    struct blob_shard *shards = arena_array(a, struct blob_shard, n + 1);
-    if (!chunks || !shards)
+    if (!chunks)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        CHECK(w->chunks[i].durable);
-        shards[i] = w->chunks[i].shard;
+        CHECK(w->chunks[i].settled);
         chunks[i] = w->chunks[i].c;
-        chunks[i].shards = &shards[i];
     }
     *ret = (struct blob_layout){.chunks = chunks, .count = n, .len_bytes = w->len_bytes};
     return 0;
@@ -315,7 +490,7 @@ int FIBER blob_finish(struct blob_writer *w, struct arena *a, struct blob_layout
     CHECK(w->taken_bytes == w->len_bytes || w->err != 0);
     int err = w->err;
     if (err == 0)
-        err = is_small(w) ? finish_small(w) : finish_long(w);
+        err = is_small(w) ? finish_small(w, a) : finish_long(w, a);
     if (err == 0)
         err = layout_make(w, a, ret);
     if (err) {
@@ -332,9 +507,13 @@ void FIBER blob_abort(struct blob_writer *w)
     if (!w)
         return;
     settle(w);
-    node_abort(w->current);
-    for (size_t i = 0; i < w->begun; i++)
-        if (w->chunks[i].durable)
-            blob_delete(w->b, &w->chunks[i].c.id, 1);
+    for (size_t i = 0; i < w->begun; i++) {
+        struct chunk *k = &w->chunks[i];
+        for (unsigned j = 0; k->lanes && j < shards_of(&k->c); j++)
+            lane_abort(&k->lanes[j]);
+        chunk_delete(w, k);
+        if (!k->lanes && k->settled) /* written anew */
+            blob_delete_layout(w->b, &(struct blob_layout){&k->c, 1, k->c.len_bytes});
+    }
     writer_free(w);
 }

@@ -109,7 +109,7 @@ static int FIBER verify_chunk(struct check *c, struct str key, const struct blob
 {
     if (!worth_reading(c, chunk->id))
         return 0;
-    int r = blob_verify(c->store->blob, chunk, c->deep);
+    int r = blob_verify(c->store->blob, chunk, c->deep, NULL);
     if (r == -ERR_NOT_FOUND)
         return fault(c, r, "a chunk is missing from its disk", key, chunk->id);
     if (r == -ERR_CORRUPT)

@@ -18,7 +18,7 @@
 #include "store/internal.h"
 
 #define BUCKETS_A_ROUND   64
-#define DELETE_SLICE      1024         /* chunks a blob_delete */
+#define DELETE_SLICE      1024         /* needles a blob_delete */
 #define READERS_RETRY_NS  (50 * RT_MS) /* before a phase is looked at again */
 #define IDLE_RETRY_NS     (1 * RT_S)   /* before buckets without due rows are */
 #define GARBAGE_KEY_BYTES 25
@@ -178,9 +178,26 @@ static int by_id(const void *x, const void *y)
     return a->counter < b->counter ? -1 : a->counter > b->counter;
 }
 
+/* A moved shard is held when the record has it where the row says. */
+static bool holds_moved(const struct record *r, const struct garbage_row *row)
+{
+    for (size_t i = 0; i < r->layout.count; i++) {
+        const struct blob_chunk *c = &r->layout.chunks[i];
+        for (size_t j = 0; j < row->needle_count; j++) {
+            const struct blob_needle *n = &row->needles[j];
+            if (chunk_id_eq(c->id, n->key.chunk) && n->key.shard < c->shard_count &&
+                c->shards[n->key.shard].disk == n->disk)
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Sorts the row's chunks: the order in which they are deleted is free. */
 static bool holds_any(const struct record *r, struct garbage_row *row)
 {
+    if (row->moved)
+        return holds_moved(r, row);
     qsort(row->chunks, row->count, sizeof(*row->chunks), by_id);
     for (size_t i = 0; i < r->layout.count; i++)
         if (bsearch(&r->layout.chunks[i].id, row->chunks, row->count, sizeof(*row->chunks), by_id))
@@ -225,21 +242,23 @@ static int recheck_tx(struct meta_tx *tx, void *arg)
 
 static int FIBER delete_chunks(struct store *s, const struct gc_batch *b, uint64_t *ret_chunks)
 {
-    struct chunk_id ids[DELETE_SLICE];
+    _cleanup_free_ struct blob_needle *needles = malloc(DELETE_SLICE * sizeof(*needles));
+    if (!needles)
+        return -ENOMEM;
     size_t n = 0;
     int r = 0;
     for (size_t i = 0; r == 0 && i < b->count; i++) {
         const struct gc_item *item = &b->items[i];
-        for (size_t j = 0; r == 0 && !item->refused && j < item->row.count; j++) {
-            ids[n++] = item->row.chunks[j];
-            *ret_chunks += 1;
+        *ret_chunks += item->refused ? 0 : item->row.count;
+        for (size_t j = 0; r == 0 && !item->refused && j < item->row.needle_count; j++) {
+            needles[n++] = item->row.needles[j];
             if (n == DELETE_SLICE) {
-                r = blob_delete(s->blob, ids, n);
+                r = blob_delete(s->blob, needles, n);
                 n = 0;
             }
         }
     }
-    return r == 0 && n ? blob_delete(s->blob, ids, n) : r;
+    return r == 0 && n ? blob_delete(s->blob, needles, n) : r;
 }
 
 static int drop_rows_tx(struct meta_tx *tx, void *arg)

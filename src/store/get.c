@@ -95,7 +95,7 @@ int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
     if (len == 0)
         return 0;
     if (rec->chunked) {
-        int err = blob_read(r->store->blob, &rec->layout, off, len, sink, arg);
+        int err = blob_read(r->store->blob, &rec->layout, off, len, sink, arg, NULL);
         /* A chunk that is gone is damage: the object itself is there. */
         return err == -ERR_NOT_FOUND ? -ERR_CORRUPT : err;
     }

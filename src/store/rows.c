@@ -155,8 +155,39 @@ int part_row_decode(struct str value, struct arena *a, struct part_row *ret)
     return 0;
 }
 
-int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
-                    const struct blob_layout *layout)
+/* Another row of the same moment may name the chunk as well. */
+#define MOVED_BIT (UINT64_C(1) << 63)
+
+/* The needles that are somewhere. */
+static int needles_pack(const struct blob_layout *layout, struct arena *a, Cairn__Garbage *pb)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < layout->count; i++)
+        most += layout->chunks[i].shard_count;
+    pb->shards.data = arena_alloc(a, layout->count);
+    pb->shard.data = arena_alloc(a, most + 1);
+    pb->disk = arena_array(a, uint32_t, most + 1);
+    if (!pb->shards.data || !pb->shard.data || !pb->disk)
+        return -ENOMEM;
+    size_t n = 0;
+    for (size_t i = 0; i < layout->count; i++) {
+        const struct blob_chunk *c = &layout->chunks[i];
+        size_t before = n;
+        for (unsigned j = 0; j < c->shard_count; j++) {
+            if (c->shards[j].disk == BLOB_DISK_NONE)
+                continue;
+            pb->shard.data[n] = (uint8_t)j;
+            pb->disk[n++] = c->shards[j].disk;
+        }
+        pb->shards.data[i] = (uint8_t)(n - before);
+    }
+    pb->shards.len = layout->count;
+    pb->shard.len = pb->n_disk = n;
+    return 0;
+}
+
+static int put_garbage(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+                       const struct blob_layout *layout, bool moved)
 {
     size_t n = layout->count;
     if (n == 0)
@@ -165,6 +196,7 @@ int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_
     pb.key = pb_bytes(key);
     pb.seq = seq;
     pb.len_bytes = layout->len_bytes;
+    pb.moved = moved;
     pb.n_session = pb.n_counter = n;
     pb.session = arena_array(meta_arena(tx), uint64_t, n);
     pb.counter = arena_array(meta_arena(tx), int64_t, n);
@@ -177,8 +209,49 @@ int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_
         pb.counter[i] = (int64_t)(id.counter - counter);
         counter = id.counter;
     }
+    int r = needles_pack(layout, meta_arena(tx), &pb);
+    if (r < 0)
+        return r;
     struct key_buf k;
-    return put_packed(tx, key_garbage(&k, due_ms, layout->chunks[0].id), &pb.base);
+    struct chunk_id first = layout->chunks[0].id;
+    first.counter |= moved ? MOVED_BIT : 0;
+    return put_packed(tx, key_garbage(&k, due_ms, first), &pb.base);
+}
+
+int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+                    const struct blob_layout *layout)
+{
+    return put_garbage(tx, due_ms, key, seq, layout, false);
+}
+
+int garbage_row_put_moved(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+                          const struct blob_chunk *gone)
+{
+    struct blob_layout one = {(struct blob_chunk *)gone, 1, 0};
+    return put_garbage(tx, due_ms, key, seq, &one, true);
+}
+
+/* Old rows do not tell the needles: each chunk was one shard. */
+static int needles_unpack(const Cairn__Garbage *pb, struct arena *a, struct garbage_row *row)
+{
+    bool old = pb->shards.len == 0;
+    row->needle_count = old ? row->count : pb->n_disk;
+    row->needles = arena_array(a, struct blob_needle, row->needle_count + 1);
+    if (!row->needles)
+        return -ENOMEM;
+    if (!old && (pb->shards.len != row->count || pb->shard.len != pb->n_disk))
+        return -ERR_CORRUPT;
+    size_t n = 0;
+    for (size_t i = 0; i < row->count; i++) {
+        size_t shards = old ? 1 : pb->shards.data[i];
+        if (shards > row->needle_count - n)
+            return -ERR_CORRUPT;
+        for (size_t end = n + shards; n < end; n++) {
+            struct needle_key key = {row->chunks[i], old ? 0 : pb->shard.data[n]};
+            row->needles[n] = (struct blob_needle){key, old ? BLOB_DISK_ALL : pb->disk[n]};
+        }
+    }
+    return n == row->needle_count ? 0 : -ERR_CORRUPT;
 }
 
 int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *ret)
@@ -190,16 +263,25 @@ int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *re
     size_t n = pb->n_session;
     if (n == 0 || pb->n_counter != n || pb->key.len > STORE_KEY_MAX)
         return -ERR_CORRUPT;
-    struct chunk_id *chunks = arena_array(a, struct chunk_id, n);
-    if (!chunks)
+    struct garbage_row row = {
+        .key = pb_str(pb->key),
+        .seq = pb->seq,
+        .chunks = arena_array(a, struct chunk_id, n),
+        .count = n,
+        .len_bytes = pb->len_bytes,
+        .moved = pb->moved,
+    };
+    if (!row.chunks)
         return -ENOMEM;
     uint64_t counter = 0;
     for (size_t i = 0; i < n; i++) {
         counter += (uint64_t)pb->counter[i];
-        chunks[i] = (struct chunk_id){pb->session[i], counter};
+        row.chunks[i] = (struct chunk_id){pb->session[i], counter};
     }
-    *ret = (struct garbage_row){pb_str(pb->key), pb->seq, chunks, n, pb->len_bytes};
-    return 0;
+    r = needles_unpack(pb, a, &row);
+    if (r == 0)
+        *ret = row;
+    return r;
 }
 
 int drop_row_put(struct meta_tx *tx, uint64_t id, struct str name)

@@ -25,7 +25,7 @@ struct sweep {
     struct bucket_id bucket; /* being walked */
     unsigned passes, pass;
     struct id_set references;
-    struct chunk_id *orphans;
+    struct blob_needle *orphans;
     size_t orphan_count;
     uint64_t needles, rows;
     struct store_sweep_result result;
@@ -137,7 +137,7 @@ static int FIBER judge_needle(unsigned disk, const struct needle_entry *e, void 
 {
     struct sweep *w = arg;
     if (concerns(w, e->key.chunk) && !id_set_has(&w->references, e->key.chunk)) {
-        w->orphans[w->orphan_count++] = e->key.chunk;
+        w->orphans[w->orphan_count++] = (struct blob_needle){e->key, disk};
         w->result.bytes_freed += e->len_bytes;
     }
     return w->orphan_count == ORPHANS_HELD;

@@ -71,13 +71,7 @@ int FIBER store_writer_finish(struct store_writer *w)
 /* Chunks that no row will ever name. When this fails, the sweep after the next start finds them. */
 static void FIBER delete_chunks(struct store_writer *w)
 {
-    size_t n = w->layout.count;
-    struct chunk_id *ids = n ? arena_array(&w->arena, struct chunk_id, n) : NULL;
-    if (!ids)
-        return;
-    for (size_t i = 0; i < n; i++)
-        ids[i] = w->layout.chunks[i].id;
-    blob_delete(w->store->blob, ids, n);
+    blob_delete_layout(w->store->blob, &w->layout);
 }
 
 void FIBER store_writer_end(struct store_writer *w)

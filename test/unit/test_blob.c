@@ -102,7 +102,7 @@ static void read_back(struct fixture *f, uint64_t seed, const struct blob_layout
                       uint64_t len)
 {
     struct sunk s = {.seed = seed, .off = off};
-    assert_int_equal(blob_read(f->blob, l, off, len, sink, &s), 0);
+    assert_int_equal(blob_read(f->blob, l, off, len, sink, &s, NULL), 0);
     assert_int_equal(s.count, len);
     assert_true(s.piece_max <= BLOB_BUFFER_BYTES);
 }
@@ -135,7 +135,7 @@ CASE(every_length_reads_back)
         assert_int_equal(l.count, (lengths[i] + BLOB_CHUNK_MAX - 1) / BLOB_CHUNK_MAX);
         read_back(f, i, &l, 0, lengths[i]);
         for (size_t c = 0; c < l.count; c++)
-            assert_int_equal(blob_verify(f->blob, &l.chunks[c], true), 0);
+            assert_int_equal(blob_verify(f->blob, &l.chunks[c], true, NULL), 0);
     }
     fixture_close(f);
     return 0;
@@ -172,8 +172,8 @@ CASE(blob_survives_a_restart_and_a_lost_index)
     fixture_close(f);
     home_lose_index(&f->home);
     fixture_open(f);
-    assert_int_equal(blob_verify(f->blob, small.chunks, true), 0);
-    assert_int_equal(blob_verify(f->blob, large.chunks, true), 0);
+    assert_int_equal(blob_verify(f->blob, small.chunks, true, NULL), 0);
+    assert_int_equal(blob_verify(f->blob, large.chunks, true, NULL), 0);
     fixture_close(f);
     return 0;
 }
@@ -185,7 +185,7 @@ CASE(sink_that_stops_ends_the_read)
     fixture_open(f);
     assert_int_equal(write_try(f, 1, 5 * MIB, 1 * MIB, &l), 0);
     struct sunk s = {.seed = 1, .stop_after = 1 * MIB};
-    assert_int_equal(blob_read(f->blob, &l, 0, 5 * MIB, sink, &s), -ECANCELED);
+    assert_int_equal(blob_read(f->blob, &l, 0, 5 * MIB, sink, &s, NULL), -ECANCELED);
     assert_int_equal(s.count, 1 * MIB);
     fixture_close(f);
     return 0;
@@ -225,11 +225,12 @@ CASE(deleted_chunks_are_gone)
     fixture_open(f);
     assert_int_equal(write_try(f, 1, 70 * MIB, 1 * MIB, &a), 0);
     assert_int_equal(write_try(f, 2, 4000, 4000, &b), 0);
-    struct chunk_id ids[] = {a.chunks[0].id, a.chunks[1].id, {42, 999}};
-    assert_int_equal(blob_delete(f->blob, ids, 3), 0);
-    assert_int_equal(blob_verify(f->blob, &a.chunks[0], false), -ERR_NOT_FOUND);
-    assert_int_equal(blob_verify(f->blob, &a.chunks[1], false), -ERR_NOT_FOUND);
-    assert_int_equal(blob_verify(f->blob, b.chunks, true), 0);
+    struct blob_needle dead[] = {
+        {{a.chunks[0].id, 0}, 0}, {{a.chunks[1].id, 0}, BLOB_DISK_ALL}, {{{42, 999}, 0}, 0}};
+    assert_int_equal(blob_delete(f->blob, dead, 3), 0);
+    assert_int_equal(blob_verify(f->blob, &a.chunks[0], false, NULL), -ERR_NOT_FOUND);
+    assert_int_equal(blob_verify(f->blob, &a.chunks[1], false, NULL), -ERR_NOT_FOUND);
+    assert_int_equal(blob_verify(f->blob, b.chunks, true, NULL), 0);
     assert_int_equal(count_needles(f), 1);
     fixture_close(f);
     return 0;
@@ -245,11 +246,11 @@ CASE(shard_that_is_not_the_layouts_is_refused)
         assert_int_equal(write_try(f, i, sizes[i], 4096, &l[i]), 0);
         struct sunk s = {.seed = i};
         l[i].chunks[0].shards[0].digest.hi ^= 1; /* a stale shard: same key, other bytes */
-        assert_int_equal(blob_read(f->blob, &l[i], 0, sizes[i], sink, &s), -ERR_CORRUPT);
+        assert_int_equal(blob_read(f->blob, &l[i], 0, sizes[i], sink, &s, NULL), -ERR_CORRUPT);
         l[i].chunks[0].shards[0].digest.hi ^= 1;
         l[i].chunks[0].encode_id ^= 1; /* of another encoding */
-        assert_int_equal(blob_read(f->blob, &l[i], 0, sizes[i], sink, &s), -ERR_CORRUPT);
-        assert_int_equal(blob_verify(f->blob, l[i].chunks, false), -ERR_CORRUPT);
+        assert_int_equal(blob_read(f->blob, &l[i], 0, sizes[i], sink, &s, NULL), -ERR_CORRUPT);
+        assert_int_equal(blob_verify(f->blob, l[i].chunks, false, NULL), -ERR_CORRUPT);
         l[i].chunks[0].encode_id ^= 1;
         assert_int_equal(s.count, 0);
         read_back(f, i, &l[i], 0, sizes[i]);
@@ -274,10 +275,10 @@ CASE(flipped_bit_ends_the_read_before_its_piece)
     assert_int_equal(pwrite(fd, &byte, 1, at), 1);
     close(fd);
     struct sunk s = {.seed = 1};
-    assert_int_equal(blob_read(f->blob, &l, 0, 5 * MIB, sink, &s), -ERR_CORRUPT);
+    assert_int_equal(blob_read(f->blob, &l, 0, 5 * MIB, sink, &s, NULL), -ERR_CORRUPT);
     assert_int_equal(s.count, 3 * MIB);
-    assert_int_equal(blob_verify(f->blob, l.chunks, false), 0);
-    assert_int_equal(blob_verify(f->blob, l.chunks, true), -ERR_CORRUPT);
+    assert_int_equal(blob_verify(f->blob, l.chunks, false, NULL), 0);
+    assert_int_equal(blob_verify(f->blob, l.chunks, true, NULL), -ERR_CORRUPT);
     fixture_close(f);
     return 0;
 }
@@ -307,7 +308,7 @@ CASE(each_meets_every_live_chunk)
     fixture_open(f);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(write_try(f, i, 1000 << i, 999, &l[i]), 0);
-    assert_int_equal(blob_delete(f->blob, &l[1].chunks[0].id, 1), 0);
+    assert_int_equal(blob_delete_layout(f->blob, &l[1]), 0);
     uint64_t total = 0;
     assert_int_equal(blob_each(f->blob, count_one, &total), 0);
     assert_int_equal(total, 1000 + 4000);

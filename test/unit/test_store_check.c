@@ -127,7 +127,7 @@ CASE(a_missing_chunk_is_found)
 {
     furnish(h);
     struct chunk_id id = chunk_of(h, STR("big"));
-    assert_int_equal(blob_delete(h->blob, &id, 1), 0);
+    assert_int_equal(blob_delete(h->blob, &(struct blob_needle){{id, 0}, BLOB_DISK_ALL}, 1), 0);
     check(h, false, "a chunk is missing from its disk: bucket/big\n");
 }
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Which code, which disks, which bytes where.
+ *
+ * Until there are ring epochs, a chunk's disks are found by weighted rendezvous hashing over its
+ * partition (4,096 of them): each disk draws a number from the partition and its own number, and
+ * the highest draws win. Taking a disk away moves nothing but what it held.
+ */
+
+#include <math.h>
+#include "base/hash.h"
+#include "blob/internal.h"
+
+#define PARTITION_BITS 12
+
+/* ---- codes ---------------------------------------------------------------------------------- */
+
+struct blob_code blob_code_for(unsigned disks, uint64_t len)
+{
+    static const struct {
+        unsigned disks;
+        struct blob_code code;
+    } codes[] = {{12, {8, 4}}, {9, {6, 3}}, {6, {4, 2}}, {4, {2, 2}}, {3, {2, 1}}, {2, {1, 1}}};
+    if (disks > 1 && len < BLOB_SMALL_MAX)
+        return (struct blob_code){1, (uint8_t)(MIN(disks, (unsigned)BLOB_COPIES) - 1)};
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (disks >= codes[i].disks)
+            return codes[i].code;
+    return (struct blob_code){1, 0};
+}
+
+unsigned blob_quorum(struct blob_code code)
+{
+    unsigned n = code.k + code.m;
+    return code.m == 0 ? n : MAX(n - 1, code.k + 1u);
+}
+
+/* ---- disks ---------------------------------------------------------------------------------- */
+
+static bool takes_writes(const struct node *n)
+{
+    return n && node_role(n) == NODE_ACTIVE && node_writable(n);
+}
+
+void blob_disks(const struct blob *b, unsigned *ret_active, unsigned *ret_usable)
+{
+    *ret_active = *ret_usable = 0;
+    for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
+        const struct node *n = nodes_get(b->nodes, i);
+        *ret_active += n && node_role(n) == NODE_ACTIVE;
+        *ret_usable += takes_writes(n);
+    }
+}
+
+/* Where every disk's writes fail, they are tried all the same: one disk must have its chance. */
+static bool may_take(const struct blob *b, uint32_t i, const struct disk_set *avoid, bool any)
+{
+    const struct node *n = nodes_get(b->nodes, i);
+    if (!n || node_role(n) != NODE_ACTIVE || (avoid && disk_set_has(avoid, i)))
+        return false;
+    return any ? node_state(n) != NODE_GONE : node_writable(n);
+}
+
+static unsigned count_of(const struct blob *b, const struct disk_set *avoid, bool any)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < nodes_count(b->nodes); i++)
+        count += may_take(b, i, avoid, any);
+    return count;
+}
+
+unsigned blob_place_count(const struct blob *b, const struct disk_set *avoid)
+{
+    unsigned count = count_of(b, avoid, false);
+    return count ? count : count_of(b, avoid, true);
+}
+
+/* The draw of a disk for a partition: -weight / ln(u), u uniform in (0, 1). */
+static double draw(uint64_t partition, const struct node *n)
+{
+    uint64_t in[2] = {partition, node_number(n)};
+    double u = ((double)(hash_xxh3(in, sizeof(in)) >> 11) + 0.5) / 9007199254740992.0;
+    return -(double)node_weight(n) / log(u);
+}
+
+unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_set *avoid,
+                    unsigned max, uint32_t *ret_disks)
+{
+    double draws[BLOB_SHARDS_MAX];
+    unsigned count = 0;
+    bool any = count_of(b, avoid, false) == 0;
+    uint64_t partition = hash_xxh3(&id, sizeof(id)) >> (64 - PARTITION_BITS);
+    max = MIN(max, (unsigned)BLOB_SHARDS_MAX);
+    for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
+        if (!may_take(b, i, avoid, any))
+            continue;
+        double mine = draw(partition, nodes_get(b->nodes, i));
+        unsigned at = count;
+        while (at > 0 && draws[at - 1] < mine)
+            at--;
+        if (at == max)
+            continue;
+        count = MIN(count + 1, max);
+        memmove(draws + at + 1, draws + at, (count - at - 1) * sizeof(*draws));
+        memmove(ret_disks + at + 1, ret_disks + at, (count - at - 1) * sizeof(*ret_disks));
+        draws[at] = mine;
+        ret_disks[at] = i;
+    }
+    return count;
+}
+
+/* ---- geometry ------------------------------------------------------------------------------- */
+
+struct stripe chunk_piece(const struct blob_chunk *c, uint32_t n)
+{
+    if (chunk_striped(c))
+        return stripe_at(c->code_k, c->len_bytes, n);
+    uint64_t off = MIN(n * BLOB_PIECE_BYTES, c->len_bytes);
+    uint32_t len = (uint32_t)MIN(BLOB_PIECE_BYTES, c->len_bytes - off);
+    return (struct stripe){.off = off, .data_len = len, .cell_len = len, .cell_off = off};
+}
+
+uint32_t chunk_piece_count(const struct blob_chunk *c)
+{
+    return chunk_striped(c) ? stripe_count(c->code_k, c->len_bytes)
+                            : (uint32_t)((c->len_bytes + BLOB_PIECE_BYTES - 1) / BLOB_PIECE_BYTES);
+}
+
+uint32_t chunk_piece_of(const struct blob_chunk *c, uint64_t off)
+{
+    return (uint32_t)(off / (chunk_striped(c) ? c->code_k * STRIPE_CELL : BLOB_PIECE_BYTES));
+}
+
+bool chunk_is_sane(const struct blob_chunk *c)
+{
+    if (c->code_k < 1 || c->code_k > EC_K_MAX || c->code_m > EC_M_MAX ||
+        c->shard_count != c->code_k + c->code_m || c->len_bytes < 1 ||
+        c->len_bytes > BLOB_CHUNK_MAX)
+        return false;
+    for (unsigned i = 0; i < c->shard_count; i++)
+        if (c->shards[i].disk >= NODES_MAX && c->shards[i].disk != BLOB_DISK_NONE)
+            return false;
+    return true;
+}
+
+unsigned blob_spare_shards(const struct blob_chunk *c)
+{
+    unsigned there = 0;
+    for (unsigned i = 0; i < c->shard_count; i++)
+        there += c->shards[i].disk != BLOB_DISK_NONE;
+    return there > c->code_k ? there - c->code_k : 0;
+}
+
+static bool narrower(struct blob_code a, struct blob_code b)
+{
+    return a.k + a.m < b.k + b.m;
+}
+
+bool blob_wants_repair(const struct blob *b, const struct blob_chunk *c)
+{
+    unsigned active, usable;
+    for (unsigned i = 0; i < c->shard_count; i++) {
+        if (c->shards[i].disk == BLOB_DISK_NONE)
+            return true;
+        const struct node *n = nodes_get(b->nodes, c->shards[i].disk);
+        if (n && node_role(n) == NODE_RETIRED)
+            return true;
+    }
+    blob_disks(b, &active, &usable);
+    return narrower((struct blob_code){c->code_k, c->code_m}, blob_code_for(active, c->len_bytes));
+}
