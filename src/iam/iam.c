@@ -242,7 +242,7 @@ static bool is_own_affair(struct str action)
     return str_eq(action, STR("s3:ListAllMyBuckets")) || str_eq(action, STR("s3:CreateBucket"));
 }
 
-int iam_authorise(struct iam *iam, const struct iam_request *r)
+int iam_authorise(struct iam *iam, const struct iam_access *r)
 {
     if (!r->who)
         return -ERR_ACCESS_DENIED;

@@ -40,14 +40,14 @@ int iam_lookup(struct iam *iam, struct arena *a, struct str access_key,
 struct str iam_display_name(struct iam *iam, struct arena *a, struct str user_id);
 
 /* An S3 action on a bucket: "s3:GetObject" and the like, as the operation table names them. */
-struct iam_request {
+struct iam_access {
     const struct iam_identity *who; /* NULL: anonymous */
     struct str action;
     struct str bucket, key;  /* empty where the action has none */
     struct str bucket_owner; /* empty: no such bucket, or none involved */
 };
 /* 0 or -ERR_ACCESS_DENIED. The only place where a right is decided. */
-int iam_authorise(struct iam *iam, const struct iam_request *r);
+int iam_authorise(struct iam *iam, const struct iam_access *r);
 
 struct iam_user {
     struct str name, user_id, access_key, email, display_name;

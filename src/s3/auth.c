@@ -97,7 +97,7 @@ int s3_authenticate(struct s3_request *q)
 int s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
                  struct str key)
 {
-    struct iam_request r = {
+    struct iam_access r = {
         .who = q->signed_in ? &q->who : NULL,
         .action = str_from(action),
         .bucket = bucket ? bucket->name : STR_NULL,

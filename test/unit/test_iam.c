@@ -195,7 +195,7 @@ static int may(struct env *e, const char *key, const char *action, const char *o
     struct iam_identity who;
     if (key)
         CHECK(lookup(e, key, &who) == 0);
-    struct iam_request r = {
+    struct iam_access r = {
         .who = key ? &who : NULL,
         .action = str_from(action),
         .bucket = STR("bucket"),
