@@ -4,6 +4,7 @@
  */
 
 #include "s3/bodies.h"
+#include "s3/cors.h"
 #include "s3/tags.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -46,6 +47,27 @@ static void check_tags(struct arena *a, struct str body, size_t max, bool header
     }
 }
 
+/* What was read is written, and read again is the same text. */
+static void check_cors(struct arena *a, struct str body)
+{
+    struct s3_cors cors, again;
+    struct buf one, two;
+    struct str why;
+    bool any;
+    if (s3_cors_parse(a, body, &cors, &why))
+        return;
+    CHECK(cors.count >= 1 && cors.count <= S3_CORS_RULES_MAX);
+    (void)s3_cors_match(&cors, STR("http://a"), STR("GET"), body, &any);
+    buf_init(&one, 0);
+    buf_init(&two, 0);
+    s3_cors_xml(&one, &cors);
+    CHECK(s3_cors_parse(a, buf_str(&one), &again, &why) == 0);
+    s3_cors_xml(&two, &again);
+    CHECK(str_eq(buf_str(&one), buf_str(&two)));
+    buf_release(&one);
+    buf_release(&two);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -62,6 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_tags(&a, body, S3_TAGS_MAX, false);
     else if (data[0] == 'B')
         check_tags(&a, body, S3_BUCKET_TAGS_MAX, false);
+    else if (data[0] == 'C')
+        check_cors(&a, body);
     else if (data[0] == 'H')
         check_tags(&a, body, S3_TAGS_MAX, true);
     else

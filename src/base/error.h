@@ -72,6 +72,10 @@
     /* objects */                                                                                  \
     X(NO_SUCH_KEY, false, 404, "NoSuchKey", "The specified key does not exist.")                   \
     X(NO_SUCH_VERSION, false, 404, "NoSuchVersion", "The specified version does not exist.")       \
+    X(NO_SUCH_CORS, false, 404, "NoSuchCORSConfiguration",                                         \
+      "The CORS configuration does not exist")                                                     \
+    X(CORS_FORBIDDEN, false, 403, "AccessForbidden", "This CORS request is not allowed.")          \
+    X(BAD_REQUEST, false, 400, "BadRequest", "Bad Request")                                        \
     X(NO_SUCH_TAG_SET, false, 404, "NoSuchTagSet", "The TagSet does not exist")                    \
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \
       "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \

@@ -20,6 +20,7 @@ static int canonical_tagging(struct s3_request *q, struct str body, struct buf *
 }
 
 static const struct s3_config_kind configs[] = {
+    {"cors", STORE_SETTING_CORS, -ERR_NO_SUCH_CORS, s3_canonical_cors},
     {"tagging", STORE_SETTING_TAGGING, -ERR_NO_SUCH_TAG_SET, canonical_tagging, .put_status = 204},
 };
 

@@ -16,3 +16,6 @@ struct s3_config_kind {
     int (*canonical)(struct s3_request *q, struct str body, struct buf *ret);
     int put_status; /* 0: 200 */
 };
+
+/* bucket_cors.c */
+int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret);

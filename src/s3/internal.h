@@ -140,6 +140,13 @@ int s3_tags_read(struct s3_request *q, struct store_attrs *attrs);
 /* x-amz-tagging-count, for whoever may read the tags. */
 void s3_set_tag_count(struct s3_request *q, const struct store_object *o);
 
+/* ---- bucket_cors.c -------------------------------------------------------------------------- */
+
+/* The headers for a browser, on whatever is answered; nothing without an Origin. */
+void FIBER s3_cors_apply(struct s3_request *q);
+/* Vary, for caches, on answers of a bucket that has rules. */
+void s3_cors_vary(struct s3_request *q);
+
 /* md5_update, together with the thread's other fibers (md5_pool.h). */
 void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len);
 
@@ -156,4 +163,4 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_upload_part, s3_upload_part_copy, s3_complete_multipart_upload, s3_abort_multipart_upload,
     s3_list_parts, s3_list_multipart_uploads, s3_get_object_attributes, s3_get_object_torrent,
     s3_put_object_tagging, s3_get_object_tagging, s3_delete_object_tagging, s3_put_bucket_config,
-    s3_get_bucket_config, s3_delete_bucket_config;
+    s3_get_bucket_config, s3_delete_bucket_config, s3_preflight;

@@ -43,9 +43,9 @@ const struct s3_op s3_ops[] = {
     {"ListBucketMetricsConfigurations", S3_GET, S3_BUCKET, "metrics", NULL, "s3:GetMetricsConfiguration", 0, 0, NULL},
     {"PutBucketMetricsConfiguration", S3_PUT, S3_BUCKET, "metrics", NULL, "s3:PutMetricsConfiguration", 0, 0, NULL},
     {"DeleteBucketMetricsConfiguration", S3_DELETE, S3_BUCKET, "metrics", NULL, "s3:PutMetricsConfiguration", 0, 0, NULL},
-    {"GetBucketCors", S3_GET, S3_BUCKET, "cors", NULL, "s3:GetBucketCORS", 0, 0, NULL},
-    {"PutBucketCors", S3_PUT, S3_BUCKET, "cors", NULL, "s3:PutBucketCORS", 0, 0, NULL},
-    {"DeleteBucketCors", S3_DELETE, S3_BUCKET, "cors", NULL, "s3:PutBucketCORS", 0, 0, NULL},
+    {"GetBucketCors", S3_GET, S3_BUCKET, "cors", NULL, "s3:GetBucketCORS", 0, 0, s3_get_bucket_config},
+    {"PutBucketCors", S3_PUT, S3_BUCKET, "cors", NULL, "s3:PutBucketCORS", CONFIG_BODY_MAX, 0, s3_put_bucket_config},
+    {"DeleteBucketCors", S3_DELETE, S3_BUCKET, "cors", NULL, "s3:PutBucketCORS", 0, 0, s3_delete_bucket_config},
     {"GetBucketEncryption", S3_GET, S3_BUCKET, "encryption", NULL, "s3:GetEncryptionConfiguration", 0, 0, NULL},
     {"PutBucketEncryption", S3_PUT, S3_BUCKET, "encryption", NULL, "s3:PutEncryptionConfiguration", 0, 0, NULL},
     {"DeleteBucketEncryption", S3_DELETE, S3_BUCKET, "encryption", NULL, "s3:PutEncryptionConfiguration", 0, 0, NULL},
@@ -95,7 +95,7 @@ const struct s3_op s3_ops[] = {
     {"DeleteBucket", S3_DELETE, S3_BUCKET, NULL, NULL, "s3:DeleteBucket", 0, 0, s3_delete_bucket},
     {"ListObjects", S3_GET, S3_BUCKET, NULL, NULL, "s3:ListBucket", 0, 0, s3_list_objects},
     {"PostObject", S3_POST, S3_BUCKET, NULL, NULL, "s3:PutObject", 0, S3_OP_FORM, NULL},
-    {"PreflightBucket", S3_OPTIONS, S3_BUCKET, NULL, NULL, "s3:Preflight", 0, 0, NULL},
+    {"PreflightBucket", S3_OPTIONS, S3_BUCKET, NULL, NULL, "s3:Preflight", 0, S3_OP_ANYONE, s3_preflight},
     /* multipart */
     {"CreateMultipartUpload", S3_POST, S3_OBJECT, "uploads", NULL, "s3:PutObject", 0, 0, s3_create_multipart_upload},
     {"UploadPartCopy", S3_PUT, S3_OBJECT, "uploadId", "x-amz-copy-source", "s3:PutObject", 0, 0, s3_upload_part_copy},
@@ -125,7 +125,7 @@ const struct s3_op s3_ops[] = {
     {"GetObject", S3_GET, S3_OBJECT, NULL, NULL, "s3:GetObject", 0, 0, s3_get_object},
     {"HeadObject", S3_HEAD, S3_OBJECT, NULL, NULL, "s3:GetObject", 0, 0, s3_head_object},
     {"DeleteObject", S3_DELETE, S3_OBJECT, NULL, NULL, "s3:DeleteObject", 0, 0, s3_delete_object},
-    {"PreflightObject", S3_OPTIONS, S3_OBJECT, NULL, NULL, "s3:Preflight", 0, 0, NULL},
+    {"PreflightObject", S3_OPTIONS, S3_OBJECT, NULL, NULL, "s3:Preflight", 0, S3_OP_ANYONE, s3_preflight},
 };
 /* clang-format on */
 const unsigned s3_op_count = ARRAY_LEN(s3_ops);

@@ -31,6 +31,9 @@ typedef int s3_op_handler(struct s3_request *q);
 /* The body is an object's bytes, streamed by the handler. */
 #define S3_OP_STREAM 4u
 
+/* Answered before anybody is asked who they are. */
+#define S3_OP_ANYONE 8u
+
 struct s3_op {
     const char *name; /* as the API reference calls it */
     enum s3_method method;

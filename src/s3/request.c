@@ -105,10 +105,13 @@ int s3_request_route(struct s3_request *q)
 {
     static const char *const names[] = {"service", "bucket", "key"};
     enum s3_level level = q->key.len ? S3_OBJECT : q->bucket_name.len ? S3_BUCKET : S3_SERVICE;
+    static const struct uri_query none;
+    enum s3_method method = s3_method_parse(q->head->method);
     struct s3_route route = {
-        .method = s3_method_parse(q->head->method),
+        .method = method,
         .level = level,
-        .query = &q->query,
+        /* A preflight has the target of the request to come: it asks for all of the resource. */
+        .query = method == S3_OPTIONS ? &none : &q->query,
         .head = q->head,
     };
     struct str culprit;

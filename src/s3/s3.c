@@ -91,6 +91,7 @@ static int FIBER enter_resource(struct s3_request *q)
     if (q->op->level == S3_SERVICE || (q->op->flags & S3_OP_NO_BUCKET))
         return s3_authorise(q, q->op->action, NULL, q->key);
     int r = s3_open_bucket(q, q->bucket_name, q->op->action, q->key, &q->bucket);
+    s3_cors_vary(q);
     return r ? r : s3_check_owner(q, STR("x-amz-expected-bucket-owner"), &q->bucket);
 }
 
@@ -107,8 +108,22 @@ static int check_service(struct s3_request *q)
                     STR_FMT(q->auth.service));
 }
 
+/* What anyone may ask, whoever they say they are. */
+static int FIBER serve_anyone(struct s3_request *q)
+{
+    int r = s3_request_parse(q);
+    if (!r)
+        r = s3_request_route(q);
+    if (r || !(q->op->flags & S3_OP_ANYONE))
+        return -ERR_ACCESS_DENIED;
+    return q->op->handler(q);
+}
+
 static int FIBER serve(struct s3_request *q)
 {
+    if (str_eq(q->head->method, STR("OPTIONS")))
+        return serve_anyone(q);
+    s3_cors_apply(q);
     int r = s3_authenticate(q);
     if (r)
         return r;

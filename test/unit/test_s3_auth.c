@@ -57,6 +57,8 @@ struct refusal {
 static void FIBER refuse_all(struct door *d, const struct refusal *f)
 {
     for (unsigned i = 0; i < s3_op_count; i++) {
+        if (s3_ops[i].flags & S3_OP_ANYONE)
+            continue;
         char target[256];
         struct ask a = ask_of(&s3_ops[i], true, target, sizeof(target));
         a.form = f->form;
@@ -91,7 +93,7 @@ DOOR_CASE(every_operation_refuses_every_bad_signature)
 
 static bool is_of_bucket(const struct s3_op *op)
 {
-    return op->level != S3_SERVICE && !(op->flags & S3_OP_NO_BUCKET);
+    return op->level != S3_SERVICE && !(op->flags & (S3_OP_NO_BUCKET | S3_OP_ANYONE));
 }
 
 DOOR_CASE(another_user_is_denied_every_operation)
@@ -123,7 +125,8 @@ DOOR_CASE(forbidden_looks_alike_whatever_is_there)
     };
     set_up(d);
     for (unsigned i = 0; i < s3_op_count; i++) {
-        for (unsigned c = 0; s3_ops[i].level == S3_OBJECT && c < ARRAY_LEN(conditions); c++) {
+        bool tells = s3_ops[i].level != S3_OBJECT || (s3_ops[i].flags & S3_OP_ANYONE);
+        for (unsigned c = 0; !tells && c < ARRAY_LEN(conditions); c++) {
             for (unsigned present = 0; present < 2; present++) {
                 char target[256];
                 struct ask a = ask_of(&s3_ops[i], present, target, sizeof(target));
@@ -140,6 +143,24 @@ DOOR_CASE(forbidden_looks_alike_whatever_is_there)
         }
     }
     check_untouched(d);
+    return 0;
+}
+
+DOOR_CASE(what_anyone_may_ask_tells_nothing_of_what_is_there)
+{
+    static const char *const targets[] = {"/bucket", "/bucket/k", "/bucket/absent", "/nobucket",
+                                          "/nobucket/k?versions&acl"};
+    set_up(d);
+    for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
+        struct answer a = ASK(d, "OPTIONS", targets[i], .form = FORM_NONE);
+        CHECK(a.status == 400 && str_eq(a.code, STR("BadRequest")));
+        a = ASK(d, "OPTIONS", targets[i], .form = FORM_NONE,
+                .headers = {{"origin", "http://x"}, {"access-control-request-method", "GET"}});
+        CHECK(a.status == 403 && str_eq(a.code, STR("AccessForbidden")));
+        CHECK(str_find(a.body, STR("CORS is not enabled for this bucket."), 0) > 0);
+    }
+    struct answer a = ASK(d, "OPTIONS", "/", .form = FORM_NONE);
+    CHECK(a.status == 403 && str_eq(a.code, STR("AccessDenied")));
     return 0;
 }
 
@@ -220,6 +241,7 @@ int main(void)
         cmocka_unit_test(another_user_is_denied_every_operation),
         cmocka_unit_test(forbidden_looks_alike_whatever_is_there),
         cmocka_unit_test(what_is_not_served_answers_not_implemented),
+        cmocka_unit_test(what_anyone_may_ask_tells_nothing_of_what_is_there),
         cmocka_unit_test(bucket_that_is_not_there_is_told_to_signed_users_only),
         cmocka_unit_test(source_of_a_copy_is_authorised),
         cmocka_unit_test(headers_that_would_change_the_meaning_are_refused),

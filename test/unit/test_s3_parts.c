@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "s3/checksum.h"
+#include "s3/cors.h"
 #include "s3/range.h"
 #include "s3/tags.h"
 #include "s3/token.h"
@@ -169,6 +170,60 @@ static void tags_count_characters_not_bytes(void **state)
     arena_release(&a);
 }
 
+/* ---- CORS ----------------------------------------------------------------------------------- */
+
+#define CORS_RULE(origin, method, more)                                         \
+    "<CORSRule><AllowedOrigin>" origin "</AllowedOrigin><AllowedMethod>" method \
+    "</AllowedMethod>" more "</CORSRule>"
+
+static const struct s3_cors_rule *cors_asked(const struct s3_cors *c, const char *origin,
+                                             const char *method, const char *headers, bool *any)
+{
+    return s3_cors_match(c, str_from(origin), str_from(method), str_from(headers), any);
+}
+
+static void cors_takes_the_first_rule_that_fits(void **state)
+{
+    struct arena a;
+    struct s3_cors c;
+    struct str why;
+    bool any;
+    arena_init(&a, 0);
+    assert_int_equal(s3_cors_parse(&a,
+                                   STR("<CORSConfiguration>" CORS_RULE(
+                                       "http://a*z", "PUT", "<AllowedHeader>x-*</AllowedHeader>")
+                                           CORS_RULE("*", "GET", "") CORS_RULE(
+                                               "http://az", "GET", "") "</CORSConfiguration>"),
+                                   &c, &why),
+                     0);
+    assert_ptr_equal(cors_asked(&c, "http://az", "PUT", "X-One, x-two", &any), &c.rules[0]);
+    assert_false(any);
+    assert_ptr_equal(cors_asked(&c, "http://az", "GET", NULL, &any), &c.rules[1]);
+    assert_true(any);
+    assert_null(cors_asked(&c, "http://z", "PUT", NULL, &any));
+    assert_null(cors_asked(&c, "http://az", "PUT", "x-one, accept", &any));
+    assert_null(cors_asked(&c, "http://AZ", "PUT", NULL, &any));
+    assert_null(cors_asked(&c, "http://az", "put", NULL, &any));
+    arena_release(&a);
+}
+
+static void cors_refuses_with_a_reason(void **state)
+{
+    struct arena a;
+    struct s3_cors c;
+    struct str why;
+    arena_init(&a, 0);
+    assert_int_equal(
+        s3_cors_parse(&a,
+                      STR("<CORSConfiguration>" CORS_RULE("*", "PATCH", "") "</CORSConfiguration>"),
+                      &c, &why),
+        -ERR_INVALID_REQUEST);
+    assert_true(str_find(why, STR("PATCH"), 0) > 0);
+    assert_int_equal(s3_cors_parse(&a, STR("<CORSConfiguration/>"), &c, &why), -ERR_MALFORMED_XML);
+    assert_null(why.ptr);
+    arena_release(&a);
+}
+
 /* ---- tokens --------------------------------------------------------------------------------- */
 
 static void token_resumes_exactly(void **state)
@@ -217,6 +272,8 @@ int main(void)
         cmocka_unit_test(kinds_compare_without_case),
         cmocka_unit_test(tags_come_back_in_order),
         cmocka_unit_test(tags_count_characters_not_bytes),
+        cmocka_unit_test(cors_takes_the_first_rule_that_fits),
+        cmocka_unit_test(cors_refuses_with_a_reason),
         cmocka_unit_test(token_resumes_exactly),
         cmocka_unit_test(mangled_or_foreign_token_is_refused),
     };

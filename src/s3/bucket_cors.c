@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * CORS at work: the preflight, and the headers on what a browser asked for, errors included: a page
+ * can read those only when they carry them. Both look the bucket up before anybody is known; what
+ * they tell is what its owner published to the origins of the rules, and a bucket that is not there
+ * looks like one without rules.
+ */
+
+#include "s3/bucket_config.h"
+#include "s3/cors.h"
+
+#define ORIGIN  STR("origin")
+#define METHOD  STR("access-control-request-method")
+#define HEADERS STR("access-control-request-headers")
+
+/* ---- a bucket's rules, parsed once ---------------------------------------------------------- */
+
+struct kept {
+    struct arena arena;
+    struct s3_cors cors;
+};
+
+static void free_kept(void *made)
+{
+    struct kept *k = made;
+    arena_release(&k->arena);
+    free(k);
+}
+
+/* NULL: the bucket has none. A document that was valid when it was put is valid now. */
+static int rules_of(const struct store_bucket *b, const struct s3_cors **ret)
+{
+    const struct store_setting *s = store_setting_of(b->settings, STORE_SETTING_CORS);
+    struct kept *k = store_setting_parsed(b->settings, STORE_SETTING_CORS);
+    struct str why;
+    *ret = NULL;
+    if (!s)
+        return 0;
+    if (!k) {
+        k = malloc(sizeof(*k));
+        if (!k)
+            return -ENOMEM;
+        arena_init(&k->arena, 0);
+        int r = s3_cors_parse(&k->arena, s->text, &k->cors, &why);
+        if (r) {
+            free_kept(k);
+            return r == -ENOMEM ? r : -ERR_CORRUPT;
+        }
+        k = store_setting_keep(b->settings, STORE_SETTING_CORS, k, free_kept);
+    }
+    *ret = &k->cors;
+    return 0;
+}
+
+int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret)
+{
+    struct s3_cors cors;
+    struct str why;
+    int r = s3_cors_parse(q->arena, body, &cors, &why);
+    if (r && why.ptr)
+        q->message = why;
+    if (!r)
+        s3_cors_xml(ret, &cors);
+    return r;
+}
+
+/* ---- headers -------------------------------------------------------------------------------- */
+
+static void set_list(struct s3_request *q, const char *name, const struct s3_cors_list *l)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < l->count; i++) {
+        if (i)
+            buf_put_cstr(&b, ", ");
+        buf_put_str(&b, l->items[i]);
+    }
+    if (l->count && !buf_error(&b))
+        (void)http_set_header(q->x, name, buf_str(&b));
+}
+
+static void set_rule(struct s3_request *q, const struct s3_cors_rule *r, struct str origin,
+                     bool any)
+{
+    (void)http_set_header(q->x, "Access-Control-Allow-Origin", any ? STR("*") : origin);
+    if (!any) /* the Fetch Standard lets nobody send credentials to `*` */
+        (void)http_set_header(q->x, "Access-Control-Allow-Credentials", STR("true"));
+    set_list(q, "Access-Control-Allow-Methods", &r->methods);
+    set_list(q, "Access-Control-Expose-Headers", &r->exposed);
+    if (r->has_max_age)
+        (void)http_set_header(q->x, "Access-Control-Max-Age",
+                              arena_printf(q->arena, "%llu", (unsigned long long)r->max_age_s));
+}
+
+static void set_vary(struct s3_request *q)
+{
+    (void)http_set_header(
+        q->x, "Vary", STR("Origin, Access-Control-Request-Headers, Access-Control-Request-Method"));
+}
+
+/* The method a rule is asked for: the one that is to come, else the one that is here. */
+static struct str asked_method(struct s3_request *q)
+{
+    struct str method = http_header(q->x, METHOD);
+    return method.ptr ? method : q->head->method;
+}
+
+static void apply(struct s3_request *q, const struct store_bucket *b)
+{
+    struct str origin = http_header(q->x, ORIGIN);
+    const struct s3_cors *cors;
+    bool any;
+    if (rules_of(b, &cors) || !cors)
+        return;
+    set_vary(q);
+    const struct s3_cors_rule *r =
+        origin.len ? s3_cors_match(cors, origin, asked_method(q), STR_NULL, &any) : NULL;
+    if (r)
+        set_rule(q, r, origin, any);
+}
+
+void FIBER s3_cors_apply(struct s3_request *q)
+{
+    struct store_bucket bucket = {0};
+    if (!http_header(q->x, ORIGIN).len)
+        return;
+    if (s3_request_parse(q) == 0 && q->bucket_name.len &&
+        store_bucket_get(q->s3->store, q->arena, q->bucket_name, &bucket) == 0)
+        apply(q, &bucket);
+    store_bucket_release(&bucket);
+    q->detail_count = 0; /* it is parsed again, and then what is wrong is told */
+    q->message = STR_NULL;
+}
+
+void s3_cors_vary(struct s3_request *q)
+{
+    if (store_setting_of(q->bucket.settings, STORE_SETTING_CORS))
+        set_vary(q);
+}
+
+/* ---- the preflight -------------------------------------------------------------------------- */
+
+static int bad_preflight(struct s3_request *q, const char *message)
+{
+    return s3_error(q, -ERR_BAD_REQUEST, "%s", message);
+}
+
+static int forbidden(struct s3_request *q, const char *message)
+{
+    s3_error_detail(q, "Method", http_header(q->x, METHOD));
+    s3_error_detail(q, "ResourceType", q->key.len ? STR("OBJECT") : STR("BUCKET"));
+    return s3_error(q, -ERR_CORS_FORBIDDEN, "CORSResponse: %s", message);
+}
+
+static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *cors)
+{
+    struct str origin = http_header(q->x, ORIGIN), headers = http_header(q->x, HEADERS);
+    bool any;
+    if (!cors)
+        return forbidden(q, "CORS is not enabled for this bucket.");
+    set_vary(q);
+    const struct s3_cors_rule *r =
+        s3_cors_match(cors, origin, http_header(q->x, METHOD), headers, &any);
+    if (!r)
+        return forbidden(q, "This CORS request is not allowed. This is usually because the "
+                            "evalution of Origin, request method / Access-Control-Request-Method "
+                            "or Access-Control-Request-Headers are not whitelisted by the "
+                            "resource's CORS spec.");
+    set_rule(q, r, origin, any);
+    if (headers.len)
+        (void)http_set_header(q->x, "Access-Control-Allow-Headers", headers);
+    return s3_respond_empty(q, 200);
+}
+
+int FIBER s3_preflight(struct s3_request *q)
+{
+    const struct s3_cors *cors = NULL;
+    if (!http_header(q->x, ORIGIN).len)
+        return bad_preflight(q, "Insufficient information. Origin request header needed.");
+    if (!http_header(q->x, METHOD).len)
+        return bad_preflight(q, "Invalid Access-Control-Request-Method: null");
+    int r = store_bucket_get(q->s3->store, q->arena, q->bucket_name, &q->bucket);
+    if (r == 0)
+        r = rules_of(&q->bucket, &cors);
+    return r && r != -ERR_NO_SUCH_BUCKET ? r : answer_preflight(q, cors);
+}
