@@ -6,12 +6,13 @@
 #include <unistd.h>
 
 static struct {
-    const char *dir;
+    struct cli_texts dirs;
     bool deep;
 } options;
 
 static const struct cli_option option_table[] = {
-    {"dir", CLI_TEXT, &options.dir, "DIR", "check this directory offline, while no server uses it"},
+    {"dir", CLI_TEXTS, &options.dirs, "DIR",
+     "check offline, while no server uses it; once for each directory of the store"},
     {"deep", CLI_FLAG, &options.deep, NULL, "also read every byte and verify its digest"},
     ADMIN_OPTIONS,
     {NULL, CLI_FLAG, NULL, NULL, NULL},
@@ -140,14 +141,18 @@ static int on_disk_event(const struct disk_verify_event *e, void *arg)
 static int FIBER check_engine(struct engine *e, struct check_report *report)
 {
     int r = store_check(e->store, options.deep, on_event, report);
-    return r == 0 && options.deep ? disk_verify(e->disk, on_disk_event, report) : r;
+    for (uint32_t i = 0; r == 0 && options.deep && i < nodes_count(&e->nodes); i++)
+        if (nodes_get(&e->nodes, i) && node_state(nodes_get(&e->nodes, i)) != NODE_GONE)
+            r = node_verify(nodes_get(&e->nodes, i), on_disk_event, report);
+    return r;
 }
 
 static int FIBER offline_fiber(void *arg)
 {
     struct check_report *report = arg;
     struct engine engine;
-    struct engine_config config = {.dir = options.dir,
+    struct engine_config config = {.dirs = options.dirs.at,
+                                   .dir_count = options.dirs.count,
                                    .root_access_key = STR("offline"),
                                    .root_secret_key = STR("offline-check"),
                                    .no_jobs = true};
@@ -163,8 +168,8 @@ static int FIBER offline_fiber(void *arg)
 static int check_offline(void)
 {
     struct check_report report = {0};
-    if (access(options.dir, F_OK) < 0)
-        return cli_fail("no such directory: %s", options.dir);
+    if (options.dirs.count == 1 && access(options.dirs.at[0], F_OK) < 0)
+        return cli_fail("no such directory: %s", options.dirs.at[0]);
     int r = rt_run(&(struct rt_config){.threads = 1}, offline_fiber, &report);
     if (r < 0)
         return cli_fail("cannot start: %s", err_text(r));
@@ -173,18 +178,26 @@ static int check_offline(void)
 
 static int run(char **operands, unsigned count)
 {
-    return options.dir ? check_offline() : check_online();
+    /* `--dir d{1..6}` of a shell: the first belongs to the option, the others are operands. */
+    for (unsigned i = 0; i < count; i++) {
+        if (options.dirs.count == 0 || options.dirs.count == CLI_TEXTS_MAX)
+            return cli_fail("%s: directories are given by --dir, %d at most", operands[i],
+                            CLI_TEXTS_MAX);
+        options.dirs.at[options.dirs.count++] = operands[i];
+    }
+    return options.dirs.count ? check_offline() : check_online();
 }
 
 const struct cli_command cli_admin_check = {
     .name = "admin check",
     .operands = "",
+    .operands_max = CLI_TEXTS_MAX,
     .summary = "verify a data directory, serving or not",
     .description =
         "Walks the whole store: every record's invariants, every chunk it names, the usage "
         "counters.\n"
         "With --deep every stored byte is read and its digest verified. Online the server does it\n"
-        "while it serves; with --dir the directory is opened by this command, which needs that no\n"
+        "while it serves; with --dir the directories are opened by this command, which needs that no\n"
         "server uses it. Each fault is a line; the exit status is 0 only when there was none.",
     .options = option_table,
     .run = run,

@@ -68,6 +68,14 @@ static const struct cli_option *find_option(const struct cli_command *c, struct 
     return NULL;
 }
 
+static int add_text(const struct cli_command *c, struct cli_texts *to, const char *value)
+{
+    if (to->count == CLI_TEXTS_MAX)
+        return bad_word(c, "one too many", value);
+    to->at[to->count++] = value;
+    return 0;
+}
+
 static int set_option(const struct cli_command *c, const struct cli_option *o, const char *value)
 {
     switch (o->kind) {
@@ -81,6 +89,8 @@ static int set_option(const struct cli_command *c, const struct cli_option *o, c
         if (str_to_u64(str_from(value), o->to) < 0)
             return bad_word(c, "not a number", value);
         return 0;
+    case CLI_TEXTS:
+        return add_text(c, o->to, value);
     }
     return 2;
 }

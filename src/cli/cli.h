@@ -8,12 +8,19 @@
 
 #include "base/str.h"
 
-enum cli_kind { CLI_TEXT, CLI_FLAG, CLI_NUMBER };
+enum cli_kind { CLI_TEXT, CLI_FLAG, CLI_NUMBER, CLI_TEXTS };
+
+/* Of an option that may be given several times. */
+#define CLI_TEXTS_MAX 64
+struct cli_texts {
+    const char *at[CLI_TEXTS_MAX];
+    unsigned count;
+};
 
 struct cli_option {
     const char *name; /* without the dashes; NULL ends a table */
     enum cli_kind kind;
-    void *to;             /* const char **, bool * or uint64_t * */
+    void *to;             /* const char **, bool *, uint64_t * or struct cli_texts * */
     const char *argument; /* "HOST:PORT"; NULL for flags */
     const char *help;
 };

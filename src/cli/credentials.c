@@ -99,40 +99,28 @@ static struct str random_text(struct arena *a, size_t len, const char *alphabet)
     return str_make(text, text ? len : 0);
 }
 
-static int FIBER generate(struct arena *a, const char *path, struct credentials *ret)
+static int FIBER generate(struct arena *a, struct credentials *ret)
 {
     struct credentials c = {.generated = true};
     c.access_key = random_text(a, 20, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
     c.secret_key =
         random_text(a, 40, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
-    struct str text = arena_printf(a, "access_key=%.*s\nsecret_key=%.*s\n", STR_FMT(c.access_key),
-                                   STR_FMT(c.secret_key));
-    if (!c.access_key.ptr || !c.secret_key.ptr || !text.ptr)
+    if (!c.access_key.ptr || !c.secret_key.ptr)
         return -ENOMEM;
-    int r = rt_write_file(path, text);
-    if (r < 0) {
-        cli_fail("cannot write %s: %s", path, err_text(r));
-        return r;
-    }
     *ret = c;
     return 0;
 }
 
-int FIBER credentials_for_server(struct arena *a, const char *dir, struct credentials *ret)
+/* -ENOENT: there is none, or no directory. */
+static int FIBER read_from(struct arena *a, const char *path, struct credentials *ret)
 {
-    int r = credentials_from_environment(a, ret);
-    if (r != 0)
-        return r < 0 ? r : 0;
     char text[FILE_MAX];
     size_t len;
-    struct str path = arena_printf(a, "%s/" CREDENTIALS_FILE, dir);
-    if (!path.ptr)
-        return -ENOMEM;
-    r = rt_read_file(path.ptr, text, sizeof(text), &len);
-    if (r == -ENOENT)
-        return generate(a, path.ptr, ret);
+    int r = rt_read_file(path, text, sizeof(text), &len);
+    if (r == -ENOENT || r == -ENOTDIR)
+        return -ENOENT;
     if (r < 0) {
-        cli_fail("cannot read %s: %s", path.ptr, err_text(r));
+        cli_fail("cannot read %s: %s", path, err_text(r));
         return r;
     }
     r = parse_file(a, str_make(text, len), ret);
@@ -141,8 +129,55 @@ int FIBER credentials_for_server(struct arena *a, const char *dir, struct creden
         cli_fail(
             "%s holds no access_key= and secret_key= line: mend it, or set CAIRN_ROOT_USER and "
             "CAIRN_ROOT_PASSWORD",
-            path.ptr);
+            path);
         return r;
     }
-    return check_lengths(ret, path.ptr);
+    return check_lengths(ret, path);
+}
+
+static int any_entry(const char *name, void *arg)
+{
+    return 1;
+}
+
+/* Into each directory that is there and has none; one success is enough. */
+static int FIBER write_to_all(struct arena *a, const char *const *dirs, unsigned count,
+                              const struct credentials *c)
+{
+    struct credentials there;
+    int first = -ENOENT, done = 0;
+    struct str text = arena_printf(a, "access_key=%.*s\nsecret_key=%.*s\n", STR_FMT(c->access_key),
+                                   STR_FMT(c->secret_key));
+    for (unsigned i = 0; i < count && text.ptr; i++) {
+        struct str path = arena_printf(a, "%s/" CREDENTIALS_FILE, dirs[i]);
+        if (!path.ptr || rt_dir_list(dirs[i], any_entry, NULL) < 0)
+            continue;
+        int r = read_from(a, path.ptr, &there) == -ENOENT ? rt_write_file(path.ptr, text) : 0;
+        done += r == 0;
+        first = r < 0 ? r : first;
+    }
+    return done > 0 ? 0 : first;
+}
+
+int FIBER credentials_for_server(struct arena *a, const char *const *dirs, unsigned count,
+                                 struct credentials *ret)
+{
+    int r = credentials_from_environment(a, ret);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = -ENOENT;
+    for (unsigned i = 0; i < count && r == -ENOENT; i++) {
+        struct str path = arena_printf(a, "%s/" CREDENTIALS_FILE, dirs[i]);
+        r = path.ptr ? read_from(a, path.ptr, ret) : -ENOMEM;
+    }
+    if (r == -ENOENT)
+        r = generate(a, ret);
+    if (r < 0)
+        return r;
+    r = write_to_all(a, dirs, count, ret);
+    if (r < 0 && ret->generated) {
+        cli_fail("cannot write %s/" CREDENTIALS_FILE ": %s", dirs[0], err_text(r));
+        return r;
+    }
+    return 0;
 }

@@ -27,5 +27,7 @@ struct credentials {
  */
 int credentials_from_environment(struct arena *a, struct credentials *ret);
 
-/* The above, else the file in `dir`, else new ones written there with mode 0600. */
-int FIBER credentials_for_server(struct arena *a, const char *dir, struct credentials *ret);
+/* The above, else the file in the first of the directories that has it, else new ones, written with
+ * mode 0600. Every directory that is there gets the file, so that any disk may be lost. */
+int FIBER credentials_for_server(struct arena *a, const char *const *dirs, unsigned count,
+                                 struct credentials *ret);

@@ -2,42 +2,85 @@
 #pragma once
 
 /*
- * The rooms put together over one data directory: metadata, disk, blob, store, identities, jobs.
- * `cairn server` serves it, `cairn admin check --dir` walks it.
+ * The rooms put together over the directories of one store, each a disk: metadata, nodes, blob,
+ * store, identities, jobs. `cairn server` serves it, `cairn admin check --dir` walks it.
  *
- * The directory (docs/FORMATS.md): `lock` (held while open), `meta/`, `index/`, `volumes/`,
- * `disk.id`, and `root.credentials` where they were generated.
+ * A directory (docs/FORMATS.md): `lock` (held while open), `disk.id`, `index/`, `volumes/`,
+ * `root.credentials` where they were generated, and on one of them `meta/`. (The metadata has no
+ * mirror yet: the store does not start without that directory.)
+ *
+ * Directories are known by their `disk.id`, in whatever order and under whatever path they are
+ * given. Any of them may be missing, as far as the codes survive it: its disk is gone then, and is
+ * taken in again when it is back under its path. The first start takes every directory as a disk;
+ * later an empty one is none until engine_disk_replace or engine_disk_add.
  */
 
+#include <limits.h>
 #include "blob/blob.h"
 #include "iam/iam.h"
 #include "jobs/jobs.h"
 #include "meta/meta.h"
+#include "store/disks.h"
 #include "store/store.h"
 
+#define ENGINE_DIRS_MAX 64
+
+struct engine;
+
+/* A disk of the table. */
+struct engine_disk {
+    struct engine *engine;
+    uint32_t number;
+    uint8_t uuid[16];
+    char path[PATH_MAX];
+    struct rt_file *lock; /* NULL: not held */
+};
+
 struct engine {
-    const char *dir;
-    struct rt_file *lock;
+    char meta_dir[PATH_MAX];
     struct kv_rocks_shared *shared;
     struct meta *meta;
-    struct disk *disk;
+    struct store_disks table;
+    struct engine_disk *disks[NODES_MAX]; /* by number */
     struct nodes nodes;
     struct blob *blob;
     struct store *store;
     struct iam *iam;
     struct jobs *jobs;
     uint64_t session;
+    uint64_t volume_bytes_max;
+    bool changing; /* the table: one change at a time */
 };
 
 struct engine_config {
-    const char *dir; /* made if missing */
+    const char *const *dirs;
+    unsigned dir_count;
     struct str root_access_key, root_secret_key;
     bool no_jobs;                 /* nothing in the background: for a check */
     uint64_t volume_bytes_max;    /* 0: struct disk_config's choice */
     unsigned compact_interval_ms; /* 0: struct jobs_config's choice */
 };
 
+/* Makes the directories if none of them is a store's yet. The fault is told on standard error. */
+int FIBER engine_prepare(const char *const *dirs, unsigned count);
 /* The fault is told on standard error. On failure nothing stays open. */
 int FIBER engine_open(struct engine *ret, const struct engine_config *config);
 /* Accepts a zeroed engine. */
 void FIBER engine_close(struct engine *e);
+
+/*
+ * Changes of the table while it serves; `why` gets a sentence for people on failure. A disk that is
+ * gone makes way for the empty directory `dir`, which gets a number of its own; or `dir` is one
+ * more.
+ */
+#define ENGINE_WHY_MAX 256
+int FIBER engine_disk_replace(struct engine *e, uint32_t number, const char *dir,
+                              uint32_t *ret_number, char why[ENGINE_WHY_MAX]);
+int FIBER engine_disk_add(struct engine *e, const char *dir, uint32_t *ret_number,
+                          char why[ENGINE_WHY_MAX]);
+
+/* engine_disks.c: finds the directories' identities, opens the metadata and then the disks. */
+int FIBER engine_open_disks(struct engine *e, const struct engine_config *config);
+/* A RocksDB store `name` in `dir`; one without a log is made anew when it is damaged. */
+int FIBER engine_open_rocks(struct engine *e, const char *dir, const char *name, bool with_log,
+                            struct kv **ret);

@@ -47,7 +47,8 @@ static const struct cli_option option_table[] = {
 
 /* All that one server holds, in the order it is made. */
 struct server {
-    const char *dir;
+    const char *const *dirs;
+    unsigned dir_count;
     struct arena arena;
     struct credentials credentials;
     struct engine engine;
@@ -193,6 +194,22 @@ static int FIBER listen_on(struct server *s)
     return r;
 }
 
+/* How many disks, what they survive, which are missing. */
+static void print_disks(const struct server *s)
+{
+    unsigned active, usable;
+    blob_disks(s->engine.blob, &active, &usable);
+    struct blob_code code = blob_code_for(active, BLOB_CHUNK_MAX);
+    printf("  disks       %u, %u of them there; %u + %u shards: any %u may be lost\n", active,
+           usable, code.k, code.m, code.m);
+    for (uint32_t i = 0; i < nodes_count(&s->engine.nodes); i++) {
+        const struct node *n = nodes_get(&s->engine.nodes, i);
+        if (n && node_role(n) != NODE_RETIRED && node_state(n) == NODE_GONE)
+            printf("  MISSING     disk %u, last at %s: %s\n", i, node_path(n),
+                   err_text(node_fault(n)));
+    }
+}
+
 /* What a person needs to begin: shown on standard output, the log goes to standard error. */
 static void print_banner(const struct server *s)
 {
@@ -201,13 +218,15 @@ static void print_banner(const struct server *s)
     http_server_address(s->http, &bound);
     rt_address_format(&bound, address);
     snprintf(url, sizeof(url), "%s://%s", options.tls_cert ? "https" : "http", address);
-    const char *full = realpath(s->dir, path) ? path : s->dir;
+    const char *full = realpath(s->dirs[0], path) ? path : s->dirs[0];
     const struct credentials *c = &s->credentials;
     /* A secret is shown once, when it is made; later the file or the environment has it. */
     const char *secret = c->generated ? c->secret_key.ptr : "SECRET";
     int secret_len = c->generated ? (int)c->secret_key.len : 6;
 
     printf("cairn " CAIRN_VERSION " serves %s at %s\n\n", full, url);
+    if (s->dir_count > 1)
+        print_disks(s);
     printf("  access key  %.*s\n", STR_FMT(c->access_key));
     if (c->generated)
         printf("  secret key  %.*s\n              shown this once; kept in %s/" CREDENTIALS_FILE
@@ -269,12 +288,11 @@ static int FIBER server_fiber(void *arg)
     arena_init(&s->arena, 0);
     rt_lock_init(&s->lock);
     rt_waitq_init(&s->asked);
-    int r = rt_mkdir(s->dir);
-    if (r < 0)
-        r = cli_fail("cannot make the directory %s: %s", s->dir, err_text(r));
-    else if (credentials_for_server(&s->arena, s->dir, &s->credentials) < 0)
+    int r = engine_prepare(s->dirs, s->dir_count) < 0 ? 1 : 0;
+    if (r == 0 && credentials_for_server(&s->arena, s->dirs, s->dir_count, &s->credentials) < 0)
         r = 1;
-    struct engine_config engine = {.dir = s->dir,
+    struct engine_config engine = {.dirs = s->dirs,
+                                   .dir_count = s->dir_count,
                                    .root_access_key = s->credentials.access_key,
                                    .root_secret_key = s->credentials.secret_key,
                                    .volume_bytes_max = options.volume_mib * MIB,
@@ -326,13 +344,9 @@ static int run(char **operands, unsigned count)
 {
     if (check_options() != 0)
         return 1;
-    if (count > 1)
-        return cli_fail("this version serves one directory; you gave %u (several disks come with "
-                        "erasure coding)",
-                        count);
     if (set_up_log() != 0)
         return 1;
-    struct server s = {.dir = operands[0]};
+    struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
     struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
     int r = rt_run(&world, server_fiber, &s);
     return r < 0 ? cli_fail("cannot start: %s", err_text(r)) : r;
@@ -340,11 +354,15 @@ static int run(char **operands, unsigned count)
 
 const struct cli_command cli_server = {
     .name = "server",
-    .operands = "DIR",
-    .summary = "serve a directory over the S3 API",
+    .operands = "DIR...",
+    .summary = "serve a directory, or several disks as one store, over the S3 API",
     .description =
         "Serves the directory over the S3 API, and health, metrics and administration beside it.\n"
-        "The directory is made if it is missing.\n\n"
+        "Given several, each is a disk of one store: objects are spread over them so that any few "
+        "may\n"
+        "be lost (two disks: 1, four: 2, twelve: 4). Missing directories are made at the first "
+        "start;\n"
+        "later one that is missing is a disk that is missing, and the store serves without it.\n\n"
         "Root credentials come from CAIRN_ROOT_USER and CAIRN_ROOT_PASSWORD (or the same names "
         "with\n"
         "_FILE, which name files; MINIO_ROOT_USER and MINIO_ROOT_PASSWORD are accepted too). "

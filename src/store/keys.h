@@ -33,6 +33,7 @@ struct key_buf {
 /* In the system space. */
 #define KEY_NAMES    STR("N")
 #define KEY_SESSIONS STR("S")
+#define KEY_EPOCHS   STR("E")
 #define KEY_DROPS    STR("Jdrop ")
 #define KEY_IDS      STR("Jbucket-id")
 

@@ -15,11 +15,8 @@
  */
 
 #include <stdio.h>
-#include "base/encode.h"
+#include "volume/identity.h"
 #include "volume/internal.h"
-
-#define DISK_ID_HEAD "cairn disk 1\n"
-#define DISK_ID_LEN  (sizeof(DISK_ID_HEAD) - 1 + 32 + 1)
 
 /* ---- replay --------------------------------------------------------------------------------- */
 
@@ -91,23 +88,12 @@ static int FIBER path_of(const struct disk *d, const char *name, char ret[VOLUME
     return n > 0 && n < VOLUME_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static int disk_id_parse(struct str text, uint8_t uuid[16])
+static int FIBER disk_id_make(struct disk *d)
 {
-    struct str head = STR(DISK_ID_HEAD);
-    if (text.len != DISK_ID_LEN || !str_starts(text, head) || !str_ends(text, STR("\n")))
-        return -ERR_CORRUPT;
-    struct str hex = str_prefix(str_from_offset(text, head.len), 32);
-    return hex_decode(hex, uuid, 16) ? -ERR_CORRUPT : 0;
-}
-
-static int FIBER disk_id_make(struct disk *d, const char *path)
-{
-    char text[DISK_ID_LEN];
-    rt_random(d->uuid, sizeof(d->uuid));
-    memcpy(text, DISK_ID_HEAD, sizeof(DISK_ID_HEAD) - 1);
-    hex_encode(d->uuid, sizeof(d->uuid), text + sizeof(DISK_ID_HEAD) - 1);
-    text[DISK_ID_LEN - 1] = '\n';
-    return rt_write_file(path, str_make(text, sizeof(text)));
+    struct disk_identity id = {.stored = false};
+    rt_random(id.disk, sizeof(id.disk));
+    memcpy(d->uuid, id.disk, sizeof(d->uuid));
+    return disk_identity_write(d->path, &id);
 }
 
 /* Any entry means that the disk had a name. */
@@ -118,18 +104,18 @@ static int volumes_any(const char *name, void *arg)
 
 static int FIBER disk_id_open(struct disk *d)
 {
-    char path[VOLUME_PATH_MAX], volumes[VOLUME_PATH_MAX], text[DISK_ID_LEN + 1];
+    char path[VOLUME_PATH_MAX], volumes[VOLUME_PATH_MAX];
+    struct disk_identity id;
     int err = path_of(d, "disk.id", path);
     if (err == 0)
         err = path_of(d, "volumes", volumes);
     if (err)
         return err;
-    size_t len;
-    err = rt_read_file(path, text, sizeof(text), &len);
+    err = disk_identity_read(d->path, &id);
     if (err == 0)
-        err = disk_id_parse(str_make(text, len), d->uuid);
+        memcpy(d->uuid, id.disk, sizeof(d->uuid));
     else if (err == -ENOENT)
-        err = rt_dir_list(volumes, volumes_any, NULL) == 0 ? disk_id_make(d, path) : -ERR_CORRUPT;
+        err = rt_dir_list(volumes, volumes_any, NULL) == 0 ? disk_id_make(d) : -ERR_CORRUPT;
     if (err == 0)
         err = rt_file_open(&d->id_file, path, RT_OPEN_WRITE);
     return err ? err : rt_file_lock(d->id_file);
