@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/admin_client.h"
 #include "cli/engine.h"
+#include "cli/world.h"
 #include "rt/rt.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -172,7 +173,7 @@ static int check_offline(void)
         return cli_fail("no such directory: %s", options.dirs.at[0]);
     int r = rt_run(&(struct rt_config){.threads = 1}, offline_fiber, &report);
     if (r < 0)
-        return cli_fail("cannot start: %s", err_text(r));
+        return world_fail(r);
     return r != 0 ? r : finish(&report);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/admin_client.h"
 #include "cli/credentials.h"
+#include "cli/world.h"
 #include "rt/rt.h"
 #include "wire/date.h"
 #include "wire/sigv4.h"
@@ -184,7 +185,7 @@ int admin_call(const struct admin_call *call, json_t **ret_json)
     buf_init(&s.text, ANSWER_MAX);
     int r = rt_run(&(struct rt_config){.threads = 1, .offload_threads = 1}, call_fiber, &s);
     if (r < 0)
-        r = cli_fail("cannot start: %s", err_text(r));
+        r = world_fail(r);
     buf_release(&s.text);
     arena_release(&s.arena);
     if (r == 0 && ret_json)

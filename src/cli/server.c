@@ -5,6 +5,7 @@
 #include "cli/credentials.h"
 #include "cli/engine.h"
 #include "cli/trim.h"
+#include "cli/world.h"
 #include "http/access_log.h"
 #include "s3/s3.h"
 #include <limits.h>
@@ -349,7 +350,7 @@ static int run(char **operands, unsigned count)
     struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
     struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
     int r = rt_run(&world, server_fiber, &s);
-    return r < 0 ? cli_fail("cannot start: %s", err_text(r)) : r;
+    return r < 0 ? world_fail(r) : r;
 }
 
 const struct cli_command cli_server = {

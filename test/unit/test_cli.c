@@ -2,6 +2,7 @@
 #include "test/unit/unit.h"
 #include "cli/cli.h"
 #include "cli/credentials.h"
+#include "cli/world.h"
 #include <stdio.h>
 
 static struct {
@@ -130,6 +131,31 @@ static void root_credentials_come_whole_or_not_at_all(void **state)
     arena_release(&a);
 }
 
+static void a_refused_ring_says_what_to_change(void **state)
+{
+    static const struct {
+        int err;
+        struct world_facts facts;
+        const char *part;
+    } cases[] = {
+        {-EPERM, {.disabled = 1}, "kernel.io_uring_group"},
+        {-EPERM, {.disabled = 2}, "sysctl -w kernel.io_uring_disabled=0"},
+        {-EPERM, {.disabled = 2, .filtered = true}, "sysctl -w"},
+        {-EPERM, {.filtered = true}, "seccomp"},
+        {-EACCES, {.filtered = true}, "seccomp"},
+        {-ENOSYS, {.filtered = true}, "seccomp"},
+        {-ENOSYS, {0}, "Linux 5.11"},
+        {-EPERM, {0}, "security module"},
+        {-ENOMEM, {0}, "LimitMEMLOCK="},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *advice = world_advice(cases[i].err, &cases[i].facts);
+        assert_non_null(advice);
+        assert_non_null(strstr(advice, cases[i].part));
+    }
+    assert_null(world_advice(-EMFILE, &cases[0].facts));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +165,7 @@ int main(void)
         cmocka_unit_test(commands_are_found_by_all_their_words),
         cmocka_unit_test(every_command_has_its_texts),
         cmocka_unit_test(root_credentials_come_whole_or_not_at_all),
+        cmocka_unit_test(a_refused_ring_says_what_to_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
