@@ -34,7 +34,7 @@ class Reply:
 class Connection:
     """One connection; send() bytes, reply() reads one answer."""
 
-    def __init__(self, server, timeout=20):
+    def __init__(self, server, timeout=60):
         self.socket = socket.create_connection(('127.0.0.1', server.port), timeout)
         if server.tls:
             context = ssl.create_default_context(cafile=server.ca)

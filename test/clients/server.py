@@ -94,7 +94,7 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=60):
         """Ends the server as an administrator would; returns its exit status."""
         if self.process is None or self.process.poll() is not None:
             return self.process and self.process.returncode
@@ -138,7 +138,7 @@ class Server:
         import ssl
         context = ssl.create_default_context(cafile=self.ca) if self.tls else None
         try:
-            with urllib.request.urlopen(self.url + path, context=context, timeout=10) as r:
+            with urllib.request.urlopen(self.url + path, context=context, timeout=60) as r:
                 return r.status, r.read()
         except urllib.error.HTTPError as e:
             return e.code, e.read()

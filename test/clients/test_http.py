@@ -188,16 +188,13 @@ def test_idle_connections_are_cheap_and_do_not_keep_others_out(server):
 
 @pytest.mark.slow
 def test_a_slow_head_is_cut_off(server):
-    with Connection(server, timeout=40) as c:
-        begin = time.monotonic()
-        try:
-            for _ in range(200):
+    """After ten seconds, whatever comes meanwhile: sixty are sent here if need be."""
+    with Connection(server) as c:
+        with pytest.raises(OSError):
+            for _ in range(300):
                 c.send(b'G')
                 time.sleep(0.2)
-        except OSError:
-            pass
         c.reply()
-        assert time.monotonic() - begin < 30
 
 
 def test_head_answers_like_get_without_a_body(server, place):

@@ -171,7 +171,7 @@ class Load:
 
     def lost(self, name, error):
         """An answer may only be lost because the server was killed."""
-        if not self.stopping.wait(5):
+        if not self.stopping.wait(30):
             self.oracle.problem('%s: the connection broke while the server ran: %r' % (name, error))
 
     def work_boto3(self, seed):

@@ -32,7 +32,7 @@ def acceptable(reply):
     return reply.status == 200
 
 
-def eventually(attempt, seconds=30):
+def eventually(attempt, seconds=90):
     """The limit is gone: what failed works again, without a restart."""
     deadline = time.monotonic() + seconds
     while True:
