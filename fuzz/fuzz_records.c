@@ -17,6 +17,7 @@ static uint64_t digest(const struct record *r)
     h ^= hash_xxh3(o->attrs.content_type.ptr, o->attrs.content_type.len);
     h ^= hash_xxh3(o->attrs.owner.ptr, o->attrs.owner.len) * 3;
     h ^= hash_xxh3(o->attrs.storage_class.ptr, o->attrs.storage_class.len) * 5;
+    h ^= r->beside * 17 ^ r->digest.lo ^ r->digest.hi * 3;
     h ^= hash_xxh3(r->data.ptr, r->data.len) * 7 ^ hash_xxh3(r->upload.ptr, r->upload.len) * 9;
     for (size_t i = 0; i < o->attrs.meta_count; i++)
         h = h * 31 + hash_xxh3(o->attrs.meta[i].name.ptr, o->attrs.meta[i].name.len) +
@@ -40,6 +41,7 @@ static void fuzz_again(const struct record *r)
     struct draft_parts from = {
         .attrs = &r->object.attrs,
         .data = r->data,
+        .digest = r->beside ? &r->digest : NULL,
         .layout = r->chunked ? &r->layout : NULL,
         .parts = r->object.parts,
         .part_count = r->object.part_count,
@@ -50,6 +52,7 @@ static void fuzz_again(const struct record *r)
     /* Attributes beyond the limits decode, but are not taken from a writer. */
     if (draft_init(&d, &from) < 0)
         return;
+    d.beside = r->beside;
     int err =
         record_decode(r->bucket, r->object.key, draft_seal(&d, &r->object, r->chunked), &again);
     CHECK(err == 0 && digest(r) == digest(again));
@@ -63,7 +66,7 @@ static void fuzz_object(struct str value)
     struct record *r = NULL;
     int head_err = head_decode(value, &head);
     if (record_decode((struct bucket_id){1}, STR("key"), value, &r) == 0) {
-        CHECK(head_err == 0 && head.chunked == r->chunked);
+        CHECK(head_err == 0 && head.chunked == r->chunked && head.beside == r->beside);
         CHECK(head.object.len_bytes == r->object.len_bytes);
         fuzz_again(r);
     }
@@ -81,6 +84,8 @@ static void fuzz_keys(struct str row)
     struct key_buf k;
     if (key_parse_version(row, key, &len, &n) == 0)
         (void)key_version(&k, str_make(key, len), n);
+    if (key_parse_beside(row, &upload, &n) == 0)
+        CHECK(str_eq(key_beside(&k, upload, n), row));
     if (key_parse_upload(row, key, &len, &upload) == 0)
         (void)key_upload(&k, str_make(key, len), upload);
     if (key_parse_part(row, &upload, &number, &n) == 0)

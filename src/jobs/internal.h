@@ -21,6 +21,7 @@ struct jobs {
 int gc_add(struct jobs *j);
 int compact_add(struct jobs *j);
 int sweep_add(struct jobs *j);
+int values_add(struct jobs *j);
 
 static inline void jobs_count(uint64_t *counter, uint64_t n)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add, compact_add, sweep_add};
+static int (*const adds[])(struct jobs *j) = {gc_add, compact_add, sweep_add, values_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {

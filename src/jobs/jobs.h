@@ -8,6 +8,7 @@
  *   gc       deletes the chunks of replaced and removed objects, as soon as they are due
  *   compact  rewrites volumes that are mostly dead, while that frees space, and has the needle
  *            index written out, so that the next start replays little
+ *   values   gives back the space of deleted small objects, which lie in the metadata
  *   sweep    once after the start: removes what an earlier crash left behind
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,

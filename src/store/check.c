@@ -7,9 +7,9 @@
  * change shows the same wrong twice.
  *
  * Tested (DESIGN.md's invariants): every row decodes; a current object is live, and newer than its
- * versions; parts have their upload; every chunk that a row names is on its disk as the row says
- * (when deep, every byte of it); no chunk is named twice, and none that is named is garbage;
- * counters equal what was counted.
+ * versions; bytes in a row of their own have their record, and are as it says; parts have their
+ * upload; every chunk that a row names is on its disk as the row says (when deep, every byte of
+ * it); no chunk is named twice, and none that is named is garbage; counters equal what was counted.
  */
 
 #include "store/walk.h"
@@ -39,7 +39,7 @@ struct check {
     bool confirming; /* the second walk */
     struct suspect suspects[SUSPECTS_HELD];
     size_t suspect_count;
-    struct id_set chunks, uploads;
+    struct id_set chunks, uploads, beside;
     bool too_many; /* chunks, to be held */
     struct store_usage counted;
     uint64_t bucket_references;
@@ -141,6 +141,69 @@ static int FIBER check_layout(struct check *c, struct str key, const struct blob
     return r;
 }
 
+/* ---- bytes in rows of their own ------------------------------------------------------------- */
+
+/* Such rows are held by a digest of their number and key. */
+static struct chunk_id beside_digest(struct str key, uint64_t beside)
+{
+    struct hash128 h = hash_xxh128(key.ptr, key.len);
+    return (struct chunk_id){(h.lo ^ beside) | 1, h.hi + beside};
+}
+
+struct beside {
+    struct str key, value; /* of the record */
+    const struct record *record;
+    int found; /* what is wrong with the bytes */
+};
+
+static int beside_tx(struct meta_tx *tx, void *arg)
+{
+    struct beside *b = arg;
+    struct key_buf k;
+    struct str bytes;
+    _cleanup_record_ struct record *whole = NULL;
+    b->found = meta_get(tx, key_beside(&k, b->key, b->record->beside), &bytes);
+    if (b->found == 0)
+        b->found = record_decode_beside(b->record->bucket, b->key, b->value, bytes, &whole);
+    return b->found == -ERR_CORRUPT || b->found == -ERR_NOT_FOUND ? 0 : b->found;
+}
+
+/* The bytes are read in any case: that they are there costs no less. */
+static int FIBER check_beside(struct check *c, struct str key, struct str value,
+                              const struct record *record)
+{
+    struct beside b = {.key = key, .value = value, .record = record};
+    struct chunk_id id = beside_digest(key, record->beside);
+    int r = id_set_add(&c->beside, id);
+    c->too_many = c->too_many || r == -ERR_LIMIT;
+    if (r < 0 && r != -ERR_LIMIT && r != -EEXIST)
+        return r;
+    r = meta_read(c->store->meta, c->bucket.id, beside_tx, &b);
+    if (r == -ERR_CORRUPT)
+        return fault(c, r, "an object's bytes cannot be read", key, id);
+    if (r < 0)
+        return r;
+    if (b.found == -ERR_NOT_FOUND)
+        return fault(c, b.found, "an object's bytes are missing from the metadata", key, id);
+    if (b.found < 0)
+        return fault(c, b.found, "an object's bytes are not as its record says", key, id);
+    return 0;
+}
+
+static int FIBER check_beside_row(struct str row, struct str value, void *arg)
+{
+    struct check *c = arg;
+    struct str key = STR_NULL;
+    uint64_t beside = 0;
+    int r = key_parse_beside(row, &key, &beside);
+    if (r < 0)
+        return decoded(c, r, "a row of an object's bytes has no such key", key);
+    struct chunk_id id = beside_digest(key, beside);
+    if (!c->too_many && !id_set_has(&c->beside, id))
+        r = fault(c, -ERR_CORRUPT, "a row of an object's bytes belongs to no record", key, id);
+    return r < 0 ? r : count_row(c, 0);
+}
+
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 static int FIBER check_object(struct str row, struct str value, void *arg)
@@ -159,6 +222,8 @@ static int FIBER check_object(struct str row, struct str value, void *arg)
         r = row_fault(c, -ERR_CORRUPT, "a delete marker stands as a current object", key);
     if (r == 0)
         r = check_layout(c, key, &record->layout);
+    if (r == 0 && record->beside)
+        r = check_beside(c, key, value, record);
     return r < 0 ? r : count_row(c, record->object.len_bytes);
 }
 
@@ -217,6 +282,8 @@ static int FIBER check_version(struct str row, struct str value, void *arg)
         r = check_newest(c, key, record);
     if (r == 0)
         r = check_layout(c, key, &record->layout);
+    if (r == 0 && record->beside)
+        r = check_beside(c, key, value, record);
     return r < 0 ? r : count_row(c, record->object.len_bytes);
 }
 
@@ -302,11 +369,8 @@ static int FIBER walk_kinds(struct check *c)
     static const struct {
         struct str kind;
         walk_fn *fn;
-    } kinds[] = {{STR("O"), check_object},
-                 {STR("V"), check_version},
-                 {STR("M"), check_upload},
-                 {STR("P"), check_part},
-                 {STR("G"), check_garbage}};
+    } kinds[] = {{STR("O"), check_object}, {STR("V"), check_version}, {STR("I"), check_beside_row},
+                 {STR("M"), check_upload}, {STR("P"), check_part},    {STR("G"), check_garbage}};
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(kinds); i++)
         r = walk_rows(c->store, c->bucket.id, kinds[i].kind, kinds[i].fn, c);
@@ -354,6 +418,8 @@ static int FIBER walk_bucket(struct check *c)
     if (r == 0)
         r = id_set_init(&c->uploads, IDS_HELD);
     if (r == 0)
+        r = id_set_init(&c->beside, IDS_HELD);
+    if (r == 0)
         r = store_usage(c->store, c->bucket.id, &before);
     r = decoded(c, r, "the usage counters cannot be read", STR_NULL);
     if (r == 0 && !c->bucket.dropped)
@@ -364,6 +430,7 @@ static int FIBER walk_bucket(struct check *c)
         r = check_counters(c, &before);
     id_set_release(&c->chunks);
     id_set_release(&c->uploads);
+    id_set_release(&c->beside);
     return r;
 }
 

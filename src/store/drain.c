@@ -34,7 +34,7 @@ static int drain_upload(struct meta_tx *tx, struct drain *d, struct str row)
 /* The last rows, once nothing else is left. */
 static int drain_rest(struct meta_tx *tx, struct drain *d)
 {
-    const struct str kinds[] = {KEY_OBJECTS, KEY_VERSIONS, KEY_PARTS, KEY_GARBAGE};
+    const struct str kinds[] = {KEY_OBJECTS, KEY_BESIDE, KEY_VERSIONS, KEY_PARTS, KEY_GARBAGE};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         bool any;
         int r = rows_any(tx, kinds[i], &any);

@@ -20,6 +20,18 @@ struct lookup {
     struct record *record;
 };
 
+/* The bytes in a row of their own, which the record's transaction put there: of one state with it.
+ */
+static int look_beside(struct meta_tx *tx, struct lookup *l, struct str value, uint64_t beside)
+{
+    struct key_buf k;
+    struct str bytes;
+    int r = meta_get(tx, key_beside(&k, l->key, beside), &bytes);
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? -ERR_CORRUPT : r;
+    return record_decode_beside(l->bucket, l->key, value, bytes, &l->record);
+}
+
 static int lookup_tx(struct meta_tx *tx, void *arg)
 {
     struct lookup *l = arg;
@@ -29,6 +41,12 @@ static int lookup_tx(struct meta_tx *tx, void *arg)
     int r = meta_get(tx, key_raw(&k, KEY_OBJECTS, l->key), &value);
     if (r < 0)
         return r == -ERR_NOT_FOUND ? -ERR_NO_SUCH_KEY : r;
+    struct head head;
+    r = head_decode(value, &head);
+    if (r < 0)
+        return r;
+    if (head.beside)
+        return look_beside(tx, l, value, head.beside);
     return record_decode(l->bucket, l->key, value, &l->record);
 }
 

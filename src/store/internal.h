@@ -27,7 +27,7 @@ struct gc_batch {
 struct store {
     struct meta *meta;
     struct blob *blob;
-    size_t inline_max_bytes;
+    size_t inline_max_bytes, beside_max_bytes;
     unsigned gc_delay_ms;
     uint64_t last_seq; /* the hybrid clock: atomic */
     struct cache cache;
@@ -84,7 +84,7 @@ void swap_committed(void *arg);
 
 /*
  * writer.c: bytes on their way, of an object or of a part. What is short and no part goes into
- * memory, to be kept in the record; the rest goes to the blob as it comes.
+ * memory, to be kept in the record or in a row beside it; the rest goes to the blob as it comes.
  */
 struct store_writer {
     struct store *store;
@@ -94,7 +94,7 @@ struct store_writer {
     uint64_t len_bytes, written;
     char *data;               /* inline: in this block */
     struct blob_writer *blob; /* else; NULL once finished */
-    bool chunked;
+    bool chunked, beside;
     int error; /* of a failed write: the commit answers with it */
     struct arena arena;
     struct blob_layout layout; /* in the arena, after store_writer_finish */

@@ -70,6 +70,14 @@ struct str key_version(struct key_buf *k, struct str key, uint64_t seq)
     return finish(k);
 }
 
+struct str key_beside(struct key_buf *k, struct str key, uint64_t beside)
+{
+    start(k, KEY_BESIDE);
+    put_u64(k, beside);
+    put(k, key.ptr, key.len);
+    return finish(k);
+}
+
 struct str key_upload(struct key_buf *k, struct str key, struct str upload)
 {
     start(k, KEY_UPLOADS);
@@ -143,6 +151,16 @@ int key_parse_version(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_k
         return -ERR_CORRUPT;
     *ret_seq = ~get_be64(rest.ptr);
     return 0;
+}
+
+int key_parse_beside(struct str row, struct str *ret_key, uint64_t *ret_beside)
+{
+    size_t fixed = KEY_BESIDE.len + sizeof(uint64_t);
+    if (!str_starts(row, KEY_BESIDE) || row.len <= fixed || row.len > fixed + STORE_KEY_MAX)
+        return -ERR_CORRUPT;
+    *ret_beside = get_be64(row.ptr + KEY_BESIDE.len);
+    *ret_key = str_from_offset(row, fixed);
+    return *ret_beside ? 0 : -ERR_CORRUPT;
 }
 
 int key_parse_upload(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_key_len,

@@ -25,6 +25,7 @@ struct key_buf {
 
 #define KEY_OBJECTS  STR("O")
 #define KEY_VERSIONS STR("V")
+#define KEY_BESIDE   STR("I") /* META_BULK */
 #define KEY_UPLOADS  STR("M")
 #define KEY_PARTS    STR("P")
 #define KEY_GARBAGE  STR("G")
@@ -43,6 +44,8 @@ struct str key_raw(struct key_buf *k, struct str kind, struct str rest);
 struct str key_number(struct key_buf *k, struct str kind, uint64_t n);
 /* V key inv_seq */
 struct str key_version(struct key_buf *k, struct str key, uint64_t seq);
+/* I beside key: the bytes of an object that lie in a row of their own */
+struct str key_beside(struct key_buf *k, struct str key, uint64_t beside);
 /* M key upload; with an empty upload, what all uploads of the key start with. */
 struct str key_upload(struct key_buf *k, struct str key, struct str upload);
 /* P upload part attempt; the second form is what all attempts of a part start with. */
@@ -56,6 +59,8 @@ struct str key_garbage(struct key_buf *k, uint64_t due_ms, struct chunk_id chunk
 /* The reverse. -ERR_CORRUPT unless the row's key is exactly of that kind. */
 int key_parse_version(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_key_len,
                       uint64_t *ret_seq);
+/* The key is borrowed from the row. */
+int key_parse_beside(struct str row, struct str *ret_key, uint64_t *ret_beside);
 int key_parse_upload(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_key_len,
                      struct str *ret_upload);
 int key_parse_part(struct str row, struct str *ret_upload, uint32_t *ret_number,

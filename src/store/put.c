@@ -10,7 +10,8 @@ int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, u
                           struct store_writer **ret)
 {
     struct store_writer like = {.store = s, .bucket = b, .key = key, .len_bytes = len_bytes};
-    like.chunked = len_bytes > s->inline_max_bytes;
+    like.beside = len_bytes > s->inline_max_bytes && len_bytes <= s->beside_max_bytes;
+    like.chunked = len_bytes > s->inline_max_bytes && !like.beside;
     return store_writer_begin(ret, &like);
 }
 
@@ -20,7 +21,18 @@ struct put {
     struct draft draft;
     struct store_object object; /* the new one: what its head says */
     bool chunked;
+    struct str beside; /* bytes for a row of their own; ptr NULL: none */
 };
+
+/* The bytes' row, named by the sequence of the object that brought them. */
+static int put_beside(struct meta_tx *tx, struct put *p)
+{
+    struct key_buf k;
+    if (!p->beside.ptr)
+        return 0;
+    p->draft.beside = p->object.seq;
+    return meta_put(tx, key_beside(&k, p->swap.key, p->object.seq), p->beside);
+}
 
 static int put_row(struct meta_tx *tx, struct put *p)
 {
@@ -28,6 +40,9 @@ static int put_row(struct meta_tx *tx, struct put *p)
     if (r < 0)
         return r;
     p->object.seq = store_next_seq(p->swap.store, p->swap.existed ? p->swap.old.object.seq : 0);
+    r = put_beside(tx, p);
+    if (r < 0)
+        return r;
     struct str row = draft_seal(&p->draft, &p->object, p->chunked);
     r = swap_finish(tx, &p->swap, row, p->object.len_bytes);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, &p->swap);
@@ -49,6 +64,24 @@ static int FIBER put_run(struct put *p, struct store_written *ret)
     return r;
 }
 
+/* All that is known before the transaction. */
+static int put_draft(struct put *p, const struct store_writer *w, const struct store_attrs *attrs)
+{
+    struct draft_parts from = {.attrs = attrs};
+    struct str data = str_make(w->data, w->len_bytes);
+    struct hash128 digest;
+    if (w->chunked) {
+        from.layout = &w->layout;
+    } else if (w->beside) {
+        digest = hash_xxh128(data.ptr, data.len);
+        from.digest = &digest;
+        p->beside = data;
+    } else {
+        from.data = data;
+    }
+    return draft_init(&p->draft, &from);
+}
+
 int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *attrs,
                            const struct store_etag *etag, const struct store_checksum *checksum,
                            const struct store_conditions *conditions, struct store_written *ret)
@@ -67,14 +100,8 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
     if (checksum)
         p.object.checksum = *checksum;
     int r = store_writer_finish(w);
-    if (r == 0) {
-        struct draft_parts from = {.attrs = attrs};
-        if (w->chunked)
-            from.layout = &w->layout;
-        else
-            from.data = str_make(w->data, w->len_bytes);
-        r = draft_init(&p.draft, &from);
-    }
+    if (r == 0)
+        r = put_draft(&p, w, attrs);
     if (r == 0)
         r = put_run(&p, ret);
     draft_release(&p.draft);
@@ -98,6 +125,7 @@ static int change_draft(struct change *c, const struct record *old)
     struct draft_parts from = {
         .attrs = &c->attrs,
         .data = old->data,
+        .digest = old->beside ? &old->digest : NULL,
         .layout = old->chunked ? &old->layout : NULL,
         .parts = old->object.parts,
         .part_count = old->object.part_count,
@@ -107,6 +135,7 @@ static int change_draft(struct change *c, const struct record *old)
     int r = draft_init(&c->put.draft, &from);
     if (r < 0)
         return r;
+    c->put.draft.beside = old->beside;
     uint64_t now_ms = c->put.object.mtime_ms;
     c->put.object = old->object;
     c->put.object.attrs = c->attrs;

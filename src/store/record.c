@@ -187,10 +187,12 @@ static int parts_unpack(const Cairn__Parts *pb, struct arena *a, struct store_ob
     return sum == o->len_bytes ? 0 : -ERR_CORRUPT;
 }
 
-static int head_test(const Cairn__Head *pb, struct store_object *o, bool *ret_chunked)
+static int head_test(const Cairn__Head *pb, struct head *ret)
 {
+    struct store_object *o = &ret->object;
     if (!pb || pb->seq == 0 || pb->md5.len != HASH_MD5_LEN || pb->etag_parts > STORE_PARTS_MAX ||
-        pb->owner.len > RECORD_OWNER_MAX || pb->storage_class.len > RECORD_CLASS_MAX)
+        pb->owner.len > RECORD_OWNER_MAX || pb->storage_class.len > RECORD_CLASS_MAX ||
+        (pb->chunked && pb->beside))
         return -ERR_CORRUPT;
     *o = (struct store_object){
         .seq = pb->seq,
@@ -202,7 +204,8 @@ static int head_test(const Cairn__Head *pb, struct store_object *o, bool *ret_ch
         .attrs = {.owner = pb_str(pb->owner), .storage_class = pb_str(pb->storage_class)},
     };
     memcpy(o->etag.md5, pb->md5.data, HASH_MD5_LEN);
-    *ret_chunked = pb->chunked;
+    ret->chunked = pb->chunked;
+    ret->beside = pb->beside;
     return checksum_unpack(pb->checksum, &o->checksum);
 }
 
@@ -254,7 +257,7 @@ static int unpack_head(struct str packed, struct head *ret)
                         .end = ret->room + sizeof(ret->room)};
     room.pb.allocator_data = &room;
     Cairn__Head *pb = cairn__head__unpack(&room.pb, packed.len, (const uint8_t *)packed.ptr);
-    return head_test(pb, &ret->object, &ret->chunked);
+    return head_test(pb, ret);
 }
 
 int head_decode(struct str value, struct head *ret)
@@ -362,6 +365,23 @@ static int record_flatten(const struct record *from, struct record **ret)
     return 0;
 }
 
+/* The bytes are in one place only, and all of them. Those beside the row are not looked at here. */
+static int place_test(const Cairn__Object *pb, const struct record *r)
+{
+    uint64_t len = r->object.len_bytes;
+    if (r->chunked)
+        return pb->data.len == 0 && pb->digest.len == 0 && r->layout.len_bytes == len
+                   ? 0
+                   : -ERR_CORRUPT;
+    if (pb->layout)
+        return -ERR_CORRUPT;
+    if (r->beside)
+        return pb->data.len == 0 && pb->digest.len == sizeof(r->digest) && len <= META_VALUE_MAX
+                   ? 0
+                   : -ERR_CORRUPT;
+    return pb->digest.len == 0 && pb->data.len == len ? 0 : -ERR_CORRUPT;
+}
+
 /* `pb` is what follows the head; a second head would contradict the first. */
 static int record_unpack(const Cairn__Object *pb, const struct head *head, struct arena *a,
                          struct record *r)
@@ -369,6 +389,7 @@ static int record_unpack(const Cairn__Object *pb, const struct head *head, struc
     int err;
     r->object = head->object;
     r->chunked = head->chunked;
+    r->beside = head->beside;
     if (pb->head)
         return -ERR_CORRUPT;
     if ((err = attrs_unpack(pb->attrs, a, &r->object.attrs)) < 0 ||
@@ -381,12 +402,25 @@ static int record_unpack(const Cairn__Object *pb, const struct head *head, struc
     r->upload = pb_str(pb->upload);
     if (r->upload.len != 0 && r->upload.len != UPLOAD_ID_LEN)
         return -ERR_CORRUPT;
-    uint64_t held = r->chunked ? r->layout.len_bytes : r->data.len;
-    bool one_place = r->chunked ? r->data.len == 0 : !pb->layout;
-    return one_place && held == r->object.len_bytes ? 0 : -ERR_CORRUPT;
+    err = place_test(pb, r);
+    if (err == 0 && r->beside)
+        memcpy(&r->digest, pb->digest.data, sizeof(r->digest));
+    return err;
 }
 
-int record_decode(struct bucket_id bucket, struct str key, struct str value, struct record **ret)
+/* Takes the bytes that lie beside the row in. */
+static int take_beside(struct record *r, struct str beside)
+{
+    if (beside.len != r->object.len_bytes)
+        return -ERR_CORRUPT;
+    struct hash128 h = hash_xxh128(beside.ptr, beside.len);
+    r->data = beside;
+    return h.lo == r->digest.lo && h.hi == r->digest.hi ? 0 : -ERR_CORRUPT;
+}
+
+/* `beside` may be NULL. */
+static int decode(struct bucket_id bucket, struct str key, struct str value,
+                  const struct str *beside, struct record **ret)
 {
     struct head head;
     struct str packed, rest;
@@ -402,10 +436,23 @@ int record_decode(struct bucket_id bucket, struct str key, struct str value, str
     if (!pb)
         return err;
     err = record_unpack(pb, &head, &scratch, &r);
+    if (err == 0 && beside)
+        err = r.beside ? take_beside(&r, *beside) : -ERR_CORRUPT;
     if (err < 0)
         return err;
     r.object.key = key;
     return record_flatten(&r, ret);
+}
+
+int record_decode(struct bucket_id bucket, struct str key, struct str value, struct record **ret)
+{
+    return decode(bucket, key, value, NULL, ret);
+}
+
+int record_decode_beside(struct bucket_id bucket, struct str key, struct str value,
+                         struct str beside, struct record **ret)
+{
+    return decode(bucket, key, value, &beside, ret);
 }
 
 struct record *record_ref(struct record *r)

@@ -30,14 +30,22 @@ struct record {
 
     struct bucket_id bucket;
     struct store_object object; /* strings in this block */
-    bool chunked;               /* the bytes are in `layout`; else in `data` */
-    struct str data;
+    /* The bytes are in `layout`, in the row I `beside` key, or here. */
+    bool chunked;
+    uint64_t beside;       /* 0: in no such row */
+    struct hash128 digest; /* of the bytes beside */
+    struct str data;       /* of those beside only when they were given */
     struct blob_layout layout;
     struct str upload; /* the id of the upload that made it; empty: a single PUT */
 };
 
-/* A new record with one reference. -ERR_CORRUPT, -ENOMEM. */
+/* A new record with one reference. Bytes that lie beside it are not in it. -ERR_CORRUPT, -ENOMEM.
+ */
 int record_decode(struct bucket_id bucket, struct str key, struct str value, struct record **ret);
+/* The same of a row whose bytes lie beside it, with them: -ERR_CORRUPT also when they are not the
+ * ones that the row tells of. */
+int record_decode_beside(struct bucket_id bucket, struct str key, struct str value,
+                         struct str beside, struct record **ret);
 struct record *record_ref(struct record *r);
 /* Accepts NULL. */
 void record_unref(struct record *r);
@@ -51,6 +59,7 @@ static inline void record_cleanup_(struct record **r)
 struct head {
     struct store_object object; /* no key, headers, metadata or parts; strings in `room` */
     bool chunked;
+    uint64_t beside;
     char room[1024];
 };
 int head_decode(struct str value, struct head *ret);
@@ -60,12 +69,15 @@ int head_decode(struct str value, struct head *ret);
 struct draft {
     char *bytes; /* room for the head, then `rest_len` bytes packed */
     size_t rest_len;
+    uint64_t beside; /* for the head; its user sets it */
 };
 
-/* What a draft is made of: `data`, or `layout` when it is not NULL. Everything is borrowed. */
+/* What a draft is made of: `data`, or `layout` when it is not NULL, or `digest` likewise, of bytes
+ * in a row of their own. Everything is borrowed. */
 struct draft_parts {
     const struct store_attrs *attrs;
     struct str data;
+    const struct hash128 *digest;
     const struct blob_layout *layout;
     const struct store_part_info *parts;
     size_t part_count;

@@ -162,7 +162,7 @@ static int draft_pack(struct draft *d, const Cairn__Object *pb)
     if (!bytes)
         return -ENOMEM;
     cairn__object__pack(pb, (uint8_t *)bytes + HEAD_ROOM);
-    *d = (struct draft){bytes, len};
+    *d = (struct draft){.bytes = bytes, .rest_len = len};
     return 0;
 }
 
@@ -190,6 +190,8 @@ int draft_init(struct draft *d, const struct draft_parts *from)
         pb.parts = &parts;
     }
     pb.data = pb_bytes(from->data);
+    if (from->digest)
+        pb.digest = (ProtobufCBinaryData){sizeof(*from->digest), (uint8_t *)from->digest};
     pb.upload = pb_bytes(from->upload);
     return draft_pack(d, &pb);
 }
@@ -218,6 +220,7 @@ struct str draft_seal(struct draft *d, const struct store_object *o, bool chunke
     head.null_version = o->null_version;
     head.delete_marker = o->delete_marker;
     head.chunked = chunked;
+    head.beside = d->beside;
 
     size_t len = cairn__head__get_packed_size(&head);
     size_t prefix = len < 0x80 ? 2 : 3;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "store/internal.h"
 
-#define INLINE_DEFAULT (2 * KIB)
+#define INLINE_DEFAULT 512
+#define BESIDE_DEFAULT (16 * KIB)
 #define INLINE_MAX     (1 * MIB) /* a row stays far below META_VALUE_MAX */
 #define CACHE_DEFAULT  (32 * MIB)
 
@@ -14,9 +15,11 @@ int FIBER store_open(struct store **ret, const struct store_config *config)
         .meta = config->meta,
         .blob = config->blob,
         .inline_max_bytes = config->inline_max_bytes ? config->inline_max_bytes : INLINE_DEFAULT,
+        .beside_max_bytes = config->beside_max_bytes ? config->beside_max_bytes : BESIDE_DEFAULT,
         .gc_delay_ms = config->gc_delay_ms,
     };
     s->inline_max_bytes = MIN(s->inline_max_bytes, (size_t)INLINE_MAX);
+    s->beside_max_bytes = MIN(s->beside_max_bytes, (size_t)INLINE_MAX);
     int r = cache_init(&s->cache, config->cache_bytes ? config->cache_bytes : CACHE_DEFAULT);
     if (r < 0) {
         free(s);
@@ -110,6 +113,11 @@ int store_key_test(struct str key)
     if (key.len == 0)
         return -EINVAL;
     return key.len <= STORE_KEY_MAX ? 0 : -ERR_KEY_TOO_LONG;
+}
+
+int FIBER store_compact(struct store *s, uint64_t *ret_freed_bytes)
+{
+    return meta_compact(s->meta, ret_freed_bytes);
 }
 
 /* ---- watching ------------------------------------------------------------------------------- */

@@ -33,7 +33,8 @@ struct store;
 struct store_config {
     struct meta *meta; /* both borrowed; outlive the store */
     struct blob *blob;
-    size_t inline_max_bytes; /* objects up to this live in their record; 0: 2 KiB */
+    size_t inline_max_bytes; /* objects up to this lie in their record; 0: 512 */
+    size_t beside_max_bytes; /* longer ones up to this in a row beside it; 0: 16 KiB */
     size_t cache_bytes;      /* decoded records; 0: 32 MiB */
     unsigned gc_delay_ms;    /* between a commit and its chunks' deletion at the earliest */
 };
@@ -124,7 +125,7 @@ struct store_attrs {
     size_t meta_count;
     struct str storage_class; /* empty: STANDARD */
     struct str owner;         /* user id */
-    struct store_pair *tags; /* of the object, in order of their keys */
+    struct store_pair *tags;  /* of the object, in order of their keys */
     size_t tag_count;
 };
 
@@ -317,6 +318,10 @@ int FIBER store_upload_abort(struct store *s, struct bucket_id b, struct str key
 int FIBER store_gc(struct store *s, size_t max_chunks, uint64_t *ret_chunks);
 /* Waits until a round may have work: 0, -ETIMEDOUT at the deadline, -ECANCELED. */
 int FIBER store_gc_wait(struct store *s, uint64_t deadline_ns);
+
+/* Gives back, a piece of the work, space of deleted objects whose bytes lay beside their records;
+ * *ret_freed_bytes 0: there is nothing worth doing now. One caller at a time. */
+int FIBER store_compact(struct store *s, uint64_t *ret_freed_bytes);
 
 /*
  * Deletes the needles that a crash left behind: of sessions before `session` (this start's) and

@@ -35,6 +35,13 @@ static int let_old_go(struct meta_tx *tx, struct swap *w)
     return r < 0 ? r : swap_let_go(tx, w, w->key, old->object.seq, &old->layout);
 }
 
+/* What lies beside the old row goes with it. */
+static int delete_beside(struct meta_tx *tx, struct swap *w)
+{
+    struct key_buf k;
+    return meta_del(tx, key_beside(&k, w->key, w->old.beside));
+}
+
 int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new_len_bytes)
 {
     struct key_buf k;
@@ -45,6 +52,8 @@ int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new
             (int64_t)new_len_bytes - (w->existed ? (int64_t)w->old.object.len_bytes : 0),
     };
     int r = w->existed && w->old.chunked ? let_old_go(tx, w) : 0;
+    if (r == 0 && w->existed && w->old.beside)
+        r = delete_beside(tx, w);
     if (r == 0)
         r = row.ptr ? meta_put(tx, key, row) : meta_del(tx, key);
     if (r == 0 && (deltas[COUNT_OBJECTS] || deltas[COUNT_BYTES]))

@@ -84,7 +84,7 @@ static int count_needles(unsigned disk, const struct needle_entry *e, void *arg)
 }
 
 /* Aborts all uploads, collects until nothing is due, and sweeps if a crash or a failed write left
- * anything (else the collection alone must do): then each object beyond the inline size has its one
+ * anything (else the collection alone must do): then each object too long for a row has its one
  * needle and there is no other. */
 void FIBER sm_check_no_garbage(struct sm *m)
 {
@@ -103,7 +103,7 @@ void FIBER sm_check_no_garbage(struct sm *m)
     for (unsigned c = 0; c < SM_CLIENTS; c++)
         for (unsigned k = 0; k < SM_KEYS; k++) {
             struct sm_value v = m->objects[c][k].now;
-            expected += v.tag && (v.multipart ? v.len_bytes > 0 : v.len_bytes > 2 * KIB);
+            expected += v.tag && (v.multipart ? v.len_bytes > 0 : v.len_bytes > SM_BESIDE_MAX);
         }
     EXPECT_OK(m->h, blob_each(m->blob, count_needles, &needles), "needles");
     EXPECT(m->h, needles == expected, "%llu needles are left, %llu objects have one",

@@ -70,7 +70,11 @@ static int FIBER open_store(struct sm *m)
     err = blob_open(&m->blob, &blob);
     if (err)
         return err;
-    struct store_config store = {.meta = m->meta, .blob = m->blob, .gc_delay_ms = GC_DELAY_MS};
+    struct store_config store = {.meta = m->meta,
+                                 .blob = m->blob,
+                                 .inline_max_bytes = SM_INLINE_MAX,
+                                 .beside_max_bytes = SM_BESIDE_MAX,
+                                 .gc_delay_ms = GC_DELAY_MS};
     return store_open(&m->store, &store);
 }
 

@@ -22,6 +22,8 @@
 #define SM_CLIENTS     3u
 #define SM_KEYS        8u /* a client */
 #define SM_UPLOADS_MAX 64u
+#define SM_INLINE_MAX  512u      /* longer objects lie in a row beside their record */
+#define SM_BESIDE_MAX  (2 * KIB) /* still longer ones in needles */
 #define SM_LEN_TOP     (300 * KIB)
 #define SM_LEN_BIG     (1500 * KIB) /* in some seeds: written as streams, past the page cache */
 

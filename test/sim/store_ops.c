@@ -29,11 +29,13 @@ static void op_pick_key(struct op *o)
     sm_key(o->name, o->client, o->key);
 }
 
-/* Inline, one small needle, several cells; the edges between them. */
+/* Inline, in a row, one small needle, several cells; the edges between them. */
 static uint64_t some_len(struct op *o)
 {
     struct sim_random *r = &o->r;
-    static const uint32_t edges[] = {0, 1, 2047, 2048, 2049, 4096, 65535, 65536, 65537};
+    static const uint32_t edges[] = {
+        0,     1,     SM_INLINE_MAX, SM_INLINE_MAX + 1, SM_BESIDE_MAX, SM_BESIDE_MAX + 1, 4096,
+        65535, 65536, 65537};
     switch (sim_random_below(r, 8)) {
     case 0:
     case 1:

@@ -40,15 +40,15 @@ CASE(garbage_goes_by_itself_and_readers_are_waited_for)
     struct store_reader *r;
     _cleanup_buf_ struct buf got;
     buf_init(&got, 0);
-    put(h, STR("k"), bytes_of(h, 9000, 1));
+    put(h, STR("k"), bytes_of(h, 90000, 1));
     assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
-    put(h, STR("k"), bytes_of(h, 9000, 2));
+    put(h, STR("k"), bytes_of(h, 90000, 2));
     rt_sleep_until(rt_now() + 300 * RT_MS);
     assert_int_equal(home_chunks(h), 2);
-    assert_int_equal(store_read(r, 0, 9000, append_sink, &got), 0);
+    assert_int_equal(store_read(r, 0, 90000, append_sink, &got), 0);
     store_reader_close(r);
     WAIT_FOR(home_chunks(h) == 1);
-    expect(h, STR("k"), bytes_of(h, 9000, 2));
+    expect(h, STR("k"), bytes_of(h, 90000, 2));
     assert_int_equal(stats_of(j).gc_chunks, 1);
     assert_int_equal(stats_of(j).gc_errors, 0);
     jobs_stop(j);
@@ -58,7 +58,7 @@ CASE(the_sweep_runs_once_after_the_start)
 {
     struct blob_writer *w;
     struct blob_layout layout;
-    put(h, STR("k"), bytes_of(h, 9000, 1));
+    put(h, STR("k"), bytes_of(h, 90000, 1));
     assert_int_equal(blob_begin(h->blob, 3, &w), 0);
     assert_int_equal(blob_write(w, "abc", 3), 0);
     assert_int_equal(blob_finish(w, &h->arena, &layout), 0);
@@ -69,7 +69,7 @@ CASE(the_sweep_runs_once_after_the_start)
     assert_int_equal(stats_of(j).sweep_orphans, 1);
     assert_int_equal(stats_of(j).sweep_needles, 2);
     assert_int_equal(home_chunks(h), 1);
-    expect(h, STR("k"), bytes_of(h, 9000, 1));
+    expect(h, STR("k"), bytes_of(h, 90000, 1));
     jobs_stop(j);
 }
 
@@ -109,7 +109,7 @@ CASE(they_stop_at_any_moment)
 {
     for (unsigned i = 0; i < 20; i++) {
         struct jobs *j = start(h);
-        put(h, STR("k"), bytes_of(h, 5000, i));
+        put(h, STR("k"), bytes_of(h, 50000, i));
         rt_sleep_until(rt_now() + i * RT_MS);
         jobs_stop(j);
     }

@@ -75,7 +75,7 @@ CASE(only_an_empty_bucket_goes_and_its_id_never_comes_back)
     assert_int_equal(store_bucket_delete(h->store, STR("bucket")), 0);
     assert_int_equal(store_bucket_delete(h->store, STR("bucket")), -ERR_NO_SUCH_BUCKET);
     assert_int_equal(put_if(h, STR("k"), STR("x"), NULL), -ERR_NO_SUCH_BUCKET);
-    assert_int_equal(put_if(h, STR("k"), bytes_of(h, 5000, 1), NULL), -ERR_NO_SUCH_BUCKET);
+    assert_int_equal(put_if(h, STR("k"), bytes_of(h, 50000, 1), NULL), -ERR_NO_SUCH_BUCKET);
     assert_int_equal(home_chunks(h), 0);
     assert_int_equal(create(h, "bucket", "you", &b), 0);
     assert_true(b.id.n > old.n);
@@ -90,15 +90,15 @@ CASE(uploads_and_garbage_of_a_deleted_bucket_are_collected)
     struct store_writer *w;
     uint64_t mtime;
     uint8_t md5[16] = {0};
-    put(h, STR("k"), bytes_of(h, 5000, 1));
+    put(h, STR("k"), bytes_of(h, 50000, 1));
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(store_upload_create(h->store, &h->arena, h->bucket, STR("u"), &attrs, 0,
                                              false, false, &upload),
                          0);
         for (uint32_t part = 1; part <= 2; part++) {
             assert_int_equal(
-                store_part_begin(h->store, h->bucket, STR("u"), upload, part, 5000, &w), 0);
-            assert_int_equal(store_write(w, bytes_of(h, 5000, part).ptr, 5000), 0);
+                store_part_begin(h->store, h->bucket, STR("u"), upload, part, 50000, &w), 0);
+            assert_int_equal(store_write(w, bytes_of(h, 50000, part).ptr, 50000), 0);
             assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
         }
     }

@@ -54,8 +54,10 @@ static struct str furnish(struct store_home *h)
         put(h, str_from(key), bytes_of(h, i, i));
     }
     put(h, STR("big"), bytes_of(h, 3 * MIB, 1));
-    put(h, STR("replaced"), bytes_of(h, 5000, 1));
-    put(h, STR("replaced"), bytes_of(h, 6000, 2));
+    put(h, STR("replaced"), bytes_of(h, 50000, 1));
+    put(h, STR("replaced"), bytes_of(h, 60000, 2));
+    put(h, STR("beside"), bytes_of(h, 4000, 1));
+    put(h, STR("beside"), bytes_of(h, 5000, 1));
     assert_int_equal(store_upload_create(h->store, &h->arena, h->bucket, STR("u"), &attrs, 0, false,
                                          false, &upload),
                      0);
@@ -129,6 +131,40 @@ CASE(a_missing_chunk_is_found)
     struct chunk_id id = chunk_of(h, STR("big"));
     assert_int_equal(blob_delete(h->blob, &(struct blob_needle){{id, 0}, BLOB_DISK_ALL}, 1), 0);
     check(h, false, "a chunk is missing from its disk: bucket/big\n");
+}
+
+/* The row of the bytes of the object "beside". */
+static struct str beside_row(struct store_home *h, struct key_buf *k)
+{
+    struct store_reader *r;
+    assert_int_equal(store_get(h->store, h->bucket, STR("beside"), NULL, &r), 0);
+    uint64_t seq = store_reader_object(r)->seq;
+    store_reader_close(r);
+    return key_beside(k, STR("beside"), seq);
+}
+
+CASE(missing_bytes_beside_a_record_are_found)
+{
+    furnish(h);
+    struct key_buf k;
+    edit(h, beside_row(h, &k), STR_NULL);
+    check(h, false, "an object's bytes are missing from the metadata: bucket/beside\n");
+}
+
+CASE(changed_bytes_beside_a_record_are_found)
+{
+    furnish(h);
+    struct key_buf k;
+    edit(h, beside_row(h, &k), bytes_of(h, 5000, 3));
+    check(h, false, "an object's bytes are not as its record says: bucket/beside\n");
+}
+
+CASE(bytes_of_no_record_are_found)
+{
+    furnish(h);
+    struct key_buf k;
+    edit(h, key_beside(&k, STR("beside"), 7), STR("left over"));
+    check(h, false, "a row of an object's bytes belongs to no record: bucket/beside\n");
 }
 
 struct garbage {
@@ -286,6 +322,9 @@ int main(void)
         cmocka_unit_test(a_damaged_record_is_found),
         cmocka_unit_test(a_lost_record_is_found_by_the_counters),
         cmocka_unit_test(a_missing_chunk_is_found),
+        cmocka_unit_test(missing_bytes_beside_a_record_are_found),
+        cmocka_unit_test(changed_bytes_beside_a_record_are_found),
+        cmocka_unit_test(bytes_of_no_record_are_found),
         cmocka_unit_test(garbage_that_is_in_use_is_found),
         cmocka_unit_test(a_chunk_named_twice_is_found),
         cmocka_unit_test(a_part_without_its_upload_is_found),
