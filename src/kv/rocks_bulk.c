@@ -23,7 +23,10 @@
 #define GARBAGE_SHARE     4
 #define GARBAGE_SHARE_LOW 16
 #define GARBAGE_MIN_BYTES (4 * MIB) /* less is not worth a merge */
-#define OLDEST_SHARE      4         /* of the files are collected in one step */
+/* A step collects a share of the files, the oldest: of a small store a larger one. */
+#define OLDEST_SHARE_SMALL 4
+#define OLDEST_SHARE       16
+#define OLDEST_BYTES       (256 * MIB)
 
 struct bulk {
     uint64_t bytes, garbage_bytes, hidden_bytes;
@@ -96,7 +99,8 @@ static void merge_tables(struct rocks_kv *h, bool whole)
 static double oldest_share(struct rocks_kv *h, const struct bulk *b)
 {
     uint64_t room = rocks_reserve_room(&h->reserve) / 2;
-    double share = MIN(1.0 / OLDEST_SHARE, (double)room / (double)b->bytes);
+    uint64_t step = MIN(b->bytes / OLDEST_SHARE_SMALL, (uint64_t)OLDEST_BYTES);
+    double share = (double)MIN(room, MAX(step, b->bytes / OLDEST_SHARE)) / (double)b->bytes;
     double one = 1.0 / (double)MAX(b->files, 1u);
     /* RocksDB rounds down. */
     return share >= one ? share + one / 16 : room > b->bytes ? 1.0 : 0;
@@ -125,12 +129,13 @@ int rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes)
     uint64_t limit = MAX(b.bytes / share, (uint64_t)GARBAGE_MIN_BYTES);
     if (b.garbage_bytes + b.hidden_bytes <= limit)
         return 0;
-    int r = 0;
-    if (b.hidden_bytes > b.garbage_bytes || b.hidden_bytes > limit / 2)
+    uint64_t before = b.bytes;
+    if (b.garbage_bytes <= limit) {
         merge_tables(h, false);
-    else
-        r = collect(h, &b);
+        b = measure(h);
+    }
+    int r = b.garbage_bytes > limit ? collect(h, &b) : 0;
     uint64_t after = rocks_property(h, h->families[ROCKS_BULK], "rocksdb.live-blob-file-size");
-    *ret_freed_bytes = b.bytes - MIN(b.bytes, after);
+    *ret_freed_bytes = before - MIN(before, after);
     return r;
 }
