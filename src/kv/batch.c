@@ -65,6 +65,20 @@ size_t kv_batch_bytes(const struct kv_batch *b)
     return b->changes.bytes;
 }
 
+int kv_batch_each(const struct kv_batch *b, int (*fn)(void *arg, struct str key, struct str value),
+                  void *arg)
+{
+    int r = 0;
+    for (const struct vmap_node *n = b->changes.head[0]; n && r >= 0; n = vmap_next(n))
+        r = fn(arg, vmap_key(n), n->newest->deleted ? STR_NULL : vmap_value(n->newest));
+    return r < 0 ? r : 0;
+}
+
+void kv_batch_rebase(struct kv_batch *b, struct kv *kv)
+{
+    b->kv = kv;
+}
+
 uint64_t kv_batch_version(const struct kv_batch *b)
 {
     return b->changes.versions;

@@ -27,7 +27,7 @@ void kv_snapshot_free(struct kv *kv, struct kv_snapshot *s)
 
 int kv_write(struct kv *kv, struct kv_batch *b, bool sync)
 {
-    CHECK(b->kv == kv && b->depth == 0);
+    CHECK(b->depth == 0);
     return kv->ops->write(kv, b, sync);
 }
 

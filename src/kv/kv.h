@@ -80,6 +80,12 @@ int kv_batch_del(struct kv_batch *b, struct str key);
 int BLOCKING kv_batch_get(struct kv_batch *b, struct str key, struct buf *ret);
 size_t kv_batch_count(const struct kv_batch *b);
 size_t kv_batch_bytes(const struct kv_batch *b);
+/* Calls `fn` for each changed key in order, with its new value or ptr NULL for a deletion; stops
+ * at a negative return and hands it back. */
+int kv_batch_each(const struct kv_batch *b, int (*fn)(void *arg, struct str key, struct str value),
+                  void *arg);
+/* From now on the batch is seen above another store. No iterator over it may be open. */
+void kv_batch_rebase(struct kv_batch *b, struct kv *kv);
 /* A number that is another one after any change to the batch. */
 uint64_t kv_batch_version(const struct kv_batch *b);
 /* Marks a point to go back to; savepoints nest, KV_SAVEPOINTS_MAX deep. */
@@ -89,7 +95,8 @@ void kv_batch_savepoint(struct kv_batch *b);
 int kv_batch_rollback(struct kv_batch *b);
 void kv_batch_keep(struct kv_batch *b);
 /*
- * The batch stays filled; clear it to use it again.
+ * The batch stays filled; clear it to use it again. It may have been made for another store, and be
+ * written to several at once.
  * -ENOSPC, -EDQUOT, -EMFILE, -ENFILE: refused, nothing of it will ever be seen. After any other
  * error of a store with a log the batch is not seen before the store is opened anew, and is then
  * there wholly or not at all.

@@ -11,6 +11,7 @@
  *     -ERR_CLOSED.
  */
 
+#include <unistd.h>
 #include "kv/internal.h"
 #include "kv/mem.h"
 #include "rt/rt.h"
@@ -29,6 +30,8 @@ struct kv_mem {
     int break_err;       /* what it will say */
     unsigned recoveries; /* that it takes to make it work */
     bool with_log, cold, full;
+    int read_err;
+    bool hang; /* atomic */
 };
 
 struct mem_kv {
@@ -74,6 +77,12 @@ static int enter(struct mem_kv *h, unsigned flags)
     return flags & KV_CACHED && h->mem->cold ? -EAGAIN : 0;
 }
 
+static int enter_to_read(struct mem_kv *h, unsigned flags)
+{
+    int r = enter(h, flags);
+    return r == 0 ? h->mem->read_err : r;
+}
+
 static int leave(struct mem_kv *h, int r)
 {
     rt_unlock(&h->mem->lock);
@@ -96,7 +105,7 @@ static int mem_get(struct kv *kv, const struct kv_snapshot *snap, struct str key
                    struct buf *ret)
 {
     struct mem_kv *h = mem_of(kv);
-    int r = enter(h, flags);
+    int r = enter_to_read(h, flags);
     if (r < 0)
         return leave(h, r);
     const struct vmap_version *v = vmap_find(&h->mem->map, key, snap ? snap->number : VMAP_NEWEST);
@@ -151,7 +160,7 @@ static void mem_walk_seek(struct kv_walk *walk, struct str key)
 {
     struct mem_walk *w = walk_of(walk);
     w->node = NULL;
-    w->error = enter(w->kv, w->flags);
+    w->error = enter_to_read(w->kv, w->flags);
     if (w->error == 0)
         walk_settle(w, vmap_first_at_or_after(&w->kv->mem->map, key), false);
     leave(w->kv, 0);
@@ -169,7 +178,7 @@ static void mem_walk_seek_for_prev(struct kv_walk *walk, struct str key)
 {
     struct mem_walk *w = walk_of(walk);
     w->node = NULL;
-    w->error = enter(w->kv, w->flags);
+    w->error = enter_to_read(w->kv, w->flags);
     if (w->error == 0)
         walk_settle(w, last_in_range(w, key), true);
     leave(w->kv, 0);
@@ -179,7 +188,7 @@ static void step(struct mem_walk *w, bool backward)
 {
     CHECK(w->node);
     struct vmap_node *n = TAKE_PTR(w->node);
-    w->error = enter(w->kv, w->flags);
+    w->error = enter_to_read(w->kv, w->flags);
     if (w->error == 0)
         walk_settle(w, backward ? vmap_last_before(&w->kv->mem->map, vmap_key(n)) : vmap_next(n),
                     backward);
@@ -290,6 +299,8 @@ static int mem_write(struct kv *kv, struct kv_batch *b, bool sync)
 {
     struct mem_kv *h = mem_of(kv);
     struct kv_mem *m = h->mem;
+    while (__atomic_load_n(&m->hang, __ATOMIC_ACQUIRE))
+        usleep(1000);
     int r = enter(h, 0);
     sync = sync && m->with_log;
     if (r == 0 && sync)
@@ -452,6 +463,18 @@ void kv_mem_break_log(struct kv_mem *m, int err, unsigned recoveries)
     m->break_err = err;
     m->recoveries = recoveries;
     rt_unlock(&m->lock);
+}
+
+void kv_mem_fail_reads(struct kv_mem *m, int err)
+{
+    rt_lock(&m->lock);
+    m->read_err = err;
+    rt_unlock(&m->lock);
+}
+
+void kv_mem_hang(struct kv_mem *m, bool hang)
+{
+    __atomic_store_n(&m->hang, hang, __ATOMIC_RELEASE);
 }
 
 void kv_mem_set_cold(struct kv_mem *m, bool cold)

@@ -28,6 +28,10 @@ void kv_mem_fail_syncs(struct kv_mem *m, uint64_t count, int err);
  * been called so often; of that each but the last answers `err`.
  */
 void kv_mem_break_log(struct kv_mem *m, int err, unsigned recoveries);
+/* Every look-up and walk fails with `err`; 0: they work again. */
+void kv_mem_fail_reads(struct kv_mem *m, int err);
+/* Every write stops where it is, until this is called with false. Not in the simulator. */
+void kv_mem_hang(struct kv_mem *m, bool hang);
 /* Every read with KV_CACHED answers -EAGAIN, as if nothing were in memory. */
 void kv_mem_set_cold(struct kv_mem *m, bool cold);
 /* kv_room answers -ENOSPC. */

@@ -8,12 +8,8 @@
 
 #include "base/arena.h"
 #include "base/list.h"
-#include "meta/meta.h"
+#include "meta/mirrors.h"
 #include "rt/rt.h"
-
-/* A key of the store: the bucket's id, then the key within the bucket. Before that of a bulky value
- * stands a byte more, KV_BULK, which no bucket's id begins with. */
-#define BUCKET_BYTES 8
 
 struct meta_add {
     struct meta_add *next;
@@ -40,6 +36,7 @@ struct meta_tx {
     unsigned flags; /* of reads: KV_CACHED on a loop thread */
     int error;      /* 0 or the first failure */
     bool use_reserve;
+    int store_failed; /* the store gave -EIO or -ERR_CORRUPT: another mirror may do better */
     struct arena arena;
     struct buf value; /* where kv_get puts it */
     struct list cursors;

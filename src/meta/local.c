@@ -12,21 +12,22 @@
  * Reading. On a loop thread the function reads what is in memory; where that does not do it is run
  * again on an offload thread that may wait for the disk.
  *
- * Failing. A batch that the store refuses for want of space or descriptors changes nothing, and
- * neither does what comes after it (`refusing` says why) until the commit fiber has brought the
- * store to work again (kv_recover), trying from time to time. Nobody may read for that moment: who
- * comes then waits for it. After any other failure, a sync's above all, it is not known what the
- * log holds: nothing is written any more before the process restarts. docs/adr/005 says why.
+ * Mirrors. While there is one store the committer writes the batch itself. With several
+ * (mirrors.c) it hands the batch to the commit fiber, which has all of them write it at once.
+ *
+ * Failing. A batch that the stores refuse for want of space or descriptors changes nothing, and
+ * neither does what comes after it (`refusing` says why) until the commit fiber has brought them to
+ * work again, trying from time to time. Nobody may read for that moment: who comes then waits for
+ * it. After any other failure of all of them, a sync's above all, it is not known what the logs
+ * hold: nothing is written any more before the process restarts. docs/adr/005 says why.
  *
  * Invariants
  *  1. `committing` is true exactly while a commit fiber exists; it ends only with an empty queue.
- *  2. The store changes only in write_batch(), with `commits` odd.
+ *  2. The stores change only while `commits` is odd.
  *  3. While `refusing` is set no batch is written.
  *  4. A request lies on its caller's stack: it is not touched after `done` is set.
- *  5. A mirror is closed or opened anew only while `reading` is not that mirror and nobody is in
- * it: no reader's `in` and no `cold` read.
  *
- * Lock order: `lock` alone. It is never held while a function, the store or a hook runs.
+ * Lock order: `lock` alone. It is never held while a function, a store or a hook runs.
  */
 
 #include "meta/internal.h"
@@ -38,7 +39,7 @@
 #define BATCH_BYTES_ENOUGH  (8 * MIB)    /* a batch of more takes in no further transaction */
 #define RECOVER_FIRST_NS    (20 * RT_MS) /* pauses between attempts, each twice the last */
 #define RECOVER_LAST_NS     (2 * RT_S)
-#define READABLE_WAIT_NS    (5 * RT_S) /* a read waits so long for a store that is being opened */
+#define RENEW_PAUSE_NS      (20 * RT_MS)
 
 struct request {
     struct list link;
@@ -50,23 +51,15 @@ struct request {
     struct rt_waitq wait;
 };
 
-/* A store that holds the metadata, and who is in it beside the readers of the loop threads. */
-struct mirror {
-    struct kv *kv;
-    unsigned cold; /* under the lock */
-};
-
 /* What a loop thread reads with: a read does not suspend, so one a thread is enough. */
 struct reader {
     struct meta_tx tx;
-    struct mirror *in; /* atomic: what it reads at the moment */
     bool busy;
     uint64_t reads, reads_cold;
 } __attribute__((aligned(64)));
 
 struct meta {
-    struct mirror mirror;
-    struct mirror *reading; /* atomic, changed under the lock; NULL: nobody may read now */
+    struct mirrors *mirrors;
     unsigned batch_max;
     struct reader *readers; /* one a loop thread */
     unsigned reader_count;
@@ -77,33 +70,30 @@ struct meta {
     struct list queue;
     unsigned queued;
     bool committing;
+    bool kicked;          /* somebody has a task for the commit fiber */
     struct rt_waitq idle; /* for `committing` to turn false */
     int refusing;         /* what writes are answered, or 0 */
     bool closing;
-    struct rt_waitq closed;   /* for `closing` */
-    struct rt_waitq readable; /* for `reading` */
-    struct rt_waitq quiet;    /* for a mirror's `cold` to be 0 */
-    unsigned gather_to;       /* who makes `queued` so much wakes the committer; 0: nobody */
+    struct rt_waitq closed; /* for `closing` */
+    unsigned gather_to;     /* who makes `queued` so much wakes the committer; 0: nobody */
     struct rt_waitq gathered;
     uint64_t writes, write_batches, write_errors, recoveries;
 
     /* The committer's own. */
+    uint64_t write_start_ns;
     uint64_t write_ns;    /* how long the last batch took to write */
     uint64_t answered_ns; /* when its callers were answered, and how many */
     unsigned answered;
     unsigned gather_skip, gather_failures;
-    struct kv_batch *batch;
+    uint64_t pause_ns; /* before the next attempt to recover */
+    struct shared_batch *shared;
+    struct kv_batch *batch; /* the same */
+    struct list taken, ran; /* of the present batch: not run yet, run */
     struct meta_tx tx;
     struct meta_hooks hooks;
 };
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
-
-static int close_store(void *arg)
-{
-    kv_close(arg);
-    return 0;
-}
 
 static void meta_free(struct meta *m)
 {
@@ -111,54 +101,128 @@ static void meta_free(struct meta *m)
         meta_tx_release(&m->readers[i].tx);
     free(m->readers);
     meta_tx_release(&m->tx);
-    kv_batch_free(m->batch);
+    shared_batch_unref(m->shared);
     free(m->hooks.items);
     free(m);
 }
 
-static struct meta *meta_new(struct kv *kv, unsigned commit_batch_max)
+static void set_batch(struct meta *m, struct shared_batch *b)
 {
-    struct meta *m = calloc(1, sizeof(*m));
-    if (!m)
-        return NULL;
-    m->mirror.kv = kv;
-    m->reading = &m->mirror;
-    m->batch_max = commit_batch_max ? commit_batch_max : BATCH_MAX_DEFAULT;
-    rt_lock_init(&m->lock);
-    list_init(&m->queue);
-    rt_waitq_init(&m->idle);
-    rt_waitq_init(&m->closed);
-    rt_waitq_init(&m->readable);
-    rt_waitq_init(&m->quiet);
-    rt_waitq_init(&m->gathered);
-    meta_tx_init(&m->tx, kv);
+    m->shared = b;
+    m->batch = b->batch;
+    m->tx.batch = b->batch;
+}
+
+static int readers_init(struct meta *m)
+{
     unsigned threads = rt_thread_count();
     m->readers = aligned_alloc(_Alignof(struct reader), threads * sizeof(*m->readers));
-    if (!m->readers || kv_batch_new(kv, &m->batch) < 0) {
-        meta_free(m);
-        return NULL;
-    }
+    if (!m->readers)
+        return -ENOMEM;
     memset(m->readers, 0, threads * sizeof(*m->readers));
     m->reader_count = threads;
     for (unsigned i = 0; i < threads; i++) {
-        meta_tx_init(&m->readers[i].tx, kv);
+        meta_tx_init(&m->readers[i].tx, NULL);
         m->readers[i].tx.flags = KV_CACHED;
         m->readers[i].tx.commits = &m->commits;
     }
-    m->tx.batch = m->batch;
+    return 0;
+}
+
+static void meta_init(struct meta *m, unsigned commit_batch_max)
+{
+    m->batch_max = commit_batch_max ? commit_batch_max : BATCH_MAX_DEFAULT;
+    rt_lock_init(&m->lock);
+    list_init(&m->queue);
+    list_init(&m->taken);
+    list_init(&m->ran);
+    rt_waitq_init(&m->idle);
+    rt_waitq_init(&m->closed);
+    rt_waitq_init(&m->gathered);
+    meta_tx_init(&m->tx, NULL);
     m->tx.hooks = &m->hooks;
-    return m;
+}
+
+static int meta_new(struct meta **ret, unsigned commit_batch_max)
+{
+    struct meta *m = calloc(1, sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    meta_init(m, commit_batch_max);
+    struct shared_batch *b;
+    if (readers_init(m) < 0 || shared_batch_new(NULL, &b) < 0) {
+        meta_free(m);
+        return -ENOMEM;
+    }
+    set_batch(m, b);
+    *ret = m;
+    return 0;
+}
+
+static void FIBER kick(void *arg);
+
+static int BLOCKING close_store(void *arg)
+{
+    kv_close(arg);
+    return 0;
+}
+
+/* Takes over the stores in any case. */
+static int FIBER make_mirrors(struct meta *m, const struct meta_mirrors_config *config)
+{
+    int r = config->count >= 1 && config->count <= META_MIRRORS_MAX ? 0 : -EINVAL;
+    if (r == 0)
+        r = mirrors_new(&m->mirrors, config);
+    if (r == 0) {
+        m->mirrors->kick = kick;
+        m->mirrors->kick_arg = m;
+    }
+    for (unsigned i = 0; i < config->count; i++) {
+        if (r == 0)
+            r = mirrors_put(m->mirrors, config->mirrors[i].id, config->mirrors[i].kv);
+        if (r < 0)
+            rt_offload(close_store, config->mirrors[i].kv);
+    }
+    return r;
+}
+
+static int FIBER open_mirrors(struct meta **ret, const struct meta_mirrors_config *config,
+                              bool plain, char why[META_WHY_BYTES])
+{
+    struct meta *m;
+    int r = meta_new(&m, config->commit_batch_max);
+    if (r < 0) {
+        for (unsigned i = 0; i < config->count; i++)
+            rt_offload(close_store, config->mirrors[i].kv);
+        return r;
+    }
+    r = make_mirrors(m, config);
+    if (r == 0)
+        r = mirrors_choose(m->mirrors, config->force, plain, why);
+    if (r < 0)
+        meta_close(m);
+    else
+        *ret = m;
+    return r;
+}
+
+int FIBER meta_mirrors_open(struct meta **ret, const struct meta_mirrors_config *config,
+                            char ret_why[META_WHY_BYTES])
+{
+    char why[META_WHY_BYTES] = "";
+    int r = open_mirrors(ret, config, false, why);
+    if (r < 0 && ret_why)
+        memcpy(ret_why, why, sizeof(why));
+    return r;
 }
 
 int FIBER meta_local_open(struct meta **ret, struct kv *kv, unsigned commit_batch_max)
 {
-    struct meta *m = meta_new(kv, commit_batch_max);
-    if (!m) {
-        rt_offload(close_store, kv);
-        return -ENOMEM;
-    }
-    *ret = m;
-    return 0;
+    struct meta_mirror only = {.kv = kv};
+    struct meta_mirrors_config config = {
+        .mirrors = &only, .count = 1, .commit_batch_max = commit_batch_max};
+    char why[META_WHY_BYTES];
+    return open_mirrors(ret, &config, true, why);
 }
 
 void FIBER meta_close(struct meta *m)
@@ -171,7 +235,8 @@ void FIBER meta_close(struct meta *m)
     while (m->committing)
         rt_wait_uncancelled(&m->idle, &m->lock, RT_NEVER);
     rt_unlock(&m->lock);
-    rt_offload(close_store, m->mirror.kv);
+    if (m->mirrors)
+        mirrors_close(m->mirrors);
     meta_free(m);
 }
 
@@ -181,47 +246,6 @@ void FIBER meta_close(struct meta *m)
 static void count(uint64_t *counter)
 {
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-}
-
-/*
- * Keeps what is read open (invariant 5): whoever changes `reading` looks at `in` afterwards, and
- * here it is the other way round, so that one of the two sees the other. NULL: nobody may read.
- */
-static struct mirror *enter(struct meta *m, struct reader *reader)
-{
-    struct mirror *from;
-    do {
-        from = __atomic_load_n(&m->reading, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&reader->in, from, __ATOMIC_SEQ_CST);
-    } while (from != __atomic_load_n(&m->reading, __ATOMIC_SEQ_CST));
-    return from;
-}
-
-static void leave(struct reader *reader)
-{
-    __atomic_store_n(&reader->in, NULL, __ATOMIC_RELEASE);
-}
-
-/* The same for a thread that may wait for the disk; the lock is held. */
-static void leave_cold(struct meta *m, struct mirror *from)
-{
-    if (--from->cold == 0)
-        rt_wake_all(&m->quiet);
-}
-
-static int FIBER enter_cold(struct meta *m, struct mirror **ret)
-{
-    uint64_t deadline = rt_now() + READABLE_WAIT_NS;
-    int r = 0;
-    rt_lock(&m->lock);
-    while (r == 0 && !m->reading)
-        r = rt_wait(&m->readable, &m->lock, deadline);
-    if (r == 0) {
-        *ret = m->reading;
-        m->reading->cold++;
-    }
-    rt_unlock(&m->lock);
-    return r == -ETIMEDOUT ? -ERR_UNAVAILABLE : r;
 }
 
 static int run_read(struct meta_tx *tx, struct bucket_id b, meta_fn *fn, void *arg, bool snapshot)
@@ -240,6 +264,7 @@ struct cold_read {
     struct bucket_id bucket;
     meta_fn *fn;
     void *arg;
+    int store_failed;
 };
 
 static int BLOCKING read_from_disk(void *arg)
@@ -249,34 +274,48 @@ static int BLOCKING read_from_disk(void *arg)
     meta_tx_init(&tx, c->from->kv);
     tx.commits = &c->meta->commits;
     int r = run_read(&tx, c->bucket, c->fn, c->arg, true);
+    c->store_failed = tx.store_failed;
     meta_tx_release(&tx);
     return r;
 }
 
+/* A mirror that fails is left out; true when there is another one to read from. */
+static bool FIBER read_elsewhere(struct cold_read *c)
+{
+    if (!c->store_failed || !mirrors_suspect(c->meta->mirrors, c->from, c->store_failed))
+        return false;
+    kick(c->meta);
+    mirrors_wait_other(c->meta->mirrors, c->from);
+    return true;
+}
+
 static int FIBER read_cold(struct cold_read *c)
 {
-    int r = enter_cold(c->meta, &c->from);
-    if (r < 0)
-        return r;
-    r = rt_offload(read_from_disk, c);
-    rt_lock(&c->meta->lock);
-    leave_cold(c->meta, c->from);
-    rt_unlock(&c->meta->lock);
+    int r;
+    do {
+        r = mirrors_enter_cold(c->meta->mirrors, &c->from);
+        if (r < 0)
+            return r;
+        r = rt_offload(read_from_disk, c);
+        mirrors_leave_cold(c->meta->mirrors, c->from);
+    } while (r < 0 && read_elsewhere(c));
     return r;
 }
 
-/* -EAGAIN: the disk is needed. */
+/* -EAGAIN: the disk is needed, or another mirror. */
 static int read_in_place(struct meta *m, struct reader *reader, struct cold_read *c)
 {
-    struct mirror *from = enter(m, reader);
+    unsigned thread = rt_thread_index();
+    c->from = mirrors_enter(m->mirrors, thread);
     int r = -EAGAIN;
-    if (from) {
-        reader->tx.kv = from->kv;
+    if (c->from) {
+        reader->tx.kv = c->from->kv;
         r = run_read(&reader->tx, c->bucket, c->fn, c->arg, false);
         if (reader->tx.raced)
             r = run_read(&reader->tx, c->bucket, c->fn, c->arg, true);
+        c->store_failed = r < 0 ? reader->tx.store_failed : 0;
     }
-    leave(reader);
+    mirrors_leave(m->mirrors, thread);
     return r;
 }
 
@@ -290,7 +329,7 @@ int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg)
     count(&reader->reads);
     int r = read_in_place(m, reader, &c);
     reader->busy = false;
-    if (r != -EAGAIN)
+    if (r != -EAGAIN && !(c.store_failed && read_elsewhere(&c)))
         return r;
     count(&reader->reads_cold);
     return read_cold(&c);
@@ -299,7 +338,7 @@ int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg)
 /* ---- committing ----------------------------------------------------------------------------- */
 
 /* Runs one function over the batch; its changes stay only if it succeeds. */
-static int run_write(struct meta *m, struct request *q, bool disk_low)
+static int run_once(struct meta *m, struct request *q, bool disk_low)
 {
     struct meta_tx *tx = &m->tx;
     size_t hooks = m->hooks.count;
@@ -323,42 +362,68 @@ static int run_write(struct meta *m, struct request *q, bool disk_low)
     return r;
 }
 
-/* One durable write of the batch. */
-static int write_batch(struct meta *m)
+static void read_from(struct meta *m, const struct mirror *from)
 {
-    if (kv_batch_count(m->batch) == 0)
-        return 0;
-    if (m->refusing)
-        return m->refusing;
-    uint64_t start = rt_now();
+    m->tx.kv = from->kv;
+    kv_batch_rebase(m->batch, from->kv);
+}
+
+/* Where a mirror fails to read it is run again over another one. */
+static int run_write(struct meta *m, struct mirror **from, struct request *q, bool disk_low)
+{
+    int r;
+    do {
+        r = run_once(m, q, disk_low);
+        if (r >= 0 || !m->tx.store_failed ||
+            !mirrors_suspect(m->mirrors, *from, m->tx.store_failed))
+            return r;
+        *from = __atomic_load_n(&m->mirrors->reading, __ATOMIC_SEQ_CST);
+        read_from(m, *from);
+    } while (true);
+}
+
+/*
+ * Moves transactions from `taken` to `ran` until the batch is full. Only the commit fiber changes
+ * what is read, and here it waits for us; there is always one.
+ */
+static void run_batch(struct meta *m)
+{
+    bool disk_low = mirrors_room(m->mirrors) < 0;
+    struct mirror *from = __atomic_load_n(&m->mirrors->reading, __ATOMIC_SEQ_CST);
+    read_from(m, from);
+    while (!list_empty(&m->taken) && kv_batch_bytes(m->batch) < BATCH_BYTES_ENOUGH) {
+        struct request *q = container_of(list_pop_front(&m->taken), struct request, link);
+        q->result = run_write(m, &from, q, disk_low);
+        list_push_back(&m->ran, &q->link);
+    }
+}
+
+/* One durable write of the batch to the only store there is. */
+static int write_alone(struct meta *m)
+{
+    struct kv *kv = m->mirrors->reading->kv;
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    int r = kv_write(m->mirror.kv, m->batch, true);
+    int r = kv_write(kv, m->batch, true);
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    m->write_ns = rt_now() - start;
+    if (r < 0 && !out_of_means(r))
+        m->refusing = -ERR_READ_ONLY;
+    else if (r < 0 && kv_broken(kv))
+        m->refusing = r;
     return r;
 }
 
-/* Moves transactions from `taken` to `ran` until the batch is full, and commits it. */
-static int commit_batch(struct meta *m, struct list *taken, struct list *ran)
+/* The batch was written with that result, or there was nothing to write. */
+static void end_batch(struct meta *m, int written, bool seen)
 {
     struct request *q;
-    bool disk_low = kv_room(m->mirror.kv) < 0;
-    while (!list_empty(taken) && kv_batch_bytes(m->batch) < BATCH_BYTES_ENOUGH) {
-        q = container_of(list_pop_front(taken), struct request, link);
-        q->result = run_write(m, q, disk_low);
-        list_push_back(ran, &q->link);
-    }
-    int r = write_batch(m);
-    if (r < 0) {
-        LIST_FOR (q, ran, link)
-            q->result = r;
-    } else {
+    if (written < 0)
+        LIST_FOR (q, &m->ran, link)
+            q->result = written;
+    if (written == 0 || seen)
         for (size_t i = 0; i < m->hooks.count; i++)
             m->hooks.items[i].fn(m->hooks.items[i].arg);
-    }
     m->hooks.count = 0;
     kv_batch_clear(m->batch);
-    return r;
 }
 
 /*
@@ -388,117 +453,96 @@ static void gather(struct meta *m)
 }
 
 /* Takes up to a batch of requests off the queue. The lock is held. */
-static void take(struct meta *m, struct list *taken)
+static void take(struct meta *m)
 {
     for (unsigned n = 0; n < m->batch_max && m->queued > 0; n++, m->queued--)
-        list_push_back(taken, list_pop_front(&m->queue));
+        list_push_back(&m->taken, list_pop_front(&m->queue));
 }
 
-/* The code with which a store that lacks something refuses, or 0. */
-static bool out_of_means(int err)
+/* Hands out the results. */
+static void answer(struct meta *m)
 {
-    return err == -ENOSPC || err == -EDQUOT || err == -EMFILE || err == -ENFILE;
-}
-
-/*
- * After a failed write: a store that was only short of something may have refused and be as it
- * was, or need to be recovered. In any other case what its log holds is not known.
- */
-static int refuse_after(struct meta *m, int written)
-{
-    if (written == 0 || m->refusing)
-        return m->refusing;
-    if (!out_of_means(written))
-        return -ERR_READ_ONLY;
-    return kv_broken(m->mirror.kv) ? written : 0;
-}
-
-/* Hands out the results. The lock is held. */
-static void answer(struct meta *m, struct list *ran, int written)
-{
-    m->refusing = refuse_after(m, written);
+    rt_lock(&m->lock);
     m->write_batches++;
     m->answered = 0;
     m->answered_ns = rt_now();
-    while (!list_empty(ran)) {
-        struct request *q = container_of(list_pop_front(ran), struct request, link);
+    while (!list_empty(&m->ran)) {
+        struct request *q = container_of(list_pop_front(&m->ran), struct request, link);
         m->writes++;
         m->answered++;
         m->write_errors += q->result < 0;
         q->done = true;
         rt_wake_one(&q->wait);
     }
+    rt_unlock(&m->lock);
 }
 
-/* Until the queue is empty. 1: the store must be recovered, and `committing` stays. */
+/* What the commit fiber has to do. */
+enum commit_step { STEP_END, STEP_WRITE, STEP_TASKS, STEP_RECOVER };
+
+/*
+ * What comes next. STEP_WRITE: a batch is to be run. STEP_TASKS: there may be some. Ends
+ * `committing` with the work.
+ */
+static enum commit_step next_step(struct meta *m)
+{
+    rt_lock(&m->lock);
+    enum commit_step s = STEP_END;
+    if (list_empty(&m->taken) && m->queued > 0) {
+        gather(m);
+        take(m);
+    }
+    if (!list_empty(&m->taken))
+        s = STEP_WRITE;
+    else if (out_of_means(m->refusing) && !m->closing)
+        s = STEP_RECOVER;
+    else if (m->kicked)
+        s = STEP_TASKS;
+    m->kicked = false;
+    m->committing = s != STEP_END;
+    if (!m->committing)
+        rt_wake_all(&m->idle);
+    rt_unlock(&m->lock);
+    return s;
+}
+
+/* Runs batches, and writes and answers them where there is one store. */
 static int BLOCKING commit_queue(void *arg)
 {
     struct meta *m = arg;
-    struct list taken, ran;
-    list_init(&taken);
-    list_init(&ran);
-    rt_lock(&m->lock);
-    while (m->queued > 0 || !list_empty(&taken)) {
-        if (list_empty(&taken)) {
-            gather(m);
-            take(m, &taken);
-        }
-        rt_unlock(&m->lock);
-        int written = commit_batch(m, &taken, &ran);
-        rt_lock(&m->lock);
-        answer(m, &ran, written);
+    enum commit_step s;
+    while (true) {
+        if (!m->refusing && mirrors_have_tasks(m->mirrors))
+            return STEP_TASKS;
+        s = next_step(m);
+        if (s != STEP_WRITE)
+            return s;
+        run_batch(m);
+        m->write_start_ns = rt_now();
+        bool change = kv_batch_count(m->batch) > 0;
+        if (change && !m->refusing && !mirrors_single(m->mirrors))
+            return STEP_WRITE;
+        int r = !change ? 0 : m->refusing ? m->refusing : write_alone(m);
+        m->write_ns = rt_now() - m->write_start_ns;
+        end_batch(m, r, false);
+        answer(m);
     }
-    m->committing = out_of_means(m->refusing) && !m->closing;
-    int recover = m->committing;
-    if (!recover)
-        rt_wake_all(&m->idle);
-    rt_unlock(&m->lock);
-    return recover;
 }
 
-/* ---- recovering ----------------------------------------------------------------------------- */
+/* ---- several mirrors ------------------------------------------------------------------------ */
 
-/* Waits until nobody is in the mirror, which is not `reading` any more. */
-static void FIBER wait_quiet(struct meta *m, struct mirror *mirror)
+/* Those that are slow, or being rebuilt, may keep the batch: then there is another one. */
+static int renew_batch(struct meta *m)
 {
-    rt_lock(&m->lock);
-    while (mirror->cold > 0)
-        rt_wait_uncancelled(&m->quiet, &m->lock, RT_NEVER);
-    rt_unlock(&m->lock);
-    for (unsigned i = 0; i < m->reader_count; i++)
-        while (__atomic_load_n(&m->readers[i].in, __ATOMIC_SEQ_CST) == mirror)
-            rt_yield();
-}
-
-static void set_reading(struct meta *m, struct mirror *mirror)
-{
-    rt_lock(&m->lock);
-    __atomic_store_n(&m->reading, mirror, __ATOMIC_SEQ_CST);
-    if (mirror)
-        rt_wake_all(&m->readable);
-    rt_unlock(&m->lock);
-}
-
-static int BLOCKING look_at_store(void *arg)
-{
-    return kv_recoverable(arg);
-}
-
-static int BLOCKING recover_store(void *arg)
-{
-    return kv_recover(arg);
-}
-
-static int FIBER try_to_recover(struct meta *m, struct mirror *mirror)
-{
-    int r = rt_offload(look_at_store, mirror->kv);
+    struct shared_batch *next;
+    if (__atomic_load_n(&m->shared->refs, __ATOMIC_ACQUIRE) == 1)
+        return 0;
+    int r = shared_batch_new(NULL, &next);
     if (r < 0)
         return r;
-    set_reading(m, NULL);
-    wait_quiet(m, mirror);
-    r = rt_offload(recover_store, mirror->kv);
-    set_reading(m, mirror);
-    return r;
+    shared_batch_unref(m->shared);
+    set_batch(m, next);
+    return 0;
 }
 
 /* Waits a while; false: the metadata is being closed. */
@@ -513,26 +557,85 @@ static bool FIBER pause_recovery(struct meta *m, uint64_t ns)
     return goes_on;
 }
 
-/* Until the store works again, is beyond help, or is closed. */
+/* One attempt, after a pause that grows. */
 static void FIBER recover(struct meta *m)
 {
-    uint64_t pause = RECOVER_FIRST_NS;
-    int r = try_to_recover(m, &m->mirror);
-    while (out_of_means(r) && pause_recovery(m, pause)) {
-        pause = MIN(2 * pause, RECOVER_LAST_NS);
-        r = try_to_recover(m, &m->mirror);
-    }
+    if (!pause_recovery(m, m->pause_ns))
+        return;
+    int r = mirrors_recover(m->mirrors);
+    m->pause_ns = MIN(MAX(2 * m->pause_ns, RECOVER_FIRST_NS), RECOVER_LAST_NS);
+    if (out_of_means(r))
+        return;
+    m->pause_ns = 0;
     rt_lock(&m->lock);
     m->recoveries += r == 0;
-    if (!out_of_means(r))
-        m->refusing = r < 0 ? -ERR_READ_ONLY : 0;
+    m->refusing = r < 0 ? -ERR_READ_ONLY : 0;
     rt_unlock(&m->lock);
+}
+
+static void FIBER set_refusing(struct meta *m, int code)
+{
+    rt_lock(&m->lock);
+    m->refusing = code;
+    rt_unlock(&m->lock);
+}
+
+static void FIBER write_to_all(struct meta *m)
+{
+    bool seen = false;
+    int refusing = 0;
+    __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
+    int r = mirrors_write(m->mirrors, m->shared, &seen, &refusing);
+    __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
+    set_refusing(m, refusing);
+    if (seen)
+        mirrors_feed(m->mirrors, m->shared);
+    m->write_ns = rt_now() - m->write_start_ns;
+    while (renew_batch(m) < 0) /* out of memory, with the answer known */
+        rt_sleep_until(rt_now() + RENEW_PAUSE_NS);
+    end_batch(m, r, seen);
+    answer(m);
+}
+
+static void FIBER do_tasks(struct meta *m)
+{
+    if (m->refusing == 0)
+        set_refusing(m, mirrors_do_tasks(m->mirrors));
+    if (m->refusing == -ERR_READ_ONLY)
+        mirrors_nobody_leaves(m->mirrors);
 }
 
 static void FIBER commit_fiber(void *arg)
 {
-    while (rt_offload(commit_queue, arg) > 0)
-        recover(arg);
+    struct meta *m = arg;
+    enum commit_step s;
+    while ((s = (enum commit_step)rt_offload(commit_queue, m)) != STEP_END) {
+        if (s == STEP_WRITE)
+            write_to_all(m);
+        else if (s == STEP_TASKS)
+            do_tasks(m);
+        else
+            recover(m);
+    }
+}
+
+/* Sees to it that there is a commit fiber. The lock is held. */
+static int start_committing(struct meta *m)
+{
+    int r = m->committing ? 0 : rt_spawn_detached("meta commit", commit_fiber, m);
+    if (r == 0)
+        m->committing = true;
+    return r;
+}
+
+static void FIBER kick(void *arg)
+{
+    struct meta *m = arg;
+    rt_lock(&m->lock);
+    m->kicked = true;
+    if (!m->closing)
+        (void)start_committing(m); /* else the next transaction does */
+    rt_unlock(&m->lock);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -544,12 +647,9 @@ static int enqueue(struct meta *m, struct request *q)
         return m->refusing;
     if (m->queued >= QUEUE_MAX)
         return -ERR_LIMIT;
-    if (!m->committing) {
-        int r = rt_spawn_detached("meta commit", commit_fiber, m);
-        if (r < 0)
-            return r;
-        m->committing = true;
-    }
+    int r = start_committing(m);
+    if (r < 0)
+        return r;
     list_push_back(&m->queue, &q->link);
     if (++m->queued == m->gather_to)
         rt_wake_one(&m->gathered);
@@ -581,19 +681,22 @@ static int BLOCKING compact_store(void *arg)
     return kv_compact(c->kv, &c->freed_bytes);
 }
 
+/* Each mirror has its own to give back. */
 int FIBER meta_compact(struct meta *m, uint64_t *ret_freed_bytes)
 {
-    struct mirror *mirror;
-    int r = enter_cold(m, &mirror);
-    if (r < 0)
-        return r;
-    struct compaction c = {.kv = mirror->kv};
-    r = rt_offload(compact_store, &c);
-    rt_lock(&m->lock);
-    leave_cold(m, mirror);
-    rt_unlock(&m->lock);
+    uint64_t freed = 0;
+    int r = 0;
+    for (unsigned i = 0; i < META_MIRRORS_MAX && r == 0; i++) {
+        struct mirror *mirror = mirrors_enter_nth(m->mirrors, i);
+        struct compaction c = {.kv = mirror ? mirror->kv : NULL};
+        if (!mirror)
+            continue;
+        r = rt_offload(compact_store, &c);
+        mirrors_leave_cold(m->mirrors, mirror);
+        freed += c.freed_bytes;
+    }
     if (r == 0)
-        *ret_freed_bytes = c.freed_bytes;
+        *ret_freed_bytes = freed;
     return r;
 }
 
@@ -612,14 +715,59 @@ void meta_stats(struct meta *m, struct meta_stats *ret)
     ret->write_errors = m->write_errors;
     ret->recoveries = m->recoveries;
     ret->refusing = m->refusing;
-    struct mirror *from = m->reading;
-    if (from)
-        from->cold++;
     rt_unlock(&m->lock);
+    struct mirror *from = mirrors_try_cold(m->mirrors);
     if (!from)
         return;
     kv_stats(from->kv, &ret->kv);
-    rt_lock(&m->lock);
-    leave_cold(m, from);
-    rt_unlock(&m->lock);
+    mirrors_leave_cold(m->mirrors, from);
+}
+
+unsigned meta_mirror_stats(struct meta *m, struct meta_mirror_stats ret[META_MIRRORS_MAX])
+{
+    return mirrors_stats(m->mirrors, ret);
+}
+
+/* ---- mirrors that come and go --------------------------------------------------------------- */
+
+struct foreign {
+    struct mirrors *mirrors;
+    struct kv *kv;
+    bool is;
+};
+
+static int BLOCKING look_whether_foreign(void *arg)
+{
+    struct foreign *f = arg;
+    return mirror_is_foreign(f->mirrors, f->kv, &f->is);
+}
+
+static int FIBER add(struct mirrors *set, const struct meta_mirror *mirror)
+{
+    struct foreign f = {set, mirror->kv, false};
+    int r = rt_offload(look_whether_foreign, &f);
+    if (r == 0 && f.is)
+        r = -ERR_CONFLICT;
+    if (r == 0)
+        r = mirrors_make_room(set, mirror->id);
+    return r < 0 ? r : mirrors_put(set, mirror->id, mirror->kv);
+}
+
+int FIBER meta_mirror_add(struct meta *m, const struct meta_mirror *mirror)
+{
+    int r = add(m->mirrors, mirror);
+    if (r < 0) {
+        rt_offload(close_store, mirror->kv);
+        return r;
+    }
+    return mirrors_begin_rebuild(m->mirrors, mirror->id);
+}
+
+int FIBER meta_mirror_remove(struct meta *m, const uint8_t id[META_MIRROR_ID_BYTES])
+{
+    int r = mirrors_ask_to_leave(m->mirrors, id);
+    if (r <= 0)
+        return r;
+    kick(m);
+    return mirrors_wait_left(m->mirrors, id);
 }

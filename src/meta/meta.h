@@ -47,8 +47,100 @@ typedef int meta_fn(struct meta_tx *tx, void *arg);
  * transactions one sync carries (0: 1,024).
  */
 int FIBER meta_local_open(struct meta **ret, struct kv *kv, unsigned commit_batch_max);
-/* Accepts NULL. Waits for the transactions under way. */
+/*
+ * Accepts NULL. Waits for the transactions under way, not for a mirror that hangs: its store is
+ * closed when it wakes up.
+ */
 void FIBER meta_close(struct meta *m);
+
+/* ---- mirrors -------------------------------------------------------------------------------- */
+
+/*
+ * The same metadata in up to META_MIRRORS_MAX stores on as many disks. A transaction is answered
+ * when all that take part have it on disk. One that fails, or is not done `deadline_ms` after the
+ * first, is left out: the others note a new generation of the set without it, durably, before
+ * anything more is acknowledged, and go on. Reads go to one of them, and to another when it fails.
+ *
+ * Whoever was left out is rebuilt online once it can be: what differs is copied piece by piece
+ * while transactions go on, and then it takes part in a new generation. A mirror that was short of
+ * space or descriptors, or hung, comes back by itself; one whose disk failed is closed and LOST,
+ * and meta_mirror_add brings another in.
+ *
+ * With one mirror nothing is done for the others, and nothing is written for them.
+ */
+#define META_MIRRORS_MAX     3
+#define META_MIRROR_ID_BYTES 16
+
+struct meta_mirror {
+    uint8_t id[META_MIRROR_ID_BYTES]; /* names it for good, not all zeros: its disk's uuid */
+    struct kv *kv;                    /* with a log, newly opened */
+};
+
+enum meta_mirror_state {
+    META_MIRROR_IN,         /* holds everything that was acknowledged */
+    META_MIRROR_REBUILDING, /* on its way there */
+    META_MIRROR_LOST,       /* `err` says why */
+};
+
+struct meta_mirrors_config {
+    const struct meta_mirror *mirrors; /* those that could be opened, in any order */
+    unsigned count;                    /* 1 to META_MIRRORS_MAX */
+    unsigned commit_batch_max;         /* as for meta_local_open */
+    uint64_t deadline_ms;              /* 0: 10,000 */
+    uint64_t rebuild_bytes_per_s;      /* read from the source; 0: 64 MiB */
+    bool force; /* start though others may know more: see meta_mirrors_open */
+    /* Told of every change of a mirror's state; may be NULL. It must neither suspend nor call
+     * anything here. For the log: meta_mirror_stats has the same. */
+    void (*changed)(void *arg, const uint8_t *id, enum meta_mirror_state state, int err);
+    void *arg;
+};
+
+/*
+ * Finds the mirror that knows most and starts with it: the highest generation, then the highest
+ * batch number. Others of its generation are brought up to it at once, the rest (blank ones too)
+ * are rebuilt while it runs. A single store without mirrors' rows and any number of blank ones make
+ * a new set, which holds what the store does.
+ *
+ * Takes over every kv, also on failure. -ERR_CONFLICT, with a sentence in `ret_why` (which may be
+ * NULL), when it cannot be told what is right:
+ *  - fewer than a majority of that generation's mirrors were given: the others may have gone on
+ *    without these. `force` starts all the same; what only the others knew is lost then, and they
+ *    are rebuilt when they come back.
+ *  - two mirrors went on without each other (after a forced start);
+ *  - two stores have nothing to do with each other.
+ * `force` does not help against the latter two: leave one of them out.
+ */
+#define META_WHY_BYTES 256
+int FIBER meta_mirrors_open(struct meta **ret, const struct meta_mirrors_config *config,
+                            char ret_why[META_WHY_BYTES]);
+/*
+ * Brings a mirror in, blank or old: it is rebuilt in the background. Takes over its kv, also on
+ * failure. -ERR_EXISTS: that id takes part or is being rebuilt; -ERR_LIMIT: there are
+ * META_MIRRORS_MAX; -ERR_CONFLICT: it is a whole mirror of other metadata. Only for metadata opened
+ * with meta_mirrors_open.
+ */
+int FIBER meta_mirror_add(struct meta *m, const struct meta_mirror *mirror);
+/*
+ * Leaves a mirror out for good and closes it; when it returns the others have noted it.
+ * -ERR_NOT_FOUND; -ERR_BUSY: it is the last that takes part.
+ */
+int FIBER meta_mirror_remove(struct meta *m, const uint8_t id[META_MIRROR_ID_BYTES]);
+
+struct meta_mirror_stats {
+    uint8_t id[META_MIRROR_ID_BYTES];
+    enum meta_mirror_state state;
+    int err;        /* why it is LOST, or why it was before it was rebuilt */
+    bool reading;   /* reads go to it */
+    uint64_t batch; /* number of the last batch of the set */
+    uint64_t generation;
+    /* of the last rebuild */
+    uint64_t rebuilt_keys, rebuilt_bytes; /* looked at, and theirs */
+    uint64_t rebuild_keys;                /* an estimate of all */
+    uint64_t rebuild_ms;                  /* since it began */
+    uint64_t backlog_bytes;               /* batches that wait to be applied */
+};
+/* Returns how many there are. */
+unsigned meta_mirror_stats(struct meta *m, struct meta_mirror_stats ret[META_MIRRORS_MAX]);
 
 /* -ERR_UNAVAILABLE: the store cannot be read at the moment (it lacks descriptors to be opened). */
 int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);

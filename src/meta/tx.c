@@ -28,6 +28,7 @@ void meta_tx_begin(struct meta_tx *tx, struct bucket_id b)
     tx->adds = NULL;
     tx->has_read = false;
     tx->raced = false;
+    tx->store_failed = 0;
 }
 
 struct meta_cursor {
@@ -57,7 +58,15 @@ static int fail(struct meta_tx *tx, int r)
 /* Hands a result of the store on; all but "not found" fails the transaction. */
 static int checked(struct meta_tx *tx, int r)
 {
+    if (r == -EIO || r == -ERR_CORRUPT)
+        tx->store_failed = r;
     return r < 0 && r != -ERR_NOT_FOUND ? fail(tx, r) : r;
+}
+
+/* The same for what is not the store's doing. */
+static int fail_if(struct meta_tx *tx, int r)
+{
+    return r < 0 ? fail(tx, r) : r;
 }
 
 bool meta_is_write(const struct meta_tx *tx)
@@ -242,7 +251,7 @@ int meta_get_counters(struct meta_tx *tx, struct str key, int64_t ret[META_COUNT
 {
     int r = look_up(tx, key);
     if (r == 0)
-        return checked(tx, decode_row(buf_str(&tx->value), ret));
+        return fail_if(tx, decode_row(buf_str(&tx->value), ret));
     if (r != -ERR_NOT_FOUND)
         return r;
     memset(ret, 0, ROW_BYTES);
@@ -305,7 +314,7 @@ int meta_cursor_open(struct meta_tx *tx, struct str prefix, struct meta_cursor *
     r = kv_iter_new_prefix(tx->kv, tx->snapshot, tx->batch, full_key(tx, prefix, &k), tx->flags,
                            &c->it);
     if (r < 0)
-        return fail(tx, r);
+        return checked(tx, r);
     c->tx = tx;
     c->bulk = is_bulk(prefix);
     list_push_back(&tx->cursors, &c->link);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The set of mirrors behind meta/local: who takes part, who may be read, one batch to all of them.
+ * mirrors.c has the set, mirror_rows.c what is written down of it and the choice at the start,
+ * rebuild.c how a mirror is made like the others.
+ *
+ * A mirror that is written beside others has a worker, a fiber that alone writes to its store. So a
+ * disk that hangs holds up its worker and nobody else: the commit fiber stops waiting, and what the
+ * worker still uses lives until it comes back, even if the metadata was closed meanwhile.
+ *
+ * Who calls. The commit fiber (one at a time) is the only one to write, to let in and to leave out;
+ * others ask for it (`suspect`, `leaving`, `ready`) and see to it that it runs. Readers enter and
+ * leave.
+ */
+
+#include "base/list.h"
+#include "meta/meta.h"
+#include "rt/rt.h"
+
+/* A key of the store: the bucket's id, then the key within the bucket. Before that of a bulky value
+ * stands a byte more, KV_BULK, which no bucket's id begins with. Shorter keys are the mirrors' own.
+ */
+#define BUCKET_BYTES 8
+
+struct mirrors;
+
+/* A batch in the hands of several workers. */
+struct shared_batch {
+    struct kv_batch *batch;
+    unsigned refs; /* atomic */
+};
+int shared_batch_new(struct kv *kv, struct shared_batch **ret);
+struct shared_batch *shared_batch_ref(struct shared_batch *s);
+void shared_batch_unref(struct shared_batch *s);
+
+/* How far a mirror being rebuilt has come. The worker's own but for the counts. */
+struct rebuild {
+    bool begun;        /* the mirror is marked: it will not be taken for a whole one */
+    bool copied;       /* every key was looked at */
+    struct buf cursor; /* keys below it are like the source's, but for what is in the backlog */
+    uint64_t keys, bytes, keys_estimate;
+    uint64_t started_ns;
+};
+
+struct mirror {
+    struct mirrors *set;
+    uint8_t id[META_MIRROR_ID_BYTES];
+    struct kv *kv; /* NULL once it is closed */
+
+    /* Under the set's lock. */
+    enum meta_mirror_state state;
+    int err;
+    int suspect;             /* a read from it failed with that */
+    bool leaving;            /* meta_mirror_remove waits for it to go */
+    bool gone;               /* and the others have noted that it is */
+    bool retired;            /* its worker closes it and ends */
+    bool has_worker;         /* until it has ended */
+    unsigned cold;           /* reads that may wait for the disk */
+    struct rt_waitq wake;    /* the worker's */
+    struct shared_batch *to; /* what the worker is to write, until it takes it */
+    bool writing;            /* a write was asked for and is not done */
+    int result;              /* of the last one */
+    uint64_t not_before_ns;  /* the worker pauses */
+    bool ready;              /* rebuilt, as far as the backlog goes */
+    struct list backlog;     /* batches to be applied while it is rebuilt */
+    uint64_t backlog_bytes;
+    struct rebuild rebuild;
+};
+
+/* The mirror that a loop thread is reading. */
+struct reading_slot {
+    struct mirror *in; /* atomic */
+} __attribute__((aligned(64)));
+
+struct mirrors {
+    struct rt_lock lock;
+    unsigned refs; /* under the lock: the metadata, and each worker */
+    bool closed;
+    struct mirror *all[META_MIRRORS_MAX];
+    unsigned count;
+    struct rt_waitq done;     /* a write is done or a worker has ended */
+    struct rt_waitq readable; /* `reading` was set */
+    struct rt_waitq quiet;    /* a mirror's `cold` came to 0 */
+    struct rt_waitq left;     /* a mirror has left */
+    struct mirror *reading;   /* atomic, changed under the lock; NULL: nobody may read now */
+    struct reading_slot *slots;
+    unsigned slot_count;
+
+    uint64_t deadline_ns, rebuild_bytes_per_s;
+    void (*changed)(void *arg, const uint8_t *id, enum meta_mirror_state state, int err);
+    void *changed_arg;
+    void (*kick)(void *arg); /* FIBER: sees to it that the commit fiber runs */
+    void *kick_arg;
+
+    /* The commit fiber's, and before there is one the opener's. */
+    uint8_t store[16]; /* what all mirrors of this metadata have in common; zeros: not drawn yet */
+    uint64_t generation, lineage;
+    uint64_t number;  /* of the last batch that was numbered */
+    bool must_record; /* a generation is to be noted before anything is acknowledged */
+    struct buf row;
+};
+
+/* ---- mirrors.c ------------------------------------------------------------------------------ */
+
+int mirrors_new(struct mirrors **ret, const struct meta_mirrors_config *config);
+/* Takes over the kv, not on failure. -ERR_LIMIT, -ENOMEM. */
+int mirrors_put(struct mirrors *set, const uint8_t *id, struct kv *kv);
+/* Nobody uses it any more but workers. Closes the stores. */
+void FIBER mirrors_close(struct mirrors *set);
+
+/* True when no batch has to go anywhere but to the one that is read. */
+bool mirrors_single(struct mirrors *set);
+/* -ENOSPC when one that takes part is nearly full. */
+int BLOCKING mirrors_room(struct mirrors *set);
+
+/*
+ * Reading on loop thread `thread`, which must not suspend until it leaves. NULL: nobody may read
+ * now. _cold: from anywhere, for as long as one likes; -ERR_UNAVAILABLE, -ECANCELED.
+ */
+struct mirror *mirrors_enter(struct mirrors *set, unsigned thread);
+void mirrors_leave(struct mirrors *set, unsigned thread);
+int FIBER mirrors_enter_cold(struct mirrors *set, struct mirror **ret);
+/* NULL where _enter_cold would wait. */
+struct mirror *mirrors_try_cold(struct mirrors *set);
+/* The i-th mirror, if there is one and it takes part. */
+struct mirror *mirrors_enter_nth(struct mirrors *set, unsigned i);
+void mirrors_leave_cold(struct mirrors *set, struct mirror *from);
+/*
+ * A read from the mirror failed because of its store. True: reads go to another one now, try
+ * again (and kick). False: there is no other.
+ */
+bool mirrors_suspect(struct mirrors *set, struct mirror *from, int err);
+
+/* After that, on a fiber: for a while, until another one is read. */
+void FIBER mirrors_wait_other(struct mirrors *set, const struct mirror *than);
+
+/*
+ * Writes the batch to all that take part, numbered when they are several. 0: it is durable on all
+ * that take part from now on. *ret_seen: it is seen by readers (also after some failures).
+ * *ret_refusing: 0, or what later writes are to be answered: -ERR_READ_ONLY for good, any other
+ * until mirrors_recover gave 0.
+ */
+int FIBER mirrors_write(struct mirrors *set, struct shared_batch *batch, bool *ret_seen,
+                        int *ret_refusing);
+/* After a write failed for want of something: 0 when writes may go on, what is lacking, or -EIO. */
+int FIBER mirrors_recover(struct mirrors *set);
+/* Whether someone is to be let in or left out, and doing that. 0, or as *ret_refusing. */
+bool mirrors_have_tasks(struct mirrors *set);
+int FIBER mirrors_do_tasks(struct mirrors *set);
+
+/* Coming: -ERR_EXISTS, -ERR_LIMIT. Forgets mirrors that are lost and closed. */
+int mirrors_make_room(struct mirrors *set, const uint8_t *id);
+/* Of one that was put there since the start. */
+int FIBER mirrors_begin_rebuild(struct mirrors *set, const uint8_t *id);
+/* Going: 1 when it will (kick, and wait), 0 when it is gone, -ERR_NOT_FOUND, -ERR_BUSY. */
+int mirrors_ask_to_leave(struct mirrors *set, const uint8_t *id);
+/* Nothing can be noted any more. */
+void mirrors_nobody_leaves(struct mirrors *set);
+int FIBER mirrors_wait_left(struct mirrors *set, const uint8_t *id);
+unsigned mirrors_stats(struct mirrors *set, struct meta_mirror_stats ret[META_MIRRORS_MAX]);
+
+/* The codes of a store that refuses for want of something, of which nothing will be seen. */
+static inline bool out_of_means(int err)
+{
+    return err == -ENOSPC || err == -EDQUOT || err == -EMFILE || err == -ENFILE;
+}
+
+/* For the other files: */
+/* Asks the worker to write; mirrors_wait waits for all that were asked, or takes too long. */
+int FIBER mirror_post(struct mirror *m, struct shared_batch *batch);
+int FIBER mirror_start_worker(struct mirror *m);
+/*
+ * Notes a new generation on all that take part, then lets `joiner` (or NULL) in. Who fails is left
+ * out. 0, or the error when nobody took it.
+ */
+int FIBER mirrors_record(struct mirrors *set, struct mirror *joiner);
+/* Starts over with making the mirror like the others; the lock is held. */
+void mirror_set_rebuilding(struct mirror *m);
+/* Changes the state and tells of it; the lock is held. */
+void mirror_set_state(struct mirror *m, enum meta_mirror_state state, int err);
+/* Waits until nobody reads the mirror, which is not `reading`. */
+void FIBER mirror_wait_quiet(struct mirror *m);
+
+/* ---- mirror_rows.c -------------------------------------------------------------------------- */
+
+/*
+ * Looks at all mirrors, picks one to start from and decides on the others: see meta_mirrors_open.
+ * `plain`: of meta_local_open, which takes a store that is nobody's mirror.
+ */
+int FIBER mirrors_choose(struct mirrors *set, bool force, bool plain, char why[META_WHY_BYTES]);
+/* Puts the row that says who takes part into the batch, as of the set's present generation. */
+int mirror_put_row(const struct mirror *m, struct kv_batch *b, const struct mirror *joiner);
+/* The same for one that is being rebuilt. */
+int mirror_put_rebuilding(const struct mirror *m, struct kv_batch *b);
+/* Numbers a batch, and lists its keys for one that may lack it after a crash. */
+int mirrors_put_number(struct mirrors *set, struct kv_batch *b);
+/* The number alone, for one that has been rebuilt. */
+int mirrors_put_last_number(struct mirrors *set, struct kv_batch *b);
+/* True when the store holds a whole mirror of other metadata than the set's. */
+int BLOCKING mirror_is_foreign(struct mirrors *set, struct kv *kv, bool *ret);
+
+/* ---- rebuild.c ------------------------------------------------------------------------------ */
+
+/* One step of a worker: applies a batch of the backlog, or copies a piece. 0, or the mirror's
+ * failure. */
+int FIBER rebuild_step(struct mirror *m);
+/* Hands a batch that was written to those that are being rebuilt; may wait for one that is slow. */
+void FIBER mirrors_feed(struct mirrors *set, struct shared_batch *batch);
+void rebuild_release(struct mirror *m);
