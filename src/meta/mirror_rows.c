@@ -5,9 +5,9 @@
  *
  * Each mirror has two rows outside of every bucket (their keys are shorter than a bucket's id):
  *
- *  "\xfemirror"  who takes part, and in which generation. Written when that changes, to those who
+ *  "\376mirror"  who takes part, and in which generation. Written when that changes, to those who
  *                take part first and then to one who joins them; or that it is being rebuilt.
- *  "\xfe" "batch"  in every batch of several mirrors: its number, and the keys it changed. A batch
+ *  "\376batch"   in every batch of several mirrors: its number, and the keys it changed. A batch
  * is begun when all have the one before, so after a crash one of a generation lacks one batch at
  * most, and another one has the keys.
  *
@@ -24,12 +24,8 @@
 #include "base/encode.h"
 #include "meta/mirrors.h"
 
-#define KEY_MIRROR \
-    STR("\xfe"     \
-        "mirror")
-#define KEY_BATCH \
-    STR("\xfe"    \
-        "batch")
+#define KEY_MIRROR STR("\376mirror")
+#define KEY_BATCH  STR("\376batch")
 
 #define ROW_VERSION    1
 #define ROW_WHOLE      1
