@@ -28,6 +28,8 @@ static const struct route routes[] = {
     {"POST", PREFIX "check", false, admin_check},
     {"GET", PREFIX "jobs", false, admin_job_list},
     {"POST", PREFIX "jobs/", false, admin_job_change},
+    {"GET", PREFIX "scrub", false, admin_scrub_status},
+    {"POST", PREFIX "scrub", false, admin_scrub_change},
 };
 
 static struct str request_path(const struct http_exchange *x)

@@ -33,6 +33,11 @@ void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct st
 void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_change(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_scrub_status(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_scrub_change(struct admin *a, struct http_exchange *x, struct str body);
+/* How the scrub stands and how much is damaged, without the list. */
+json_t *admin_scrub_json(struct admin *a);
+json_t *admin_job_json(const struct job_status *s);
 /* An array of the jobs: name, state, progress. */
 json_t *admin_jobs_json(struct admin *a);
 

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "admin/internal.h"
 
+json_t *admin_job_json(const struct job_status *s)
+{
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", s->name, "state",
+                          job_state_text(s->state), "done", (json_int_t)s->done, "total",
+                          (json_int_t)s->total, "bytes", (json_int_t)s->bytes, "bytes_per_s",
+                          (json_int_t)s->bytes_per_s, "items", (json_int_t)s->items, "errors",
+                          (json_int_t)s->errors, "share_percent", (json_int_t)s->share_percent);
+    if (s->left_s != UINT64_MAX)
+        json_object_set_new(o, "left_s", json_integer((json_int_t)s->left_s));
+    if (s->error)
+        json_object_set_new(o, "error", json_string(err_text(s->error)));
+    return o;
+}
+
 static json_t *job_json(const struct job *j)
 {
     struct job_status s;
     job_status(j, &s);
-    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", s.name, "state",
-                          job_state_text(s.state), "done", (json_int_t)s.done, "total",
-                          (json_int_t)s.total, "bytes", (json_int_t)s.bytes, "bytes_per_s",
-                          (json_int_t)s.bytes_per_s, "items", (json_int_t)s.items, "errors",
-                          (json_int_t)s.errors, "share_percent", (json_int_t)s.share_percent);
-    if (s.left_s != UINT64_MAX)
-        json_object_set_new(o, "left_s", json_integer((json_int_t)s.left_s));
-    if (s.error)
-        json_object_set_new(o, "error", json_string(err_text(s.error)));
-    return o;
+    return admin_job_json(&s);
 }
 
 json_t *admin_jobs_json(struct admin *a)

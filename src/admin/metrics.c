@@ -207,6 +207,7 @@ static void write_rooms(struct admin *a, struct buf *out)
     metrics_single(out, "cairn_jobs_sweep_done", "gauge",
                    "1 once the sweep after the start is done.", jobs.sweep_done);
     schedule_metrics(out, jobs_schedule(a->config.jobs));
+    jobs_scrub_metrics(out, a->config.jobs);
 }
 
 static void write_disks(struct admin *a, struct buf *out)

@@ -57,5 +57,7 @@ const char *admin_format_bytes(uint64_t bytes, char ret[32]);
 const char *admin_format_duration(uint64_t s, char ret[32]);
 /* A line about a job as the server tells of it. */
 void admin_print_job(const json_t *job);
+/* Lines about what the scrub found, if it found anything. */
+void admin_print_damages(const json_t *scrub);
 /* As admin_call. */
 int admin_pause_job(const char *name, bool paused, json_t **ret_job);

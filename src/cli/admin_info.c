@@ -51,6 +51,7 @@ static int run(char **operands, unsigned count)
            (unsigned long long)number(usage, "uploads"));
     puts("disks");
     json_array_foreach(json_object_get(info, "disks"), i, disk) print_disk(disk);
+    admin_print_damages(json_object_get(info, "scrub"));
     puts("jobs");
     json_array_foreach(json_object_get(info, "jobs"), i, job) admin_print_job(job);
     json_decref(info);

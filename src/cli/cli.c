@@ -13,6 +13,9 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_job_list,
     &cli_admin_job_pause,
     &cli_admin_job_resume,
+    &cli_admin_scrub_start,
+    &cli_admin_scrub_status,
+    &cli_admin_scrub_stop,
     &cli_help,
     NULL,
 };

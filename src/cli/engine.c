@@ -57,7 +57,8 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .nodes = &e->nodes,
                                .meta = e->meta,
                                .session = e->session,
-                               .compact_interval_ms = config->compact_interval_ms};
+                               .compact_interval_ms = config->compact_interval_ms,
+                               .scrub_days = config->scrub_days};
     int r = nodes_watch(&e->nodes, 0);
     if (r == 0)
         r = jobs_start(&e->jobs, &jobs);

@@ -59,6 +59,7 @@ struct engine_config {
     bool no_jobs;                 /* nothing in the background: for a check */
     uint64_t volume_bytes_max;    /* 0: struct disk_config's choice */
     unsigned compact_interval_ms; /* 0: struct jobs_config's choice */
+    unsigned scrub_days;          /* 0: no scrub but when asked */
 };
 
 /* Makes the directories if none of them is a store's yet. The fault is told on standard error. */

@@ -20,12 +20,16 @@
 #define VOLUME_MIB_MIN       128 /* room for the longest chunk beside others */
 #define VOLUME_MIB_MAX       (1024 * 1024)
 #define COMPACT_INTERVAL_MAX 86400 /* seconds */
+#define SCRUB_DAYS_MAX       3650
 
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *region, *log_format, *log_level;
-    uint64_t threads, volume_mib, compact_interval_s;
-} options = {
-    .address = "127.0.0.1:9000", .region = "us-east-1", .log_format = "text", .log_level = "info"};
+    uint64_t threads, volume_mib, compact_interval_s, scrub_days;
+} options = {.address = "127.0.0.1:9000",
+             .region = "us-east-1",
+             .log_format = "text",
+             .log_level = "info",
+             .scrub_days = 14};
 
 static const struct cli_option option_table[] = {
     {"address", CLI_TEXT, &options.address, "HOST:PORT",
@@ -40,6 +44,9 @@ static const struct cli_option option_table[] = {
      "largest volume file, 128 or more; 8192, less on a small disk, if not given"},
     {"compact-interval", CLI_NUMBER, &options.compact_interval_s, "SECONDS",
      "between looks for volumes to compact; 10 if not given"},
+    {"scrub-days", CLI_NUMBER, &options.scrub_days, "DAYS",
+     "every stored byte is read and verified within as many days; 14 if not given, 0: only when "
+     "'cairn admin scrub start' asks for it"},
     {"log-format", CLI_TEXT, &options.log_format, "text|json", "form of the log on standard error"},
     {"log-level", CLI_TEXT, &options.log_level, "debug|info|warn|error",
      "least level that is logged; requests are info"},
@@ -298,7 +305,8 @@ static int FIBER server_fiber(void *arg)
                                    .root_secret_key = s->credentials.secret_key,
                                    .volume_bytes_max = options.volume_mib * MIB,
                                    .compact_interval_ms =
-                                       (unsigned)options.compact_interval_s * 1000};
+                                       (unsigned)options.compact_interval_s * 1000,
+                                   .scrub_days = (unsigned)options.scrub_days};
     if (r == 0 && engine_open(&s->engine, &engine) < 0)
         r = 1;
     if (r == 0)
@@ -338,6 +346,8 @@ static int check_options(void)
         return cli_fail("--volume-size is %d to %d MiB", VOLUME_MIB_MIN, VOLUME_MIB_MAX);
     if (options.compact_interval_s > COMPACT_INTERVAL_MAX)
         return cli_fail("--compact-interval is %d seconds at most", COMPACT_INTERVAL_MAX);
+    if (options.scrub_days > SCRUB_DAYS_MAX)
+        return cli_fail("--scrub-days is %d at most", SCRUB_DAYS_MAX);
     return 0;
 }
 

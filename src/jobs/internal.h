@@ -6,11 +6,13 @@
  */
 
 #include "jobs/jobs.h"
+#include "jobs/scrub.h"
 
 struct jobs {
     struct jobs_config config;
     struct schedule *schedule;
     struct job *gc, *compact, *sweep;
+    struct scrub *scrub;              /* NULL without metadata of its own */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
     uint64_t gc_rounds, compact_runs;
@@ -22,6 +24,8 @@ int gc_add(struct jobs *j);
 int compact_add(struct jobs *j);
 int sweep_add(struct jobs *j);
 int values_add(struct jobs *j);
+int scrub_add(struct jobs *j);
+void scrub_free(struct scrub *s);
 
 static inline void jobs_count(uint64_t *counter, uint64_t n)
 {

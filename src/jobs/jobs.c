@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add, compact_add, sweep_add, values_add};
+static int (*const adds[])(struct jobs *j) = {gc_add, compact_add, sweep_add, values_add, scrub_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {
     if (!j)
         return;
     schedule_stop(j->schedule);
+    scrub_free(j->scrub);
     free(j);
 }
 

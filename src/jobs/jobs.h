@@ -10,11 +10,13 @@
  *            index written out, so that the next start replays little
  *   values   gives back the space of deleted small objects, which lie in the metadata
  *   sweep    once after the start: removes what an earlier crash left behind
+ *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
  * waits, and tries again; the wait doubles up to a minute.
  */
 
+#include "jobs/damage.h"
 #include "jobs/schedule.h"
 #include "store/store.h"
 
@@ -29,6 +31,9 @@ struct jobs_config {
     unsigned compact_interval_ms; /* between looks for work; 0: 10 s */
     uint64_t compact_bytes_per_s; /* freed space a disk; 0: 64 MiB */
     unsigned sweep_delay_ms;      /* after the start; 0: 5 s */
+    unsigned scrub_days;          /* every byte is read within; 0: only when asked */
+    unsigned scrub_first_ms;      /* after the start; 0: 10 s */
+    uint64_t scrub_bytes_per_s;   /* at most, all disks together; 0: 256 MiB */
 };
 
 /* On a loop thread. */
@@ -45,3 +50,24 @@ struct jobs_stats {
     bool sweep_done;
 };
 void jobs_stats(const struct jobs *j, struct jobs_stats *ret);
+
+/* ---- scrub: any thread ---------------------------------------------------------------------- */
+
+struct scrub_status {
+    struct job_status job;
+    const char *phase; /* "idle", "needles" (progress in bytes), "records" */
+    uint64_t pass, started_ms, faults, skipped; /* of the pass under way */
+    uint64_t last_started_ms, last_ended_ms, last_bytes, last_faults, last_skipped;
+    unsigned days;
+    bool overdue;
+    uint64_t damages[DAMAGE_STATES], unlisted;
+};
+void jobs_scrub_status(struct jobs *j, struct scrub_status *ret);
+/* Begins a pass now, or has the one under way go on as fast as it may. */
+int FIBER jobs_scrub_start(struct jobs *j);
+/* Where it stands, until it is started again; over restarts, too. */
+int FIBER jobs_scrub_stop(struct jobs *j);
+/* What is damaged, as damages_each. */
+int FIBER jobs_damages_each(struct jobs *j, int (*fn)(const struct damage *d, void *arg),
+                            void *arg);
+void jobs_scrub_metrics(struct buf *out, struct jobs *j);

@@ -341,19 +341,29 @@ static void pay(struct job *j)
     j->paid_ns = now;
 }
 
-int FIBER job_spend(struct job *j, uint64_t bytes, uint64_t items)
+static int FIBER spend(struct job *j, uint64_t bytes, uint64_t items, bool heed)
 {
     pay(j);
     charge(j, bytes, items);
-    int r = hold_while_paused(j);
+    int r = stopping(j) ? -ECANCELED : heed ? hold_while_paused(j) : 0;
     while (r == 0 && j->owed_ns > (double)GRAIN_NS) {
         double wait_ns = MIN(j->owed_ns / share_of(j), (double)SLICE_NS);
         r = nap(j, rt_now() + (uint64_t)wait_ns);
         pay(j);
-        if (r == 0)
+        if (r == 0 && heed)
             r = hold_while_paused(j);
     }
     return r;
+}
+
+int FIBER job_spend(struct job *j, uint64_t bytes, uint64_t items)
+{
+    return spend(j, bytes, items, true);
+}
+
+int FIBER job_pace(struct job *j, uint64_t bytes, uint64_t items)
+{
+    return spend(j, bytes, items, false);
 }
 
 void job_set_progress(struct job *j, uint64_t done, uint64_t total)

@@ -76,6 +76,9 @@ struct job *schedule_get(struct schedule *s, unsigned i);
 
 /* Counts what was done and waits for the pace. -ECANCELED when the schedule stops. */
 int FIBER job_spend(struct job *j, uint64_t bytes, uint64_t items);
+/* The same without heeding a pause: for the midst of a round that holds something others wait for.
+ */
+int FIBER job_pace(struct job *j, uint64_t bytes, uint64_t items);
 /* How far it is on its way, in what it counts (bytes, rows); total 0: not known. */
 void job_set_progress(struct job *j, uint64_t done, uint64_t total);
 /* Another pace from now on. */

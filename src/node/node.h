@@ -142,6 +142,8 @@ int FIBER node_checkpoint(struct node *n);
 int FIBER node_each(struct node *n, int (*fn)(const struct needle_entry *e, void *arg), void *arg);
 int FIBER node_verify(struct node *n, int (*fn)(const struct disk_verify_event *e, void *arg),
                       void *arg);
+int FIBER node_scrub(struct node *n, struct disk_scrub_place *place, uint64_t bytes,
+                     int (*fn)(const struct disk_verify_event *e, void *arg), void *arg);
 
 struct node_stats {
     struct disk_stats disk; /* zeros while it is gone */

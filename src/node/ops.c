@@ -229,6 +229,17 @@ int FIBER node_verify(struct node *n, int (*fn)(const struct disk_verify_event *
     return err;
 }
 
+int FIBER node_scrub(struct node *n, struct disk_scrub_place *place, uint64_t bytes,
+                     int (*fn)(const struct disk_verify_event *e, void *arg), void *arg)
+{
+    int err = node_hold(n);
+    if (err)
+        return err;
+    err = disk_scrub(n->disk, place, bytes, fn, arg);
+    node_unhold(n);
+    return err;
+}
+
 void FIBER node_stats(struct node *n, struct node_stats *ret)
 {
     *ret = (struct node_stats){

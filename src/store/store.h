@@ -350,6 +350,45 @@ struct store_check_event {
 int FIBER store_check(struct store *s, bool deep,
                       int (*fn)(const struct store_check_event *e, void *arg), void *arg);
 
+/*
+ * The scrub's walk over the records, a piece at a time: it goes on where `place` says. Every row of
+ * objects, versions, uploads and parts is read and decoded, bytes kept in a record are held against
+ * their MD5, and every shard that a record names is looked for. What seems wrong is looked at again
+ * and told only while the row is still the same, so a change meanwhile is no fault.
+ */
+struct store_scrub_place {
+    uint64_t bucket; /* this one is being walked; all before it are done */
+    uint32_t kind;
+    bool end;
+    struct str row; /* the last done, in the buffer; empty: none of this kind */
+    char buffer[META_KEY_MAX];
+};
+struct store_scrub_fault {
+    const char *text;
+    struct bucket_id bucket;
+    struct str bucket_name, key;    /* for people: an upload's parts have no key of their own */
+    struct str upload;              /* of a part; else empty */
+    uint64_t seq;                   /* of an object or version; 0: of a part, or not known */
+    const struct blob_chunk *chunk; /* NULL: the record itself */
+    int errors[BLOB_SHARDS_MAX];    /* of each of its shards */
+};
+struct store_scrub_hooks {
+    /* Whether this shard was found damaged where it lies: then it is read anew. */
+    bool (*suspect)(void *arg, struct chunk_id chunk, unsigned shard);
+    int (*fault)(const struct store_scrub_fault *f, void *arg); /* may suspend */
+    int (*pace)(void *arg, uint64_t chunks);                    /* after each row; may suspend */
+    void *arg;
+};
+/* A hook's non-zero return ends it and is handed back; the place is then as before. */
+int FIBER store_scrub(struct store *s, struct store_scrub_place *place,
+                      const struct store_scrub_hooks *hooks);
+/* About as many rows as that walks over: objects, versions and uploads of all buckets. */
+int FIBER store_count_rows(struct store *s, uint64_t *ret);
+/* Whether the row of this object (version, part) still names the chunk: 1, 0 or an error. What a
+ * fault said; a chunk of all zeros asks for the row alone. */
+int FIBER store_names_chunk(struct store *s, struct bucket_id b, struct str key, uint64_t seq,
+                            struct str upload, struct chunk_id chunk);
+
 struct store_stats {
     uint64_t buckets;
     uint64_t settings_bytes; /* in memory */

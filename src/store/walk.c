@@ -84,6 +84,25 @@ int FIBER walk_rows(struct store *s, struct bucket_id b, struct str kind, walk_f
     return r;
 }
 
+int FIBER walk_some(struct store *s, struct bucket_id b, struct str kind, struct walk_place *place,
+                    walk_fn *fn, void *arg)
+{
+    struct page *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->kind = kind;
+    p->after = place->after;
+    arena_init(&p->arena, 0);
+    int r = walk_page(s, b, p, fn, arg);
+    if (r == 0) {
+        place->after = p->after;
+        place->end = p->last;
+    }
+    arena_release(&p->arena);
+    free(p);
+    return r;
+}
+
 /* ---- sets of ids ---------------------------------------------------------------------------- */
 
 int id_set_init(struct id_set *t, size_t limit)

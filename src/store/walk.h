@@ -15,6 +15,13 @@
 /* The row's key and value, borrowed for the call; non-zero ends the walk and is handed back. */
 typedef int walk_fn(struct str key, struct str value, void *arg);
 int FIBER walk_rows(struct store *s, struct bucket_id b, struct str kind, walk_fn *fn, void *arg);
+/* One page of it, of rows behind `after` (empty: from the first on); moves `after` on. */
+struct walk_place {
+    struct key_buf after;
+    bool end;
+};
+int FIBER walk_some(struct store *s, struct bucket_id b, struct str kind, struct walk_place *place,
+                    walk_fn *fn, void *arg);
 
 /* A set of ids with a limit. */
 struct id_set {

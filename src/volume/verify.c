@@ -13,13 +13,15 @@
 #define PAGE_ROWS      128
 #define PIECE_BYTES    (256 * KIB)
 #define PROGRESS_BYTES (16 * MIB)
+#define SCRUB_PROGRESS (1 * MIB)
 
 struct verify {
     struct disk *d;
     int (*fn)(const struct disk_verify_event *e, void *arg);
     void *arg;
     uint64_t done_bytes, told_bytes, total_bytes;
-    uint64_t changes; /* of the disk, when it began */
+    uint64_t progress_bytes; /* told of each time as many are done */
+    uint64_t changes;        /* of the disk, when it began */
     struct volume_draft *sums;
     size_t sum_count;
     uint8_t *piece;
@@ -57,7 +59,7 @@ static int FIBER tell_volume(struct verify *f, int err, uint32_t number, const c
 static int FIBER progress(struct verify *f, uint64_t bytes)
 {
     f->done_bytes += bytes;
-    if (f->done_bytes - f->told_bytes < PROGRESS_BYTES)
+    if (f->done_bytes - f->told_bytes < f->progress_bytes)
         return 0;
     f->told_bytes = f->done_bytes;
     return tell(f, 0, (struct needle_key){}, NULL);
@@ -309,7 +311,7 @@ static int FIBER verify_begin(struct verify *f)
 int FIBER disk_verify(struct disk *d, int (*fn)(const struct disk_verify_event *e, void *arg),
                       void *arg)
 {
-    struct verify f = {.d = d, .fn = fn, .arg = arg};
+    struct verify f = {.d = d, .fn = fn, .arg = arg, .progress_bytes = PROGRESS_BYTES};
     int err = verify_begin(&f);
     if (err == 0)
         err = check_rows(&f);
@@ -322,5 +324,52 @@ int FIBER disk_verify(struct disk *d, int (*fn)(const struct disk_verify_event *
                    "there are volume files without a superblock of this disk");
     free(f.sums);
     free(f.piece);
+    return err;
+}
+
+/* ---- a piece at a time ---------------------------------------------------------------------- */
+
+/* What sorts just behind every place of the needle. */
+static struct index_row row_past(struct needle_key key)
+{
+    return (struct index_row){.key = key};
+}
+
+static int FIBER scrub_rows(struct verify *f, struct disk_scrub_place *place, uint64_t bytes,
+                            const struct index_row *rows, size_t n)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < n && f->done_bytes < bytes; i++) {
+        uint64_t before = f->done_bytes;
+        bool newest = !place->begun || !needle_key_eq(place->last, rows[i].key);
+        if (newest && !rows[i].tombstone)
+            err = check_living(f, &rows[i]);
+        if (err)
+            break;
+        place->last = rows[i].key;
+        place->begun = true;
+        place->bytes += f->done_bytes - before;
+    }
+    return err;
+}
+
+int FIBER disk_scrub(struct disk *d, struct disk_scrub_place *place, uint64_t bytes,
+                     int (*fn)(const struct disk_verify_event *e, void *arg), void *arg)
+{
+    struct verify f = {.d = d, .fn = fn, .arg = arg, .progress_bytes = SCRUB_PROGRESS};
+    _cleanup_free_ struct index_row *rows = malloc(PAGE_ROWS * sizeof(*rows));
+    _cleanup_free_ uint8_t *piece = malloc(PIECE_BYTES);
+    if (!rows || !piece)
+        return -ENOMEM;
+    f.piece = piece;
+    int err = place->begun ? 0 : index_flush(d, false);
+    while (err == 0 && !place->end && f.done_bytes < bytes) {
+        struct index_row past = row_past(place->last);
+        size_t n;
+        err = index_page(d, place->begun ? &past : NULL, rows, PAGE_ROWS, &n);
+        if (err == 0)
+            err = scrub_rows(&f, place, bytes, rows, n);
+        place->end = err == 0 && n == 0;
+    }
     return err;
 }

@@ -147,6 +147,21 @@ struct disk_verify_event {
 int FIBER disk_verify(struct disk *d, int (*fn)(const struct disk_verify_event *e, void *arg),
                       void *arg);
 
+/*
+ * A piece of that for a scrub, which goes on where it stopped: reads the living needles whose keys
+ * come after `place`, in the order of keys, until `bytes` have been read, and moves the place on.
+ * `end` is set behind the last one. Events as above, of progress each MiB. A call that fails leaves
+ * the place behind what it finished.
+ */
+struct disk_scrub_place {
+    bool begun; /* `last` counts */
+    bool end;
+    struct needle_key last; /* this needle and all before it are done */
+    uint64_t bytes;         /* read by all calls so far */
+};
+int FIBER disk_scrub(struct disk *d, struct disk_scrub_place *place, uint64_t bytes,
+                     int (*fn)(const struct disk_verify_event *e, void *arg), void *arg);
+
 struct disk_stats {
     uint64_t volumes, volumes_read_only;
     uint64_t volumes_unreadable;      /* no superblock, nor known to the index: left alone */

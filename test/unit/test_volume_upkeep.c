@@ -490,6 +490,75 @@ CASE(verify_stops_when_told)
     return 0;
 }
 
+/* ---- the scrub's pieces --------------------------------------------------------------------- */
+
+struct scrubbed {
+    unsigned faults, calls;
+    uint64_t bytes;
+};
+
+static struct scrubbed scrub_from(struct disk_home *h, struct disk_scrub_place *place,
+                                  uint64_t bytes)
+{
+    struct scrubbed s = {};
+    struct faults f = {};
+    uint64_t before = place->bytes;
+    while (!place->end) {
+        assert_int_equal(disk_scrub(h->disk, place, bytes, note_fault, &f), 0);
+        s.calls++;
+    }
+    s.faults = f.count;
+    s.bytes = place->bytes - before;
+    return s;
+}
+
+CASE(scrub_reads_each_needle_once_in_pieces)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    put_all(h, 0, 300);
+    struct disk_scrub_place place = {};
+    struct scrubbed s = scrub_from(h, &place, 10 * LEN);
+    assert_int_equal(s.bytes, 300 * LEN);
+    assert_int_equal(s.faults, 0);
+    assert_in_range(s.calls, 29, 32);
+    /* A place holds over restarts, and over needles that go or come behind it. */
+    struct faults f = {};
+    place = (struct disk_scrub_place){};
+    assert_int_equal(disk_scrub(h->disk, &place, 100 * LEN, note_fault, &f), 0);
+    assert_int_equal(place.bytes, 100 * LEN);
+    for (uint64_t n = 0; n < 120; n++)
+        del(h, n);
+    home_close(h);
+    home_open(h);
+    s = scrub_from(h, &place, 50 * LEN);
+    assert_int_equal(s.bytes, 180 * LEN);
+    assert_int_equal(s.faults, 0);
+    home_close(h);
+    return 0;
+}
+
+CASE(scrub_tells_of_damage_and_goes_on)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    struct put p = {};
+    for (uint64_t n = 0; n < 20; n++)
+        p = n == 7 ? put(h->disk, n, LEN) : (put(h->disk, n, LEN), p);
+    flip(h, p.hint, 96 + 10);
+    struct disk_scrub_place place = {};
+    struct scrubbed s = scrub_from(h, &place, LEN);
+    assert_int_equal(s.faults, 1);
+    assert_int_equal(s.bytes, 19 * LEN);
+    /* Told to stop there it stays before the needle, and meets it again. */
+    place = (struct disk_scrub_place){};
+    assert_int_equal(disk_scrub(h->disk, &place, 100 * LEN, stop_at_once, NULL), 17);
+    s = scrub_from(h, &place, 100 * LEN);
+    assert_int_equal(s.faults, 1);
+    home_close(h);
+    return 0;
+}
+
 /* ---- listing -------------------------------------------------------------------------------- */
 
 struct listing {
@@ -547,6 +616,8 @@ int main(void)
         cmocka_unit_test(verify_finds_each_kind_of_damage),
         cmocka_unit_test(verify_finds_what_the_index_lacks_and_what_it_invents),
         cmocka_unit_test(verify_stops_when_told),
+        cmocka_unit_test(scrub_reads_each_needle_once_in_pieces),
+        cmocka_unit_test(scrub_tells_of_damage_and_goes_on),
         cmocka_unit_test(each_lists_the_living_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
