@@ -7,6 +7,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_server,
     &cli_admin_info,
     &cli_admin_check,
+    &cli_admin_durability,
     &cli_admin_user_add,
     &cli_admin_user_list,
     &cli_admin_user_rm,
