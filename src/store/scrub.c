@@ -103,14 +103,57 @@ static int FIBER scrub_layout(struct scrub *w, const struct blob_layout *layout,
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-/* The bytes of a single PUT: its ETag is their MD5. */
-static bool bytes_hold(const struct record *record)
+/* The bytes that a single PUT left in the record: its ETag is their MD5. */
+static bool data_holds(const struct record *record)
 {
     uint8_t md5[HASH_MD5_LEN];
     if (record->chunked || record->object.etag.parts || record->object.delete_marker)
         return true;
     md5_of(record->data, md5);
     return memcmp(md5, record->object.etag.md5, sizeof(md5)) == 0;
+}
+
+/* In or beside the record: 0, -ERR_CORRUPT or -ERR_NOT_FOUND in *ret_found. */
+static int bytes_hold(struct meta_tx *tx, const struct record *record, struct str value,
+                      int *ret_found)
+{
+    struct key_buf k;
+    struct str bytes;
+    _cleanup_record_ struct record *whole = NULL;
+    *ret_found = 0;
+    if (!record->beside) {
+        *ret_found = data_holds(record) ? 0 : -ERR_CORRUPT;
+        return 0;
+    }
+    int r = meta_get(tx, key_beside(&k, record->object.key, record->beside), &bytes);
+    if (r == 0)
+        r = record_decode_beside(record->bucket, record->object.key, value, bytes, &whole);
+    *ret_found = r;
+    return r == -ERR_CORRUPT || r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+struct bytes {
+    const struct record *record;
+    struct str value;
+    int found;
+};
+
+static int bytes_tx(struct meta_tx *tx, void *arg)
+{
+    struct bytes *b = arg;
+    return bytes_hold(tx, b->record, b->value, &b->found);
+}
+
+static int FIBER scrub_bytes(struct scrub *w, const struct record *record, struct str key)
+{
+    struct bytes b = {.record = record, .value = w->value};
+    int r = meta_read(w->store->meta, w->bucket, bytes_tx, &b);
+    if (r < 0 || b.found == 0)
+        return r;
+    return tell_row(w,
+                    b.found == -ERR_CORRUPT ? "bytes in the metadata do not match their digest"
+                                            : "bytes are missing from the metadata",
+                    key, record->object.seq, STR_NULL);
 }
 
 static int FIBER scrub_record(struct scrub *w, struct str key, uint64_t seq)
@@ -121,9 +164,8 @@ static int FIBER scrub_record(struct scrub *w, struct str key, uint64_t seq)
         return tell_row(w, "a record cannot be read", key, seq, STR_NULL);
     if (r < 0)
         return r;
-    if (!bytes_hold(record))
-        return tell_row(w, "bytes in a record do not match their digest", key, record->object.seq,
-                        STR_NULL);
+    if (!record->chunked)
+        return scrub_bytes(w, record, key);
     struct store_scrub_fault like = {.key = key, .seq = record->object.seq};
     return scrub_layout(w, &record->layout, &like);
 }
@@ -302,7 +344,7 @@ static int names_part(struct meta_tx *tx, struct names *n)
 static int names_object(struct meta_tx *tx, struct names *n, struct str row, bool *ret_found)
 {
     struct str value;
-    int r = meta_get(tx, row, &value);
+    int found = 0, r = meta_get(tx, row, &value);
     *ret_found = r == 0;
     if (r < 0)
         return r == -ERR_NOT_FOUND ? 0 : r;
@@ -310,10 +352,11 @@ static int names_object(struct meta_tx *tx, struct names *n, struct str row, boo
     r = record_decode(n->bucket, n->key, value, &record);
     if (r == -ERR_CORRUPT)
         n->is = true; /* what cannot be read is as it was */
-    else if (r == 0 && n->chunk.session == 0)
-        n->is = record->object.seq == n->seq && !bytes_hold(record);
+    else if (r == 0 && n->chunk.session == 0 && record->object.seq == n->seq)
+        r = bytes_hold(tx, record, value, &found);
     else if (r == 0)
         n->is = layout_names(&record->layout, n->chunk);
+    n->is = n->is || found < 0;
     return r == -ERR_CORRUPT ? 0 : r;
 }
 

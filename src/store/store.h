@@ -352,8 +352,8 @@ int FIBER store_check(struct store *s, bool deep,
 
 /*
  * The scrub's walk over the records, a piece at a time: it goes on where `place` says. Every row of
- * objects, versions, uploads and parts is read and decoded, bytes kept in a record are held against
- * their MD5, and every shard that a record names is looked for. What seems wrong is looked at again
+ * objects, versions, uploads and parts is read and decoded, bytes kept in the metadata are held against
+ * their digests, and every shard that a record names is looked for. What seems wrong is looked at again
  * and told only while the row is still the same, so a change meanwhile is no fault.
  */
 struct store_scrub_place {

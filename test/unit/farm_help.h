@@ -25,7 +25,7 @@ static inline void farm_open(struct farm *f)
     disks_open(&f->d);
     assert_int_equal(kv_mem_open(&kv, f->content), 0);
     assert_int_equal(meta_local_open(&f->meta, kv, 0), 0);
-    struct store_config c = {.meta = f->meta, .blob = f->d.blob};
+    struct store_config c = {.meta = f->meta, .blob = f->d.blob, .beside_max_bytes = 2048};
     assert_int_equal(store_open(&f->store, &c), 0);
     if (f->had_bucket)
         return;

@@ -49,6 +49,7 @@ static struct listed list(struct farm *f)
 
 static void put_some(struct farm *f)
 {
+    farm_put(f, "tiny", 200, 6);
     farm_put(f, "inline", 900, 1);
     farm_put(f, "small", 9000, 2);
     farm_put(f, "long", 2 * MIB + 77, 3);
@@ -57,6 +58,7 @@ static void put_some(struct farm *f)
 
 static void expect_all(struct farm *f)
 {
+    assert_int_equal(farm_get(f, "tiny", 6), 0);
     assert_int_equal(farm_get(f, "inline", 1), 0);
     assert_int_equal(farm_get(f, "small", 2), 0);
     assert_int_equal(farm_get(f, "long", 3), 0);
@@ -69,7 +71,7 @@ FARM_CASE(a_sound_store_is_read_whole, 1)
     struct scrub_status s = scrub(f);
     assert_int_equal(s.last_bytes, 9000 + 2 * MIB + 77 + 300000);
     assert_int_equal(s.last_faults, 0);
-    assert_int_equal(s.job.items, 4);
+    assert_int_equal(s.job.items, 5);
     assert_int_equal(list(f).count, 0);
 }
 
@@ -145,31 +147,36 @@ FARM_CASE(an_unreadable_sector_is_one_damage, 1)
     assert_int_equal(s.last_skipped, 0);
 }
 
-/* The last byte of the row is one of the object's. */
+/* A bit of the last byte of the first row with this prefix turns over: one of the object's. */
 static int spoil_tx(struct meta_tx *tx, void *arg)
 {
+    struct meta_cursor *c;
     struct key_buf k;
-    struct str row = key_raw(&k, KEY_OBJECTS, STR("inline")), value;
-    int r = meta_get(tx, row, &value);
-    if (r < 0)
-        return r;
-    char *copy = arena_alloc(meta_arena(tx), value.len);
-    memcpy(copy, value.ptr, value.len);
-    copy[value.len - 1] ^= *(char *)arg;
-    return meta_put(tx, row, str_make(copy, value.len));
+    struct str prefix = str_from(arg);
+    int r = meta_cursor_open(tx, prefix, &c);
+    if (r == 0)
+        r = meta_cursor_seek(c, prefix);
+    assert_true(r == 0 && meta_cursor_valid(c));
+    struct str row = key_raw(&k, STR(""), meta_cursor_key(c));
+    struct str value = arena_dup(meta_arena(tx), meta_cursor_value(c));
+    ((char *)(uintptr_t)value.ptr)[value.len - 1] ^= 0x40;
+    return meta_put(tx, row, value);
 }
 
-FARM_CASE(bytes_in_records_are_read_as_well, 2)
+FARM_CASE(bytes_in_the_metadata_are_read_as_well, 2)
 {
     put_some(f);
-    assert_int_equal(meta_write(f->meta, f->bucket, spoil_tx, "\x40"), 0);
+    assert_int_equal(meta_write(f->meta, f->bucket, spoil_tx, "I"), 0);
+    assert_int_equal(meta_write(f->meta, f->bucket, spoil_tx, "Otiny"), 0);
     struct scrub_status s = scrub(f);
-    assert_int_equal(s.damages[DAMAGE_LOST], 1);
-    assert_string_equal(list(f).key, "bucket/inline");
-    assert_string_equal(list(f).text, "bytes in a record do not match their digest");
+    assert_int_equal(s.damages[DAMAGE_LOST], 2);
+    assert_string_equal(list(f).text, "bytes in the metadata do not match their digest");
     pass_time(1300 * RT_S);
-    assert_int_equal(list(f).count, 1); /* still so */
-    farm_put(f, "inline", 100, 1);
+    assert_int_equal(list(f).count, 2); /* still so */
+    farm_put(f, "inline", 700, 1);
+    WAIT_UNTIL(list(f).count == 1, 1300 * RT_S);
+    assert_string_equal(list(f).key, "bucket/tiny");
+    farm_delete(f, "tiny");
     WAIT_UNTIL(list(f).count == 0, 1300 * RT_S);
 }
 
@@ -374,7 +381,7 @@ int main(void)
         cmocka_unit_test(each_part_of_a_needle_is_held_to_its_sum),
         cmocka_unit_test(a_lost_needle_is_missed),
         cmocka_unit_test(an_unreadable_sector_is_one_damage),
-        cmocka_unit_test(bytes_in_records_are_read_as_well),
+        cmocka_unit_test(bytes_in_the_metadata_are_read_as_well),
         cmocka_unit_test(where_other_shards_are_left_it_is_repairable),
         cmocka_unit_test(a_gone_disk_is_no_loss_yet),
         cmocka_unit_test(a_skipped_disk_keeps_its_damages),
