@@ -75,6 +75,12 @@
     X(NO_SUCH_CORS, false, 404, "NoSuchCORSConfiguration",                                         \
       "The CORS configuration does not exist")                                                     \
     X(CORS_FORBIDDEN, false, 403, "AccessForbidden", "This CORS request is not allowed.")          \
+    X(MALFORMED_FORM, false, 400, "MalformedPOSTRequest",                                          \
+      "The body of your POST request is not well-formed multipart/form-data.")                     \
+    X(FORM_TOO_LARGE, false, 400, "MaxPostPreDataLengthExceeded",                                  \
+      "Your POST request fields preceding the upload file were too large.")                        \
+    X(INVALID_POLICY_DOCUMENT, false, 400, "InvalidPolicyDocument",                                \
+      "The content of the form does not meet the conditions specified in the policy document.")    \
     X(BAD_REQUEST, false, 400, "BadRequest", "Bad Request")                                        \
     X(NO_SUCH_TAG_SET, false, 404, "NoSuchTagSet", "The TagSet does not exist")                    \
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \

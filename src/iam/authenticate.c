@@ -58,14 +58,16 @@ static void signing_key(struct iam_key_cache *c, const struct sigv4_auth *auth, 
 {
     char text[KEY_TEXT_MAX];
     size_t len = key_text(auth, secret, text);
+    if (len == 0) {
+        sigv4_key_init(ret, secret, auth->date, auth->region, auth->service);
+        return;
+    }
     struct key_slot *slot = &c->slots[hash_xxh3(text, len) % KEY_SLOTS];
-    if (len && slot->len == len && memcmp(slot->text, text, len) == 0) {
+    if (slot->len == len && memcmp(slot->text, text, len) == 0) {
         *ret = slot->key;
         return;
     }
     sigv4_key_init(ret, secret, auth->date, auth->region, auth->service);
-    if (len == 0)
-        return;
     slot->len = len;
     memcpy(slot->text, text, len);
     slot->key = *ret;
@@ -96,4 +98,28 @@ int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_reques
     *ret_key = key;
     *ret_who = who;
     return 0;
+}
+
+int iam_authenticate_form(struct iam *iam, struct arena *a, const struct sigv4_form *form,
+                          uint64_t now_ms, struct sigv4_auth *ret_auth,
+                          struct iam_identity *ret_who)
+{
+    struct iam_identity who;
+    struct sigv4_key key;
+    struct str secret;
+    int err = sigv4_parse_form(form, ret_auth);
+    if (err)
+        return err;
+    if (ret_auth->security_token.len > 0)
+        return -ERR_INVALID_TOKEN;
+    if (ret_auth->time_ms > now_ms + SIGV4_SKEW_MS)
+        return -ERR_TIME_SKEWED;
+    err = iam_lookup(iam, a, ret_auth->access_key, &who, &secret);
+    if (err)
+        return err;
+    signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, &key);
+    err = sigv4_verify_form(form, ret_auth, &key);
+    if (!err)
+        *ret_who = who;
+    return err;
 }

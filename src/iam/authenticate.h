@@ -20,3 +20,8 @@
 int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_request *r,
                      uint64_t now_ms, struct sigv4_auth *ret_auth, const struct sigv4_key **ret_key,
                      struct iam_identity *ret_who);
+
+/* The same of an upload form, which is always signed: -ERR_TIME_SKEWED when that is yet to come. */
+int iam_authenticate_form(struct iam *iam, struct arena *a, const struct sigv4_form *form,
+                          uint64_t now_ms, struct sigv4_auth *ret_auth,
+                          struct iam_identity *ret_who);

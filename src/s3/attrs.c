@@ -79,12 +79,12 @@ static int read_system(struct s3_request *q, struct store_attrs *a)
     a->headers = arena_array(q->arena, struct store_pair, ARRAY_LEN(kept_headers));
     if (!a->headers)
         return -ENOMEM;
-    a->content_type = http_header(q->x, STR("content-type"));
+    a->content_type = s3_field(q, STR("content-type"));
     if (a->content_type.len == 0)
         a->content_type = S3_CONTENT_TYPE_DEFAULT;
     size += a->content_type.len;
     for (unsigned i = 0; i < ARRAY_LEN(kept_headers); i++) {
-        struct str value = http_header(q->x, kept_headers[i].lower);
+        struct str value = s3_field(q, kept_headers[i].lower);
         if (str_eq(kept_headers[i].lower, STR("content-encoding")))
             value = strip_aws_chunked(q, value);
         if (value.len == 0)
@@ -135,8 +135,22 @@ static int check_meta_size(struct s3_request *q, const struct store_attrs *a)
     return -ERR_METADATA_TOO_LARGE;
 }
 
+static int read_form_meta(struct s3_request *q, struct store_attrs *a)
+{
+    int r = 0;
+    a->meta = arena_array(q->arena, struct store_pair, q->form->count + 1);
+    if (!a->meta)
+        return -ENOMEM;
+    for (size_t i = 0; !r && i < q->form->count; i++)
+        if (str_starts_nocase(q->form->fields[i].name, META_PREFIX))
+            r = add_meta(q, a, q->form->fields[i].name, q->form->fields[i].value);
+    return r ? r : check_meta_size(q, a);
+}
+
 static int read_meta(struct s3_request *q, struct store_attrs *a)
 {
+    if (q->form)
+        return read_form_meta(q, a);
     size_t most = q->head->header_count;
     if (q->auth.form == SIGV4_QUERY) /* a presigned URL may carry them */
         most += q->query.count;

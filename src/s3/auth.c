@@ -40,14 +40,14 @@ static void explain_mismatch(struct s3_request *q)
 
 static int malformed(struct s3_request *q)
 {
-    return q->auth.form == SIGV4_QUERY ? -ERR_AUTH_QUERY_MALFORMED : -ERR_AUTH_HEADER_MALFORMED;
+    return q->auth.form != SIGV4_HEADER ? -ERR_AUTH_QUERY_MALFORMED : -ERR_AUTH_HEADER_MALFORMED;
 }
 
 /*
  * The scope must name this endpoint. The empty region and us-east-1 are taken too: clients without
  * a configured region sign so, and there is one region here.
  */
-static int check_scope(struct s3_request *q)
+int s3_check_scope(struct s3_request *q)
 {
     struct str service = q->auth.service, region = q->auth.region;
     bool query_api = str_eq(service, STR("iam")) || str_eq(service, STR("sts"));
@@ -80,7 +80,7 @@ int s3_authenticate(struct s3_request *q)
         return 0;
     /* A wrong region is told before a wrong signature: it may be all that is wrong. */
     if (r == 0 || r == -ERR_SIGNATURE_MISMATCH) {
-        int scope = check_scope(q);
+        int scope = s3_check_scope(q);
         if (scope)
             return scope;
     }

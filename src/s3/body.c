@@ -43,7 +43,7 @@ static int find_length(struct s3_body *b)
 
 static int find_content_md5(struct s3_body *b)
 {
-    struct str text = http_header(b->q->x, STR("content-md5"));
+    struct str text = s3_field(b->q, STR("content-md5"));
     size_t len;
     if (!text.ptr)
         return 0;
@@ -65,7 +65,7 @@ static int one_only(struct s3_request *q)
 static int find_checksum_header(struct s3_body *b)
 {
     for (unsigned kind = 0; kind < STORE_CHECKSUM_KINDS; kind++) {
-        struct str text = http_header(b->q->x, str_from(s3_checksum_header(kind)));
+        struct str text = s3_field(b->q, str_from(s3_checksum_header(kind)));
         uint32_t parts;
         if (!text.ptr)
             continue;
@@ -176,6 +176,15 @@ int s3_body_open(struct s3_body *b, struct s3_request *q, unsigned flags)
     if (!r && is_streaming(q))
         r = start_chunked(b);
     return r;
+}
+
+int s3_body_open_form(struct s3_body *b, struct s3_request *q, uint64_t most)
+{
+    *b = (struct s3_body){.q = q, .flags = S3_BODY_MD5 | S3_BODY_CHECKSUM, .length = most};
+    int r = find_content_md5(b);
+    if (!r)
+        r = find_checksum_header(b);
+    return r ? r : start_digests(b);
 }
 
 int s3_body_also(struct s3_body *b, enum store_checksum_kind kind)
@@ -324,8 +333,19 @@ int FIBER s3_body_pump(struct s3_body *b, int (*sink)(const void *data, size_t l
 {
     struct pump p = {.b = b, .sink = sink, .arg = arg};
     int r = read_all(&p);
-    if (!r)
-        r = check_md5(b);
+    return r ? r : s3_body_finish(b);
+}
+
+int FIBER s3_body_feed(struct s3_body *b, struct str data,
+                       int (*sink)(const void *data, size_t len, void *arg), void *arg)
+{
+    struct pump p = {.b = b, .sink = sink, .arg = arg};
+    return take(&p, data);
+}
+
+int s3_body_finish(struct s3_body *b)
+{
+    int r = check_md5(b);
     if (!r)
         r = check_sha256(b);
     return r ? r : check_checksum(b);

@@ -61,6 +61,14 @@ int s3_body_also(struct s3_body *b, enum store_checksum_kind kind);
  */
 int FIBER s3_body_pump(struct s3_body *b, int (*sink)(const void *data, size_t len, void *arg),
                        void *arg);
+/*
+ * Of an upload form: its fields promise, its bytes (up to `most`) are fed as they are told from the
+ * form, and held against the promises at the end.
+ */
+int s3_body_open_form(struct s3_body *b, struct s3_request *q, uint64_t most);
+int FIBER s3_body_feed(struct s3_body *b, struct str data,
+                       int (*sink)(const void *data, size_t len, void *arg), void *arg);
+int s3_body_finish(struct s3_body *b);
 void s3_body_release(struct s3_body *b);
 #define _cleanup_body_ _cleanup_(s3_body_release)
 

@@ -10,6 +10,7 @@
 #include "base/md5.h"
 #include "s3/ops.h"
 #include "s3/s3.h"
+#include "wire/form.h"
 #include "wire/sigv4.h"
 #include "wire/uri.h"
 #include "wire/xml.h"
@@ -50,6 +51,7 @@ struct s3_request {
     struct str bucket_name, key;
     const struct s3_op *op; /* NULL: nothing fits */
     struct sigv4_auth auth;
+    const struct form_head *form;        /* an upload form: its fields stand in for headers */
     const struct sigv4_key *signing_key; /* when `signed_in` */
     struct iam_identity who;
     bool signed_in;
@@ -68,6 +70,8 @@ int s3_request_parse(struct s3_request *q);
 int s3_request_route(struct s3_request *q);
 /* A header, or where the client presigned it into the query, that parameter; ptr NULL if absent. */
 struct str s3_header(const struct s3_request *q, struct str lower_name);
+/* A header of the object to be written: of an upload form the field that stands for it. */
+struct str s3_field(const struct s3_request *q, struct str lower_name);
 /* A query parameter's value; ptr NULL when absent. */
 struct str s3_param(const struct s3_request *q, const char *name);
 /* A whole number of a query parameter from `least` to `most`, `otherwise` when absent or empty;
@@ -85,6 +89,8 @@ int s3_check_headers(struct s3_request *q);
 /* ---- auth.c: who asks ----------------------------------------------------------------------- */
 
 int s3_authenticate(struct s3_request *q);
+/* Is it signed for this endpoint: -ERR_AUTH_… with a message. */
+int s3_check_scope(struct s3_request *q);
 /* May this request's identity do `action` on the object of that bucket? */
 int s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
                  struct str key);
@@ -140,6 +146,11 @@ int s3_tags_read(struct s3_request *q, struct store_attrs *attrs);
 /* x-amz-tagging-count, for whoever may read the tags. */
 void s3_set_tag_count(struct s3_request *q, const struct store_object *o);
 
+/* ---- object_post.c -------------------------------------------------------------------------- */
+
+/* An upload form, which carries its credentials inside. */
+bool s3_is_form(const struct s3_request *q);
+
 /* ---- bucket_cors.c -------------------------------------------------------------------------- */
 
 /* The headers for a browser, on whatever is answered; nothing without an Origin. */
@@ -163,4 +174,4 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_upload_part, s3_upload_part_copy, s3_complete_multipart_upload, s3_abort_multipart_upload,
     s3_list_parts, s3_list_multipart_uploads, s3_get_object_attributes, s3_get_object_torrent,
     s3_put_object_tagging, s3_get_object_tagging, s3_delete_object_tagging, s3_put_bucket_config,
-    s3_get_bucket_config, s3_delete_bucket_config, s3_preflight;
+    s3_get_bucket_config, s3_delete_bucket_config, s3_preflight, s3_post_object;

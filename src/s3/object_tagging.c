@@ -21,12 +21,13 @@ int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *f
 
 int s3_tags_read(struct s3_request *q, struct store_attrs *attrs)
 {
-    struct str text = s3_header(q, STR("x-amz-tagging"));
+    struct str text = s3_header(q, q->form ? STR("tagging") : STR("x-amz-tagging"));
     struct s3_tags_fault fault;
     struct s3_tags tags;
     if (!text.len)
         return 0;
-    int r = s3_tags_parse_header(q->arena, text, &tags, &fault);
+    int r = q->form ? s3_tags_parse_xml(q->arena, text, S3_TAGS_MAX, &tags, &fault)
+                    : s3_tags_parse_header(q->arena, text, &tags, &fault);
     if (r == -ERR_INVALID_ARGUMENT)
         return s3_error_argument(q, "x-amz-tagging", text, fault.text.ptr);
     if (r)

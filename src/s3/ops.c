@@ -94,7 +94,7 @@ const struct s3_op s3_ops[] = {
     {"HeadBucket", S3_HEAD, S3_BUCKET, NULL, NULL, "s3:ListBucket", 0, 0, s3_head_bucket},
     {"DeleteBucket", S3_DELETE, S3_BUCKET, NULL, NULL, "s3:DeleteBucket", 0, 0, s3_delete_bucket},
     {"ListObjects", S3_GET, S3_BUCKET, NULL, NULL, "s3:ListBucket", 0, 0, s3_list_objects},
-    {"PostObject", S3_POST, S3_BUCKET, NULL, NULL, "s3:PutObject", 0, S3_OP_FORM, NULL},
+    {"PostObject", S3_POST, S3_BUCKET, NULL, NULL, "s3:PutObject", 0, S3_OP_FORM, s3_post_object},
     {"PreflightBucket", S3_OPTIONS, S3_BUCKET, NULL, NULL, "s3:Preflight", 0, S3_OP_ANYONE, s3_preflight},
     /* multipart */
     {"CreateMultipartUpload", S3_POST, S3_OBJECT, "uploads", NULL, "s3:PutObject", 0, 0, s3_create_multipart_upload},

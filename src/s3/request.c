@@ -126,9 +126,21 @@ struct str s3_param(const struct s3_request *q, const char *name)
     return uri_query_get(&q->query, str_from(name));
 }
 
+struct str s3_field(const struct s3_request *q, struct str lower_name)
+{
+    if (!q->form)
+        return http_header(q->x, lower_name);
+    if (str_eq(lower_name, STR("x-amz-acl")))
+        lower_name = STR("acl");
+    for (size_t i = 0; i < q->form->count; i++)
+        if (str_eq_nocase(q->form->fields[i].name, lower_name))
+            return q->form->fields[i].value;
+    return STR_NULL;
+}
+
 struct str s3_header(const struct s3_request *q, struct str lower_name)
 {
-    struct str value = http_header(q->x, lower_name);
+    struct str value = s3_field(q, lower_name);
     if (value.ptr || q->auth.form != SIGV4_QUERY)
         return value;
     for (size_t i = 0; i < q->query.count; i++)
@@ -270,9 +282,30 @@ static bool is_refused_param(const struct s3_op *op, const struct uri_param *p)
     return is_refused(op, p->name, p->value) || str_eq_nocase(p->name, STR("x-amz-copy-source"));
 }
 
+/* Fields become headers one day: what cannot be one is refused now. */
+static int check_fields(struct s3_request *q)
+{
+    for (size_t i = 0; q->form && i < q->form->count; i++) {
+        struct str name = q->form->fields[i].name, value = q->form->fields[i].value;
+        if (str_eq_nocase(name, STR("acl")))
+            name = STR("x-amz-acl");
+        if (is_refused(q->op, name, value))
+            return refuse(q, name);
+        for (size_t k = 0; k < value.len; k++)
+            if (((unsigned char)value.ptr[k] < ' ' || value.ptr[k] == 0x7f) &&
+                value.ptr[k] != '\t' && !str_eq_nocase(name, STR("tagging")) &&
+                !str_starts_nocase(name, STR("x-ignore-")) && !str_eq_nocase(name, STR("key")))
+                return s3_error(q, -ERR_INVALID_ARGUMENT,
+                                "The field %.*s contains a control character", STR_FMT(name));
+    }
+    return 0;
+}
+
 int s3_check_headers(struct s3_request *q)
 {
     int r = check_acl(q);
+    if (!r)
+        r = check_fields(q);
     if (r)
         return r;
     for (unsigned i = 0; i < q->head->header_count; i++)

@@ -74,13 +74,6 @@ void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_
 
 /* ---- a request ------------------------------------------------------------------------------ */
 
-/* An upload form carries its credentials inside; it is not served, and told so without them. */
-static bool is_form(const struct s3_request *q)
-{
-    return q->op && (q->op->flags & S3_OP_FORM) &&
-           str_starts_nocase(http_header(q->x, STR("content-type")), STR("multipart/form-data"));
-}
-
 static int not_served(struct s3_request *q)
 {
     return s3_error(q, -ERR_NOT_IMPLEMENTED, "The operation %s is not implemented", q->op->name);
@@ -131,7 +124,7 @@ static int FIBER serve(struct s3_request *q)
     if (!r)
         r = s3_request_route(q);
     if (!q->signed_in)
-        return is_form(q) ? not_served(q) : -ERR_ACCESS_DENIED;
+        return !r && s3_is_form(q) ? q->op->handler(q) : -ERR_ACCESS_DENIED;
     if (!r)
         r = check_service(q);
     if (!r)

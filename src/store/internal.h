@@ -92,7 +92,9 @@ struct store_writer {
     struct str key, upload; /* upload: of a part, else empty */
     uint32_t number;
     uint64_t len_bytes, written;
-    char *data;               /* inline: in this block */
+    /* Of an open end: beyond `len_bytes`, which are sure, up to this many wait in `data`. */
+    uint64_t open_bytes;
+    char *data;               /* inline or open: in this block */
     struct blob_writer *blob; /* else; NULL once finished */
     bool chunked, beside;
     int error; /* of a failed write: the commit answers with it */

@@ -15,6 +15,19 @@ int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, u
     return store_writer_begin(ret, &like);
 }
 
+int FIBER store_put_begin_open(struct store *s, struct bucket_id b, struct str key, uint64_t least,
+                               uint64_t most, struct store_writer **ret)
+{
+    if (most < least || most - least > STORE_OPEN_MAX)
+        return -EINVAL;
+    if (most == least)
+        return store_put_begin(s, b, key, least, ret);
+    struct store_writer like = {
+        .store = s, .bucket = b, .key = key, .len_bytes = least, .open_bytes = most - least};
+    like.chunked = true; /* judged again at the end */
+    return store_writer_begin(ret, &like);
+}
+
 struct put {
     struct swap swap;
     struct store_writer *writer; /* of a put; else NULL */
@@ -100,6 +113,8 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
     if (checksum)
         p.object.checksum = *checksum;
     int r = store_writer_finish(w);
+    p.object.len_bytes = w->len_bytes;
+    p.chunked = w->chunked;
     if (r == 0)
         r = put_draft(&p, w, attrs);
     if (r == 0)

@@ -181,6 +181,14 @@ void FIBER store_reader_close(struct store_reader *r);
 struct store_writer;
 int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, uint64_t len_bytes,
                           struct store_writer **ret);
+/*
+ * The same when only bounds of the length are known: `least` bytes come in any case, `most` at
+ * most. What comes beyond `least` is held in memory to the end, so they lie close together
+ * (-EINVAL when farther apart than STORE_OPEN_MAX).
+ */
+#define STORE_OPEN_MAX (64 * KIB)
+int FIBER store_put_begin_open(struct store *s, struct bucket_id b, struct str key, uint64_t least,
+                               uint64_t most, struct store_writer **ret);
 int FIBER store_write(struct store_writer *w, const void *data, size_t len);
 /* What became of a commit. */
 struct store_written {

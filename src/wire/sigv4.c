@@ -336,6 +336,16 @@ int sigv4_verify(struct arena *a, const struct http1_request *r, const struct si
     return same ? 0 : -ERR_SIGNATURE_MISMATCH;
 }
 
+int sigv4_verify_form(const struct sigv4_form *form, const struct sigv4_auth *auth,
+                      const struct sigv4_key *key)
+{
+    uint8_t computed[HASH_SHA256_LEN];
+    hmac_sha256(&key->hmac, form->policy, computed);
+    bool same = str_eq_secret(str_make(computed, sizeof(computed)),
+                              str_make(auth->signature, sizeof(auth->signature)));
+    return same ? 0 : -ERR_SIGNATURE_MISMATCH;
+}
+
 /* ---- signing ------------------------------------------------------------------------------------
  */
 

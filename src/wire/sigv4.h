@@ -23,7 +23,7 @@
 #define SIGV4_SCOPE_MAX     64  /* bytes of a region or of a service */
 #define SIGV4_KEY_MAX       128 /* bytes of an access key */
 
-enum sigv4_form { SIGV4_NONE, SIGV4_HEADER, SIGV4_QUERY };
+enum sigv4_form_kind { SIGV4_NONE, SIGV4_HEADER, SIGV4_QUERY, SIGV4_POST };
 
 /* What `x-amz-content-sha256` says of the body. */
 enum sigv4_payload {
@@ -35,7 +35,7 @@ enum sigv4_payload {
 };
 
 struct sigv4_auth {
-    enum sigv4_form form;
+    enum sigv4_form_kind form;
     enum sigv4_payload payload;
     uint8_t payload_hash[32]; /* SIGV4_PAYLOAD_HASH */
     struct str payload_text;  /* as given; the last line of the canonical request */
@@ -62,6 +62,20 @@ struct sigv4_auth {
  * the payload); -ERR_INVALID_URI, -ERR_TOO_LARGE (query); -ENOMEM.
  */
 int sigv4_parse(struct arena *a, const struct http1_request *r, struct sigv4_auth *ret);
+
+struct sigv4_key;
+
+/* The same of an upload form (S3 API Reference, "Authenticating requests in browser-based
+ * uploads"): what is signed is its policy, as it was sent. */
+struct sigv4_form {
+    struct str algorithm, credential, date, signature, policy;
+    struct str token; /* ptr NULL when none was sent */
+};
+/* -ERR_AUTH_QUERY_MALFORMED, -ERR_SIGNATURE_VERSION, -ERR_SIGNATURE_MISMATCH. */
+int sigv4_parse_form(const struct sigv4_form *form, struct sigv4_auth *ret);
+/* 0 or -ERR_SIGNATURE_MISMATCH, in constant time. How long the form is good for says its policy. */
+int sigv4_verify_form(const struct sigv4_form *form, const struct sigv4_auth *auth,
+                      const struct sigv4_key *key);
 
 /* The day's key for a region and service: HMAC states, worth caching. */
 struct sigv4_key {

@@ -295,7 +295,27 @@ static int read_query_form(const struct slot *sent, struct str payload, struct s
     return read_payload(payload.ptr ? payload : STR("UNSIGNED-PAYLOAD"), auth);
 }
 
-/* ---- both -------------------------------------------------------------------------------------
+/* ---- a form -----------------------------------------------------------------------------------
+ */
+
+int sigv4_parse_form(const struct sigv4_form *form, struct sigv4_auth *ret)
+{
+    struct sigv4_auth auth = {.form = SIGV4_POST,
+                              .payload = SIGV4_PAYLOAD_UNSIGNED,
+                              .amz_date = form->date,
+                              .security_token = form->token};
+    if (!str_eq(form->algorithm, STR(ALGORITHM)))
+        return -ERR_SIGNATURE_VERSION;
+    if (!read_credential(form->credential, &auth) || date_parse_amz(form->date, &auth.time_ms) ||
+        !str_starts(form->date, auth.date))
+        return -ERR_AUTH_QUERY_MALFORMED;
+    int rc = read_signature(form->signature, &auth);
+    if (rc == 0)
+        *ret = auth;
+    return rc;
+}
+
+/* ---- header and query -------------------------------------------------------------------------
  */
 
 static int check_coverage(const struct http1_request *r, const struct sigv4_auth *auth)

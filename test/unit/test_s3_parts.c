@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "s3/checksum.h"
 #include "s3/cors.h"
+#include "s3/post_policy.h"
 #include "s3/range.h"
 #include "s3/tags.h"
 #include "s3/token.h"
@@ -224,6 +225,56 @@ static void cors_refuses_with_a_reason(void **state)
     arena_release(&a);
 }
 
+/* ---- the policy of an upload form ----------------------------------------------------------- */
+
+#define POST_POLICY(conditions) \
+    "{\"expiration\":\"2030-01-01T00:00:00.000Z\",\"conditions\":[" conditions "]}"
+
+static int post_test(const char *policy, uint64_t now_ms, const struct form_field *fields,
+                     size_t count)
+{
+    struct s3_post_policy p;
+    struct arena a;
+    struct str why;
+    arena_init(&a, 0);
+    int r = s3_post_policy_parse(&a, str_from(policy), &p, &why);
+    if (r == 0)
+        r = s3_post_policy_test(&a, &p, fields, count, now_ms, &why);
+    arena_release(&a);
+    return r;
+}
+
+static void post_policies_bind_every_field(void **state)
+{
+    const struct form_field fields[] = {{STR("bucket"), STR("b")},
+                                        {STR("Key"), STR("user/x$")},
+                                        {STR("x-ignore-me"), STR("1")},
+                                        {STR("policy"), STR("...")}};
+    static const struct {
+        const char *policy;
+        int want;
+    } cases[] = {
+        {POST_POLICY("{\"bucket\":\"b\"},[\"starts-with\",\"$key\",\"user/\"]"), 0},
+        {POST_POLICY("{\"bucket\":\"b\",\"KEY\":\"user/x\\$\"}"), 0},
+        {POST_POLICY("{\"bucket\":\"b\"},[\"EQ\",\"$key\",\"user/x$\"]"), 0},
+        {POST_POLICY("{\"bucket\":\"b\"}"), -ERR_ACCESS_DENIED},
+        {POST_POLICY("[\"starts-with\",\"$key\",\"\"]"), -ERR_ACCESS_DENIED},
+        {POST_POLICY("{\"bucket\":\"B\"},[\"starts-with\",\"$key\",\"\"]"), -ERR_ACCESS_DENIED},
+        {POST_POLICY("{\"bucket\":\"b\"},[\"eq\",\"$key\",\"user/\"]"), -ERR_ACCESS_DENIED},
+        {POST_POLICY("{\"bucket\":\"b\"},[\"starts-with\",\"$key\",\"\"],{\"acl\":\"private\"}"),
+         -ERR_ACCESS_DENIED},
+        {POST_POLICY(""), -ERR_INVALID_POLICY_DOCUMENT},
+        {POST_POLICY("[[[[[[[[[[[[]]]]]]]]]]]]"), -ERR_INVALID_POLICY_DOCUMENT},
+        {POST_POLICY("[\"content-length-range\",1.5,2]"), -ERR_INVALID_POLICY_DOCUMENT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (post_test(cases[i].policy, 1000, fields, ARRAY_LEN(fields)) != cases[i].want)
+            fail_msg("%s", cases[i].policy);
+    assert_int_equal(post_test(cases[0].policy, 1893456000000 - 1, fields, ARRAY_LEN(fields)), 0);
+    assert_int_equal(post_test(cases[0].policy, 1893456000000, fields, ARRAY_LEN(fields)),
+                     -ERR_ACCESS_DENIED);
+}
+
 /* ---- tokens --------------------------------------------------------------------------------- */
 
 static void token_resumes_exactly(void **state)
@@ -272,6 +323,7 @@ int main(void)
         cmocka_unit_test(kinds_compare_without_case),
         cmocka_unit_test(tags_come_back_in_order),
         cmocka_unit_test(tags_count_characters_not_bytes),
+        cmocka_unit_test(post_policies_bind_every_field),
         cmocka_unit_test(cors_takes_the_first_rule_that_fits),
         cmocka_unit_test(cors_refuses_with_a_reason),
         cmocka_unit_test(token_resumes_exactly),

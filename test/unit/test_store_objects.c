@@ -222,6 +222,60 @@ CASE(odd_keys_live_side_by_side)
 
 /* ---- conditions ----------------------------------------------------------------------------- */
 
+/* Puts `len` of between `least` and `most` bytes, in pieces of `step`. */
+static int put_open(struct store_home *h, struct str data, uint64_t least, uint64_t most,
+                    size_t step)
+{
+    struct store_attrs attrs = {.owner = STR("owner")};
+    struct store_etag etag = etag_of(data);
+    struct store_written written;
+    struct store_writer *w;
+    int r = store_put_begin_open(h->store, h->bucket, STR("k"), least, most, &w);
+    if (r < 0)
+        return r;
+    for (struct str rest = data; rest.len; rest = str_from_offset(rest, MIN(step, rest.len)))
+        (void)store_write(w, rest.ptr, MIN(step, rest.len));
+    return store_put_commit(w, &attrs, &etag, NULL, NULL, &written);
+}
+
+CASE(an_open_end_takes_what_comes)
+{
+    static const struct {
+        size_t len;
+        uint64_t least, most;
+        int want;
+    } cases[] = {
+        {0, 0, 100, 0},
+        {7, 0, 100, 0},
+        {100, 100, 100, 0},
+        {2048, 0, 20000, 0},
+        {2049, 0, 20000, 0},
+        {20000, 0, 20000, 0},
+        {20480, 45, 20525, 0},
+        {46, 45, 20525, 0},
+        {300000, 300000, 320000, 0},
+        {300001, 300000, 320000, 0},
+        {320000, 300000, 320000, 0},
+        {299999, 300000, 320000, -ERR_INCOMPLETE_BODY},
+        {320001, 300000, 320000, -EINVAL},
+        {9, 10, 9, -EINVAL},
+        {9, 0, STORE_OPEN_MAX + 1, -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct str data = bytes_of(h, cases[i].len, (unsigned)i);
+        for (size_t step = 1 + (cases[i].len > 3000) * 777; step < 400000; step *= 17)
+            assert_int_equal(put_open(h, data, cases[i].least, cases[i].most, step), cases[i].want);
+        if (cases[i].want == 0)
+            expect(h, STR("k"), data);
+    }
+    home_close(h);
+    home_open(h);
+    expect(h, STR("k"), bytes_of(h, 320000, 10));
+    collect_all(h);
+    assert_int_equal(home_chunks(h), 2);
+    assert_int_equal(usage(h).bytes, 320000);
+}
+
 static struct str quoted(struct store_home *h, struct str data)
 {
     char text[ETAG_TEXT_MAX];
@@ -666,6 +720,7 @@ int main(void)
         cmocka_unit_test(sequences_strictly_increase),
         cmocka_unit_test(a_short_or_long_body_stores_nothing),
         cmocka_unit_test(odd_keys_live_side_by_side),
+        cmocka_unit_test(an_open_end_takes_what_comes),
         cmocka_unit_test(conditional_writes_hold_in_the_commit),
         cmocka_unit_test(a_deletion_may_ask_for_time_and_size),
         cmocka_unit_test(conditional_reads_follow_rfc_9110),
