@@ -15,16 +15,31 @@ ROOT_USER = 'testroot'
 ROOT_PASSWORD = 'test+root/secret=key'  # the characters that clients get wrong
 
 
+given_ports = set()
+
+
+def own_ports():
+    """Those that outgoing connections do not take: else one that is waited for may be met by the waiter itself."""
+    with open('/proc/sys/net/ipv4/ip_local_port_range') as f:
+        first, last = map(int, f.read().split())
+    own = [p for p in range(10000, 65536) if not first <= p <= last]
+    return own if len(own) > 1000 else range(10000, 65536)
+
+
 def free_port():
-    """Below those that outgoing connections take: one that is waited for would else be met by the waiter itself."""
+    """A port that nobody has now, nor a server of this run that is down for a while."""
+    ports = own_ports()
     while True:
-        port = random.randrange(10000, 32000)
+        port = random.choice(ports)
+        if port in given_ports:
+            continue
         with socket.socket() as s:
             try:
                 s.bind(('127.0.0.1', port))
-                return port
             except OSError:
-                pass
+                continue
+        given_ports.add(port)
+        return port
 
 
 def make_certificate(folder):
