@@ -131,11 +131,11 @@ int FIBER blob_each(struct blob *b,
 
 /*
  * Makes the chunk whole: shards that are nowhere, missing, wrong, or on a disk that is retired (or,
- * with `gone_too`, gone) are rebuilt from the others onto disks that have none of its shards, or on
- * their own; each is read back before it counts. A chunk whose code is narrower than what the disks
- * now allow is encoded anew, under a new id. Nothing is deleted: that is for whoever changes the
- * record, also of what was written when the record is not changed after all. The error is of a
- * chunk that cannot be read.
+ * with `gone_too`, gone; with `deep` every byte is read to find out) are rebuilt from the others
+ * onto disks that have none of its shards, or on their own; each is read back before it counts. A
+ * chunk whose code is narrower than what the disks now allow is encoded anew, under a new id.
+ * Nothing is deleted: that is for whoever changes the record, also of what was written when the
+ * record is not changed after all. The error is of a chunk that cannot be read.
  */
 struct blob_repaired {
     struct blob_chunk chunk; /* as it is to be recorded; its shards live in the arena */

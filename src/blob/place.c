@@ -11,8 +11,7 @@
 #include <math.h>
 #include "base/hash.h"
 #include "blob/internal.h"
-
-#define PARTITION_BITS 12
+#include "ring/ring.h"
 
 /* ---- codes ---------------------------------------------------------------------------------- */
 
@@ -90,7 +89,7 @@ unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_
     double draws[BLOB_SHARDS_MAX];
     unsigned count = 0;
     bool any = count_of(b, avoid, false) == 0;
-    uint64_t partition = hash_xxh3(&id, sizeof(id)) >> (64 - PARTITION_BITS);
+    unsigned partition = ring_partition(id);
     max = MIN(max, (unsigned)BLOB_SHARDS_MAX);
     for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
         if (!may_take(b, i, avoid, any))

@@ -168,6 +168,17 @@ static void FIBER repair_release(struct repair *r)
     free(r);
 }
 
+/* Without looking at a needle: shards on disks that are there count as good. */
+static void judge_by_state(struct repair *r)
+{
+    for (unsigned i = 0; i < r->c->shard_count; i++) {
+        uint32_t disk = r->c->shards[i].disk;
+        const struct node *n = disk == BLOB_DISK_NONE ? NULL : nodes_get(r->b->nodes, disk);
+        if (n && node_state(n) == NODE_GONE)
+            r->errors[i] = -ERR_DISK_GONE;
+    }
+}
+
 static int FIBER repair_shards(struct repair *r, struct arena *a, struct blob_repaired *ret)
 {
     for (unsigned i = 0; i < r->c->shard_count; i++)
@@ -183,6 +194,11 @@ static int FIBER repair_shards(struct repair *r, struct arena *a, struct blob_re
 static int FIBER write_sink(const void *data, size_t len, void *arg)
 {
     return blob_write(arg, data, len);
+}
+
+static unsigned shards_of(const struct blob_chunk *c)
+{
+    return c->code_k + c->code_m;
 }
 
 /* The disks that can take shards now allow more than the chunk has. */
@@ -211,6 +227,11 @@ static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena 
     if (err)
         return err;
     ret->chunk = new.chunks[0];
+    if (shards_of(&ret->chunk) <= shards_of(c)) { /* the disks that could take it are full */
+        blob_delete_layout(b, &new);
+        *ret = (struct blob_repaired){.chunk = *c, .left = 1};
+        return 0;
+    }
     ret->changed = true;
     ret->written_bytes = chunk_shard_len(&ret->chunk) * ret->chunk.shard_count;
     for (uint16_t i = 0; err == 0 && i < ret->chunk.shard_count; i++) {
@@ -238,7 +259,10 @@ int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep,
     r->b = b;
     r->c = chunk;
     r->gone_too = gone_too;
-    blob_verify(b, chunk, deep, r->errors);
+    if (deep)
+        blob_verify(b, chunk, true, r->errors);
+    else
+        judge_by_state(r);
     int err = repair_shards(r, a, ret);
     repair_release(r);
     return err;

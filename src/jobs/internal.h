@@ -11,18 +11,21 @@
 struct jobs {
     struct jobs_config config;
     struct schedule *schedule;
-    struct job *gc, *compact, *sweep;
+    struct job *gc, *compact, *sweep, *repair;
     struct scrub *scrub;              /* NULL without metadata of its own */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
     uint64_t gc_rounds, compact_runs;
     uint64_t sweep_needles, sweep_orphans, sweep_bytes;
     bool sweep_done;
+    uint64_t repaired_chunks, repaired_bytes, repair_left, repair_lost;
+    uint64_t repair_scans_wanted, repair_scans_done; /* the second is the job's own */
 };
 
 int gc_add(struct jobs *j);
 int compact_add(struct jobs *j);
 int sweep_add(struct jobs *j);
+int repair_add(struct jobs *j);
 int values_add(struct jobs *j);
 int scrub_add(struct jobs *j);
 void scrub_free(struct scrub *s);

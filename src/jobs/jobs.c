@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add, compact_add, sweep_add, values_add, scrub_add};
+static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add, sweep_add,
+                                              repair_add, values_add,  scrub_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {
@@ -37,10 +38,11 @@ struct schedule *jobs_schedule(struct jobs *j)
 
 void jobs_stats(const struct jobs *j, struct jobs_stats *ret)
 {
-    struct job_status gc, compact, sweep;
+    struct job_status gc, compact, sweep, repair;
     job_status(j->gc, &gc);
     job_status(j->compact, &compact);
     job_status(j->sweep, &sweep);
+    job_status(j->repair, &repair);
 #define LOAD(field) __atomic_load_n(&j->field, __ATOMIC_RELAXED)
     *ret = (struct jobs_stats){
         .gc_rounds = LOAD(gc_rounds),
@@ -54,6 +56,11 @@ void jobs_stats(const struct jobs *j, struct jobs_stats *ret)
         .sweep_bytes = LOAD(sweep_bytes),
         .sweep_errors = sweep.errors,
         .sweep_done = LOAD(sweep_done),
+        .repaired_chunks = LOAD(repaired_chunks),
+        .repaired_bytes = LOAD(repaired_bytes),
+        .repair_left = LOAD(repair_left),
+        .repair_lost = LOAD(repair_lost),
+        .repair_errors = repair.errors,
     };
 #undef LOAD
 }

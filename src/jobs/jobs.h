@@ -10,6 +10,7 @@
  *            index written out, so that the next start replays little
  *   values   gives back the space of deleted small objects, which lie in the metadata
  *   sweep    once after the start: removes what an earlier crash left behind
+ *   repair   makes chunks whole whose shards are nowhere, damaged, or on disks that were replaced
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -40,6 +41,8 @@ struct jobs_config {
 int FIBER jobs_start(struct jobs **ret, const struct jobs_config *config);
 /* Cancels and joins them. Accepts NULL. Same thread as the start. */
 void FIBER jobs_stop(struct jobs *j);
+/* A disk was replaced, added or retired: every record is looked at anew. Any thread. */
+void jobs_disks_changed(struct jobs *j);
 /* For the administrator: states, pauses, metrics. */
 struct schedule *jobs_schedule(struct jobs *j);
 
@@ -48,6 +51,9 @@ struct jobs_stats {
     uint64_t compact_runs, compact_freed_bytes, compact_errors;
     uint64_t sweep_needles, sweep_orphans, sweep_bytes, sweep_errors;
     bool sweep_done;
+    uint64_t repaired_chunks, repaired_bytes, repair_errors;
+    uint64_t repair_left; /* chunks that want repair and wait for a disk, at the last pass */
+    uint64_t repair_lost; /* of those, chunks that cannot be read at present */
 };
 void jobs_stats(const struct jobs *j, struct jobs_stats *ret);
 

@@ -105,16 +105,50 @@ static bool worth_reading(const struct check *c, struct chunk_id id)
     return !c->confirming;
 }
 
+static bool share_a_disk(const struct blob_chunk *chunk)
+{
+    for (unsigned i = 0; i < chunk->shard_count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (chunk->shards[i].disk == chunk->shards[j].disk)
+                return true;
+    return false;
+}
+
+/* Readable, but not whole: why, by the worst of its shards. */
+static const char *degraded_text(const struct blob_chunk *chunk, const int *errors)
+{
+    bool wrong = false, missing = false;
+    for (unsigned i = 0; i < chunk->shard_count; i++) {
+        wrong = wrong || errors[i] == -ERR_CORRUPT || errors[i] == -EIO;
+        missing =
+            missing || (errors[i] == -ERR_NOT_FOUND && chunk->shards[i].disk != BLOB_DISK_NONE);
+    }
+    if (wrong)
+        return "a chunk has a damaged shard; the others suffice";
+    return missing ? "a chunk lacks a shard on its disk; the others suffice"
+                   : "a chunk is degraded: a disk is gone, or its repair is due";
+}
+
 static int FIBER verify_chunk(struct check *c, struct str key, const struct blob_chunk *chunk)
 {
     if (!worth_reading(c, chunk->id))
         return 0;
-    int r = blob_verify(c->store->blob, chunk, c->deep, NULL);
-    if (r == -ERR_NOT_FOUND)
+    int errors[BLOB_SHARDS_MAX] = {0};
+    int r = blob_verify(c->store->blob, chunk, c->deep, errors);
+    unsigned good = 0;
+    for (unsigned i = 0; i < MIN(chunk->shard_count, (uint16_t)BLOB_SHARDS_MAX); i++)
+        good += errors[i] == 0;
+    if (r == 0 && share_a_disk(chunk))
+        return fault(c, -ERR_CORRUPT, "two shards of a chunk lie on one disk", key, chunk->id);
+    if (r == 0 || r == -ENOMEM || r == -ECANCELED)
+        return r;
+    if (r == -ERR_NOT_FOUND && chunk->shard_count == 1)
         return fault(c, r, "a chunk is missing from its disk", key, chunk->id);
-    if (r == -ERR_CORRUPT)
+    if (r == -ERR_CORRUPT && chunk->shard_count == 1)
         return fault(c, r, "a chunk on the disk is not as its record says", key, chunk->id);
-    return r < 0 ? fault(c, r, "a chunk cannot be read", key, chunk->id) : 0;
+    if (good >= chunk->code_k && chunk->shard_count > 1)
+        return fault(c, r, degraded_text(chunk, errors), key, chunk->id);
+    return fault(c, r, "a chunk cannot be read", key, chunk->id);
 }
 
 static int hold_chunk(struct check *c, struct chunk_id id, bool *ret_twice)
@@ -125,13 +159,22 @@ static int hold_chunk(struct check *c, struct chunk_id id, bool *ret_twice)
     return r == -EEXIST || r == -ERR_LIMIT ? 0 : r;
 }
 
+/* Shards whose needles the walk over the disks will meet. */
+static unsigned shards_there(const struct blob_chunk *chunk)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < chunk->shard_count; i++)
+        n += chunk->shards[i].disk != BLOB_DISK_NONE;
+    return n;
+}
+
 static int FIBER check_layout(struct check *c, struct str key, const struct blob_layout *layout)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < layout->count; i++) {
         bool twice;
         struct chunk_id id = layout->chunks[i].id;
-        c->bucket_references++;
+        c->bucket_references += shards_there(&layout->chunks[i]);
         r = hold_chunk(c, id, &twice);
         if (r == 0 && twice)
             r = fault(c, -ERR_CORRUPT, "a chunk is named by two records", key, id);
@@ -338,6 +381,20 @@ static int FIBER check_part(struct str row, struct str value, void *arg)
     return r < 0 ? r : count_row(c, part.len_bytes);
 }
 
+static int FIBER check_repair(struct str row, struct str value, void *arg)
+{
+    struct check *c = arg;
+    struct repair_row repair;
+    struct chunk_id id;
+    uint8_t priority;
+    _cleanup_(arena_release) struct arena a;
+    arena_init(&a, 0);
+    int r = key_parse_repair(row, &priority, &id);
+    if (r == 0)
+        r = repair_row_decode(value, &a, &repair);
+    return r < 0 ? decoded(c, r, "a repair row cannot be read", STR_NULL) : count_row(c, 0);
+}
+
 static int FIBER check_garbage(struct str row, struct str value, void *arg)
 {
     struct check *c = arg;
@@ -351,9 +408,9 @@ static int FIBER check_garbage(struct str row, struct str value, void *arg)
         r = garbage_row_decode(value, &a, &garbage);
     if (r < 0)
         return decoded(c, r, "a garbage row cannot be read", STR_NULL);
-    for (size_t i = 0; r == 0 && i < garbage.count; i++) {
+    c->bucket_references += garbage.needle_count;
+    for (size_t i = 0; r == 0 && i < garbage.count && !garbage.moved; i++) {
         bool twice;
-        c->bucket_references++;
         r = hold_chunk(c, garbage.chunks[i], &twice);
         if (r == 0 && twice)
             r = fault(c, -ERR_CORRUPT, "a chunk is both garbage and named by a record", garbage.key,
@@ -370,7 +427,8 @@ static int FIBER walk_kinds(struct check *c)
         struct str kind;
         walk_fn *fn;
     } kinds[] = {{STR("O"), check_object}, {STR("V"), check_version}, {STR("I"), check_beside_row},
-                 {STR("M"), check_upload}, {STR("P"), check_part},    {STR("G"), check_garbage}};
+                 {STR("M"), check_upload}, {STR("P"), check_part},    {STR("R"), check_repair},
+                 {STR("G"), check_garbage}};
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(kinds); i++)
         r = walk_rows(c->store, c->bucket.id, kinds[i].kind, kinds[i].fn, c);
@@ -459,7 +517,7 @@ static int FIBER check_bucket(struct check *c)
 static int FIBER count_needle(unsigned disk, const struct needle_entry *e, void *arg)
 {
     struct check *c = arg;
-    c->needles += e->key.shard == 0;
+    c->needles++;
     return 0;
 }
 
@@ -470,7 +528,7 @@ static int FIBER tell_unreferenced(struct check *c)
     if (r < 0 || c->needles <= c->references)
         return r;
     char text[128];
-    snprintf(text, sizeof(text), "%llu chunks are named by nothing (the next sweep removes them)",
+    snprintf(text, sizeof(text), "%llu needles are named by nothing (the next sweep removes them)",
              (unsigned long long)(c->needles - c->references));
     return tell(c, 0, text, STR_NULL);
 }

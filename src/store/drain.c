@@ -10,6 +10,7 @@
 
 /* A step ends after as many uploads, or once their parts took as much memory: it runs on the one
  * thread that commits for everybody. */
+#define STEP_REPAIRS 1000 /* rows */
 #define STEP_UPLOADS 64
 #define STEP_BYTES   (1 * MIB)
 
@@ -41,8 +42,18 @@ static int drain_rest(struct meta_tx *tx, struct drain *d)
         if (r < 0 || any)
             return r;
     }
+    bool any = true;
+    struct key_buf row;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && any && i < STEP_REPAIRS; i++) {
+        r = rows_first(tx, KEY_REPAIRS, &row, &any);
+        if (r == 0 && any)
+            r = meta_del(tx, str_make(row.bytes, row.len));
+    }
+    if (r < 0 || any)
+        return r;
     d->empty = true;
-    int r = config_rows_delete(tx);
+    r = config_rows_delete(tx);
     return r < 0 ? r : meta_del(tx, KEY_COUNTERS);
 }
 

@@ -8,10 +8,14 @@
 
 #include "store/internal.h"
 
+#define DAMAGED_HELD 8
+
 struct store_reader {
     struct store *store;
     struct record *record;
     struct pin pin;
+    struct chunk_id damaged[DAMAGED_HELD]; /* met by a read, not queued yet */
+    unsigned damaged_count;
 };
 
 struct lookup {
@@ -104,6 +108,26 @@ struct str store_reader_inline(const struct store_reader *r)
     return r->record->data.len ? r->record->data : STR("");
 }
 
+static void note_damage(void *arg, const struct blob_chunk *chunk, unsigned shard, int why)
+{
+    struct store_reader *r = arg;
+    for (unsigned i = 0; i < r->damaged_count; i++)
+        if (chunk_id_eq(r->damaged[i], chunk->id))
+            return;
+    if (r->damaged_count < DAMAGED_HELD)
+        r->damaged[r->damaged_count++] = chunk->id;
+}
+
+/* What was found damaged is to be repaired. When this fails, the scrub or another read finds it. */
+static void FIBER queue_damaged(struct store_reader *r)
+{
+    const struct record *rec = r->record;
+    struct store_place place = {
+        .bucket = rec->bucket, .key = rec->object.key, .seq = rec->object.seq};
+    while (r->damaged_count > 0)
+        store_repair_queue(r->store, &place, r->damaged[--r->damaged_count], true);
+}
+
 int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
                      int (*sink)(const void *data, size_t len, void *arg), void *arg)
 {
@@ -113,7 +137,9 @@ int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
     if (len == 0)
         return 0;
     if (rec->chunked) {
-        int err = blob_read(r->store->blob, &rec->layout, off, len, sink, arg, NULL);
+        struct blob_damage damage = {note_damage, r};
+        int err = blob_read(r->store->blob, &rec->layout, off, len, sink, arg, &damage);
+        queue_damaged(r);
         /* A chunk that is gone is damage: the object itself is there. */
         return err == -ERR_NOT_FOUND ? -ERR_CORRUPT : err;
     }

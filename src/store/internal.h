@@ -36,6 +36,8 @@ struct store {
     struct gc_batch batch;
     uint32_t gc_busy;                         /* atomic */
     uint64_t gc_chunks, gc_bytes, gc_refused; /* atomic */
+    uint32_t moving, sweeping;                /* atomic: shards on the move keep the sweep out */
+    uint64_t repairs_queued;                  /* atomic: rows put since the start */
 };
 
 /*
@@ -133,6 +135,11 @@ int upload_row_read(struct meta_tx *tx, struct str key, struct str upload, struc
                     struct upload_row *ret);
 /* Deletes the upload's row and counts it. */
 int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
+
+/* repair.c: a row for each chunk of the layout that wants repair, inside the transaction that
+ * records it. */
+int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *place,
+                const struct blob_layout *layout);
 
 /* checksum.c: an object's checksum from its parts'. */
 int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,

@@ -116,6 +116,18 @@ struct str key_garbage(struct key_buf *k, uint64_t due_ms, struct chunk_id chunk
     return finish(k);
 }
 
+struct str key_repair(struct key_buf *k, uint8_t priority, uint16_t partition,
+                      struct chunk_id chunk)
+{
+    start(k, KEY_REPAIRS);
+    k->bytes[k->len++] = (char)priority;
+    k->bytes[k->len++] = (char)(partition >> 8);
+    k->bytes[k->len++] = (char)partition;
+    put_u64(k, chunk.session);
+    put_u64(k, chunk.counter);
+    return finish(k);
+}
+
 /* ---- the reverse ---------------------------------------------------------------------------- */
 
 /* Takes a frame off the front of *rest. */
@@ -195,6 +207,15 @@ int key_parse_garbage(struct str row, uint64_t *ret_due_ms, struct chunk_id *ret
         return -ERR_CORRUPT;
     *ret_due_ms = get_be64(row.ptr + 1);
     *ret_chunk = (struct chunk_id){get_be64(row.ptr + 9), get_be64(row.ptr + 17)};
+    return 0;
+}
+
+int key_parse_repair(struct str row, uint8_t *ret_priority, struct chunk_id *ret_chunk)
+{
+    if (row.len != 1 + 3 + 2 * 8 || !str_starts(row, KEY_REPAIRS))
+        return -ERR_CORRUPT;
+    *ret_priority = (uint8_t)row.ptr[1];
+    *ret_chunk = (struct chunk_id){get_be64(row.ptr + 4), get_be64(row.ptr + 12)};
     return 0;
 }
 

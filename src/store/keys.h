@@ -29,6 +29,7 @@ struct key_buf {
 #define KEY_UPLOADS  STR("M")
 #define KEY_PARTS    STR("P")
 #define KEY_GARBAGE  STR("G")
+#define KEY_REPAIRS  STR("R")
 #define KEY_COUNTERS STR("C")
 #define KEY_CONFIG   STR("B")
 /* In the system space. */
@@ -55,6 +56,9 @@ struct str key_part_prefix(struct key_buf *k, struct str upload, uint32_t number
 struct str key_parts(struct key_buf *k, struct str upload);
 /* G due chunk */
 struct str key_garbage(struct key_buf *k, uint64_t due_ms, struct chunk_id chunk);
+/* R priority partition chunk: the lowest priority number is the most endangered. */
+struct str key_repair(struct key_buf *k, uint8_t priority, uint16_t partition,
+                      struct chunk_id chunk);
 
 /* The reverse. -ERR_CORRUPT unless the row's key is exactly of that kind. */
 int key_parse_version(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_key_len,
@@ -66,6 +70,7 @@ int key_parse_upload(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_ke
 int key_parse_part(struct str row, struct str *ret_upload, uint32_t *ret_number,
                    uint64_t *ret_attempt);
 int key_parse_garbage(struct str row, uint64_t *ret_due_ms, struct chunk_id *ret_chunk);
+int key_parse_repair(struct str row, uint8_t *ret_priority, struct chunk_id *ret_chunk);
 int key_parse_number(struct str row, struct str kind, uint64_t *ret);
 
 /*

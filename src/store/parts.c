@@ -195,6 +195,9 @@ static int put_part(struct meta_tx *tx, struct part_commit *p)
         return r;
     uint64_t attempt = store_next_seq(w->store, 0);
     r = part_row_put(tx, key_part(&k, w->upload, w->number, attempt), &p->row);
+    struct repair_row place = {.key = w->key, .upload = w->upload, .part = w->number};
+    if (r == 0)
+        r = repairs_put(tx, w->store, &place, &p->row.layout);
     return r < 0 ? r : meta_on_commit(tx, soil_committed, &p->swap);
 }
 

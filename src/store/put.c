@@ -58,6 +58,9 @@ static int put_row(struct meta_tx *tx, struct put *p)
         return r;
     struct str row = draft_seal(&p->draft, &p->object, p->chunked);
     r = swap_finish(tx, &p->swap, row, p->object.len_bytes);
+    struct repair_row place = {.key = p->swap.key, .seq = p->object.seq};
+    if (r == 0 && p->chunked)
+        r = repairs_put(tx, p->swap.store, &place, &p->writer->layout);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, &p->swap);
 }
 

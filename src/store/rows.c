@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "ring/ring.h"
 #include "store/rows.h"
 
 /* Packs `pb` into the transaction's own memory and puts it. */
@@ -282,6 +283,32 @@ int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *re
     if (r == 0)
         *ret = row;
     return r;
+}
+
+int repair_row_put(struct meta_tx *tx, uint8_t priority, struct chunk_id chunk,
+                   const struct repair_row *row)
+{
+    Cairn__Repair pb = CAIRN__REPAIR__INIT;
+    pb.key = pb_bytes(row->key);
+    pb.seq = row->seq;
+    pb.upload = pb_bytes(row->upload);
+    pb.part = row->part;
+    pb.deep = row->deep;
+    struct key_buf k;
+    uint16_t partition = (uint16_t)ring_partition(chunk);
+    return put_packed(tx, key_repair(&k, priority, partition, chunk), &pb.base);
+}
+
+int repair_row_decode(struct str value, struct arena *a, struct repair_row *ret)
+{
+    int r = 0;
+    const Cairn__Repair *pb = pb_unpack(&cairn__repair__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    if (pb->key.len > STORE_KEY_MAX || (pb->upload.len != 0 && pb->upload.len != UPLOAD_ID_LEN))
+        return -ERR_CORRUPT;
+    *ret = (struct repair_row){pb_str(pb->key), pb_str(pb->upload), pb->part, pb->seq, pb->deep};
+    return 0;
 }
 
 int drop_row_put(struct meta_tx *tx, uint64_t id, struct str name)

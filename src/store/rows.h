@@ -72,6 +72,17 @@ int garbage_row_put_moved(struct meta_tx *tx, uint64_t due_ms, struct str key, u
                           const struct blob_chunk *gone);
 int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *ret);
 
+/* R priority partition chunk: what wants repair, and where its record is. */
+struct repair_row {
+    struct str key, upload; /* upload: of a part, else empty */
+    uint32_t part;
+    uint64_t seq; /* of the object's row */
+    bool deep;
+};
+int repair_row_put(struct meta_tx *tx, uint8_t priority, struct chunk_id chunk,
+                   const struct repair_row *row);
+int repair_row_decode(struct str value, struct arena *a, struct repair_row *ret);
+
 /* Jdrop id: a bucket in the making or unmaking (buckets.c). */
 int drop_row_put(struct meta_tx *tx, uint64_t id, struct str name);
 int drop_row_decode(struct str value, struct arena *a, struct str *ret_name);

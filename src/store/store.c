@@ -151,6 +151,7 @@ void store_stats(struct store *s, struct store_stats *ret)
         .gc_chunks = __atomic_load_n(&s->gc_chunks, __ATOMIC_RELAXED),
         .gc_bytes = __atomic_load_n(&s->gc_bytes, __ATOMIC_RELAXED),
         .gc_refused = __atomic_load_n(&s->gc_refused, __ATOMIC_RELAXED),
+        .repairs_queued = __atomic_load_n(&s->repairs_queued, __ATOMIC_RELAXED),
     };
     rt_lock(&s->buckets.lock);
     t.buckets = s->buckets.by_name.count;

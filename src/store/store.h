@@ -344,6 +344,44 @@ int FIBER store_sweep(struct store *s, uint64_t session, int (*pause)(void *arg)
                       struct store_sweep_result *ret);
 
 /*
+ * Repair. A chunk that lacks shards has a row that says so: put by the write that could not place
+ * them, by a read that found one damaged, or by store_repair_scan, which walks every record for
+ * shards that are nowhere or on disks that were replaced, and codes narrower than the disks allow.
+ *
+ * store_repair works through the rows, the most endangered of each bucket first. `pace` (may be
+ * NULL) is told of the bytes written after each chunk, may suspend, and ends the pass when it
+ * returns non-zero. -ERR_BUSY while a sweep runs, as a sweep waits for a repair under way: a shard
+ * on the move would look like an orphan to it.
+ */
+struct store_repair_result {
+    uint64_t rows;            /* looked at */
+    uint64_t repaired, bytes; /* chunks made whole or wider; bytes written */
+    uint64_t left;            /* rows that stay: disks are missing, or too many shards are */
+    uint64_t lost;            /* of those, chunks that cannot be read at present */
+};
+int FIBER store_repair(struct store *s, int (*pace)(uint64_t bytes, void *arg), void *arg,
+                       struct store_repair_result *ret);
+int FIBER store_repair_scan(struct store *s, int (*pace)(uint64_t rows, void *arg), void *arg,
+                            uint64_t *ret_chunks);
+/* Where the record of a chunk is. */
+struct store_place {
+    struct bucket_id bucket;
+    struct str key, upload; /* upload: of a part, else empty */
+    uint32_t part;
+    uint64_t seq; /* of the object's row; 0: not known */
+};
+/* A row for one chunk, if its record still has it. `deep`: a shard was found wrong. */
+int FIBER store_repair_queue(struct store *s, const struct store_place *place,
+                             struct chunk_id chunk, bool deep);
+/*
+ * Puts `new` in the place of `old` in the record, if that has exactly these shards still, and lets
+ * those go that `new` has not: for whoever moves shards. 0, or -ERR_CONFLICT: the record is
+ * another, or gone; then the shards that only `new` has are the caller's to delete.
+ */
+int FIBER store_relayout(struct store *s, const struct store_place *place,
+                         const struct blob_chunk *old, const struct blob_chunk *new);
+
+/*
  * Walks the whole store and tests the invariants of its records, and that each chunk they name is
  * on its disk; when `deep`, reads every byte of them. May run while the store serves: what changes
  * meanwhile is no fault. `fn` gets each fault (err negative) and progress (err 0; with a text it is
@@ -404,6 +442,7 @@ struct store_stats {
     uint64_t readers_open;
     uint64_t gc_chunks; /* deleted since the start */
     uint64_t gc_bytes;
-    uint64_t gc_refused; /* rows that named a chunk still referenced: 0, or a fault to report */
+    uint64_t gc_refused;     /* rows that named a chunk still referenced: 0, or a fault to report */
+    uint64_t repairs_queued; /* rows put since the start */
 };
 void store_stats(struct store *s, struct store_stats *ret);

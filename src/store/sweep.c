@@ -16,6 +16,7 @@
 #define PASS_NEEDLES (4 * 1000 * 1000) /* references held at once: 16 to 32 bytes each */
 #define ORPHANS_HELD 65536             /* found before any is deleted */
 #define DELETE_SLICE 1024
+#define MOVE_WAIT_NS (5 * RT_MS)
 
 struct sweep {
     struct store *store;
@@ -44,17 +45,22 @@ static bool concerns(const struct sweep *w, struct chunk_id id)
 
 /* ---- references ----------------------------------------------------------------------------- */
 
-static int add_reference(struct sweep *w, struct chunk_id id)
+static int add_reference(struct sweep *w, struct needle_key key, uint32_t disk)
 {
-    int r = concerns(w, id) ? id_set_add(&w->references, id) : 0;
+    if (!concerns(w, key.chunk) || disk == BLOB_DISK_NONE)
+        return 0;
+    int r = id_set_add(&w->references, needle_digest(key, disk));
     return r == -EEXIST ? 0 : r;
 }
 
 static int add_layout(struct sweep *w, const struct blob_layout *layout)
 {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < layout->count; i++)
-        r = add_reference(w, layout->chunks[i].id);
+    for (size_t i = 0; i < layout->count; i++) {
+        const struct blob_chunk *c = &layout->chunks[i];
+        for (uint16_t j = 0; r == 0 && j < c->shard_count; j++)
+            r = add_reference(w, (struct needle_key){c->id, j}, c->shards[j].disk);
+    }
     return r;
 }
 
@@ -91,8 +97,8 @@ static int FIBER see_garbage(struct str key, struct str value, void *arg)
     _cleanup_(arena_release) struct arena a;
     arena_init(&a, 0);
     int r = garbage_row_decode(value, &a, &row);
-    for (size_t i = 0; r == 0 && i < row.count; i++)
-        r = add_reference(w, row.chunks[i]);
+    for (size_t i = 0; r == 0 && i < row.needle_count; i++)
+        r = add_reference(w, row.needles[i].key, row.needles[i].disk);
     return r == 0 && ++w->rows % 256 == 0 ? rest(w) : r;
 }
 
@@ -136,7 +142,8 @@ static int FIBER count_needle(unsigned disk, const struct needle_entry *e, void 
 static int FIBER judge_needle(unsigned disk, const struct needle_entry *e, void *arg)
 {
     struct sweep *w = arg;
-    if (concerns(w, e->key.chunk) && !id_set_has(&w->references, e->key.chunk)) {
+    if (concerns(w, e->key.chunk) && !id_set_has(&w->references, needle_digest(e->key, disk)) &&
+        !id_set_has(&w->references, needle_digest(e->key, BLOB_DISK_ALL))) {
         w->orphans[w->orphan_count++] = (struct blob_needle){e->key, disk};
         w->result.bytes_freed += e->len_bytes;
     }
@@ -182,6 +189,23 @@ static int FIBER sweep_pass(struct sweep *w)
     return r;
 }
 
+/* Shards on the move are named by no record yet: no repair runs beside the sweep. */
+static int FIBER sweep_alone(struct sweep *w)
+{
+    struct store *s = w->store;
+    int r = 0;
+    __atomic_store_n(&s->sweeping, 1, __ATOMIC_SEQ_CST);
+    while (r == 0 && __atomic_load_n(&s->moving, __ATOMIC_SEQ_CST) > 0)
+        r = rt_sleep_until(rt_now() + MOVE_WAIT_NS);
+    if (r == 0)
+        r = blob_each(s->blob, count_needle, w);
+    w->passes = (unsigned)(w->needles / PASS_NEEDLES + 1);
+    for (; r == 0 && w->pass < w->passes; w->pass++)
+        r = sweep_pass(w);
+    __atomic_store_n(&s->sweeping, 0, __ATOMIC_SEQ_CST);
+    return r;
+}
+
 int FIBER store_sweep(struct store *s, uint64_t session, int (*pause)(void *arg), void *arg,
                       struct store_sweep_result *ret)
 {
@@ -189,10 +213,7 @@ int FIBER store_sweep(struct store *s, uint64_t session, int (*pause)(void *arg)
     w.orphans = malloc(ORPHANS_HELD * sizeof(*w.orphans));
     if (!w.orphans)
         return -ENOMEM;
-    int r = blob_each(s->blob, count_needle, &w);
-    w.passes = (unsigned)(w.needles / PASS_NEEDLES + 1);
-    for (; r == 0 && w.pass < w.passes; w.pass++)
-        r = sweep_pass(&w);
+    int r = sweep_alone(&w);
     free(w.orphans);
     if (r == 0) {
         w.result.needles_seen = w.needles;

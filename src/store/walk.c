@@ -123,6 +123,13 @@ uint64_t id_hash(struct chunk_id id)
     return hash_xxh3(&id, sizeof(id));
 }
 
+struct chunk_id needle_digest(struct needle_key key, uint32_t disk)
+{
+    uint64_t in[4] = {key.chunk.session, key.chunk.counter, key.shard, disk};
+    struct hash128 h = hash_xxh128(in, sizeof(in));
+    return (struct chunk_id){h.lo | 1, h.hi};
+}
+
 /* The slot that holds the id, or the free one where it belongs. */
 static struct chunk_id *id_slot(struct chunk_id *slots, size_t slot_count, struct chunk_id id)
 {

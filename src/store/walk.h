@@ -34,3 +34,5 @@ void id_set_release(struct id_set *t);
 int id_set_add(struct id_set *t, struct chunk_id id);
 bool id_set_has(const struct id_set *t, struct chunk_id id);
 uint64_t id_hash(struct chunk_id id);
+/* What a set of needles holds of one: a digest of its key and disk. */
+struct chunk_id needle_digest(struct needle_key key, uint32_t disk);

@@ -17,6 +17,13 @@ struct store_home {
     struct meta *meta;
     struct disk *disk;
     struct nodes nodes;
+    /* disks beyond the first, each in a directory of its own; made by home_more_disk */
+    struct home_disk {
+        char path[80];
+        struct kv_mem *index;
+        struct disk *disk;
+    } more[8];
+    unsigned more_count;
     struct blob *blob;
     struct store *store;
     struct store_config config;
@@ -41,8 +48,30 @@ static inline void home_init(struct store_home *h)
     assert_int_equal(kv_mem_new(&h->index, false), 0);
 }
 
+static inline void home_more_disk(struct store_home *h)
+{
+    struct home_disk *d = &h->more[h->more_count++];
+    char name[16];
+    snprintf(name, sizeof(name), "/more-%u", h->more_count);
+    strcpy(stpcpy(d->path, h->path), name);
+    assert_int_equal(kv_mem_new(&d->index, false), 0);
+}
+
+/* As a node, under the next number. */
+static inline void home_open_more(struct store_home *h, unsigned i)
+{
+    struct home_disk *d = &h->more[i];
+    struct disk_config disk = {
+        .path = d->path, .reserve_bytes = 1, .volume_bytes_max = h->volume_bytes_max};
+    assert_int_equal(kv_mem_open(&disk.index, d->index), 0);
+    assert_int_equal(disk_open(&d->disk, &disk), 0);
+    assert_int_equal(nodes_wrap(&h->nodes, i + 1, d->path, d->disk), 0);
+}
+
 static inline void home_release(struct store_home *h)
 {
+    for (unsigned i = 0; i < h->more_count; i++)
+        kv_mem_free(h->more[i].index);
     kv_mem_free(h->content);
     kv_mem_free(h->index);
     arena_release(&h->arena);
@@ -60,6 +89,8 @@ static inline void home_open(struct store_home *h)
     assert_int_equal(meta_local_open(&h->meta, kv, 0), 0);
     assert_int_equal(store_new_session(h->meta, &h->session), 0);
     assert_int_equal(nodes_wrap(&h->nodes, 0, h->path, h->disk), 0);
+    for (unsigned i = 0; i < h->more_count; i++)
+        home_open_more(h, i);
     struct blob_config blob = {.nodes = &h->nodes, .session = h->session};
     assert_int_equal(blob_open(&h->blob, &blob), 0);
     h->config.meta = h->meta;
@@ -73,6 +104,8 @@ static inline void home_close(struct store_home *h)
     meta_close(h->meta);
     blob_close(h->blob);
     nodes_release(&h->nodes);
+    for (unsigned i = 0; i < h->more_count; i++)
+        disk_close(TAKE_PTR(h->more[i].disk));
     disk_close(h->disk);
 }
 
