@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(iam_record_decode(buf_str(&out), &again) == 0);
     CHECK(str_eq(e->user.name, again->user.name) && str_eq(e->secret, again->secret));
     buf_release(&out);
-    free(again);
-    free(e);
+    iam_entry_free(again);
+    iam_entry_free(e);
     return 0;
 }

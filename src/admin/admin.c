@@ -121,6 +121,8 @@ static int FIBER require_root(struct admin *a, struct http_exchange *x, struct s
                              &key, &who);
     if (r < 0)
         return r;
+    if (auth.form != SIGV4_NONE)
+        iam_identity_release(&who); /* root is all that is asked of it */
     if (auth.form != SIGV4_HEADER || auth.payload != SIGV4_PAYLOAD_HASH || !who.root)
         return -ERR_ACCESS_DENIED;
     uint8_t digest[HASH_SHA256_LEN];

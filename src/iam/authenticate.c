@@ -89,12 +89,14 @@ int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_reques
     if (err)
         return err;
     struct sigv4_key *key = arena_new(a, struct sigv4_key);
-    if (!key)
-        return -ENOMEM;
-    signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, key);
-    err = sigv4_verify(a, r, ret_auth, key, now_ms);
-    if (err)
-        return err;
+    if (key) {
+        signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, key);
+        err = sigv4_verify(a, r, ret_auth, key, now_ms);
+    }
+    if (!key || err) {
+        iam_identity_release(&who);
+        return key ? err : -ENOMEM;
+    }
     *ret_key = key;
     *ret_who = who;
     return 0;
@@ -119,7 +121,9 @@ int iam_authenticate_form(struct iam *iam, struct arena *a, const struct sigv4_f
         return err;
     signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, &key);
     err = sigv4_verify_form(form, ret_auth, &key);
-    if (!err)
+    if (err)
+        iam_identity_release(&who);
+    else
         *ret_who = who;
     return err;
 }

@@ -14,8 +14,8 @@
  * ret_auth->form == SIGV4_NONE and nothing else filled: unsigned, no identity. Otherwise 0 with
  * identity and signing key, or the errors of sigv4_parse, sigv4_verify and iam_lookup;
  * -ERR_SIGNATURE_VERSION (SigV2); -ERR_INVALID_TOKEN (a session token: none is ever issued).
- * ret_auth is filled as far as the reading came, also on failure, for messages. Results live in
- * `a`. Called on a loop thread; never suspends.
+ * Release the identity. ret_auth is filled as far as the reading came, also on failure, for
+ * messages. Results live in `a`. Called on a loop thread; never suspends.
  */
 int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_request *r,
                      uint64_t now_ms, struct sigv4_auth *ret_auth, const struct sigv4_key **ret_key,

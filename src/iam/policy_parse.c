@@ -329,6 +329,8 @@ static int parse_who(struct parse *p, const json_t *object, struct statement *s)
         return value ? parse_fault(p, "Policy document should not specify a principal") : 0;
     if (!value)
         return parse_fault(p, "Missing required field Principal");
+    if (!s->deny && strcmp(name, "NotPrincipal") == 0)
+        return parse_fault(p, "Allow with NotPrincipal is not allowed");
     return parse_principals(p, name, value, &s->principals);
 }
 

@@ -9,6 +9,8 @@
 
 #include "base/encode.h"
 #include "iam/authenticate.h"
+#include "iam/bucket_policy.h"
+#include "s3/context.h"
 
 /* ---- the signature -------------------------------------------------------------------------- */
 
@@ -72,12 +74,21 @@ static void explain_skew(struct s3_request *q)
                     arena_printf(q->arena, "%llu", (unsigned long long)SIGV4_SKEW_MS));
 }
 
+/* Signed chunks need a signature to start from. */
+static int check_unsigned(const struct s3_request *q)
+{
+    bool chunks = q->auth.payload == SIGV4_PAYLOAD_CHUNKED ||
+                  q->auth.payload == SIGV4_PAYLOAD_CHUNKED_TRAILER;
+    return chunks ? -ERR_ACCESS_DENIED : 0;
+}
+
 int s3_authenticate(struct s3_request *q)
 {
     int r = iam_authenticate(q->s3->iam, q->arena, q->head, rt_wall_ms(), &q->auth, &q->signing_key,
                              &q->who);
     if (r == 0 && q->auth.form == SIGV4_NONE)
-        return 0;
+        return check_unsigned(q);
+    q->signed_in = r == 0; /* from here on q->who is to be released */
     /* A wrong region is told before a wrong signature: it may be all that is wrong. */
     if (r == 0 || r == -ERR_SIGNATURE_MISMATCH) {
         int scope = s3_check_scope(q);
@@ -88,37 +99,97 @@ int s3_authenticate(struct s3_request *q)
         explain_mismatch(q);
     if (r == -ERR_TIME_SKEWED)
         explain_skew(q);
-    q->signed_in = r == 0;
     return r;
 }
 
 /* ---- the right ------------------------------------------------------------------------------ */
 
-int s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
-                 struct str key)
+/* Actions that are others when they are about one version (S3 User Guide, "Required permissions for
+ * Amazon S3 API operations"). */
+static const char *const versioned[][2] = {
+    {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    {"s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"},
+    {"s3:GetObject", "s3:GetObjectVersion"},
+    {"s3:GetObjectAcl", "s3:GetObjectVersionAcl"},
+    {"s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"},
+    {"s3:GetObjectTagging", "s3:GetObjectVersionTagging"},
+    {"s3:GetObjectTorrent", "s3:GetObjectVersionTorrent"},
+    {"s3:PutObjectAcl", "s3:PutObjectVersionAcl"},
+    {"s3:PutObjectTagging", "s3:PutObjectVersionTagging"},
+};
+
+const char *s3_action(const char *plain, bool of_version)
 {
-    struct iam_access r = {
+    for (unsigned i = 0; of_version && i < ARRAY_LEN(versioned); i++)
+        if (strcmp(plain, versioned[i][0]) == 0)
+            return versioned[i][1];
+    return plain;
+}
+
+int FIBER s3_authorise_in(struct s3_context *c, const char *action)
+{
+    struct s3_request *q = c->q;
+    struct iam_access a = {
         .who = q->signed_in ? &q->who : NULL,
         .action = str_from(action),
-        .bucket = bucket ? bucket->name : STR_NULL,
-        .key = key,
-        .bucket_owner = bucket ? bucket->owner : STR_NULL,
+        .bucket = c->bucket ? c->bucket->name : q->bucket_name,
+        .key = c->key,
+        .bucket_owner = c->bucket ? c->bucket->owner : STR_NULL,
+        .context = s3_context_value,
+        .context_arg = c,
     };
-    return iam_authorise(q->s3->iam, &r);
+    int r = c->bucket ? iam_bucket_policy(c->bucket, &a.bucket_policy) : 0;
+    return r ? r : iam_authorise(q->s3->iam, &a, NULL);
+}
+
+int FIBER s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
+                       struct str key)
+{
+    struct s3_context c = {.q = q, .bucket = bucket, .key = key};
+    return s3_authorise_in(&c, action);
+}
+
+/* Whoever is neither of the owner's account nor named by a policy has nothing to be judged for. */
+int s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket)
+{
+    const struct policy *policy;
+    int r = iam_bucket_policy(bucket, &policy);
+    if (r)
+        return r;
+    bool own = q->signed_in && (q->who.root || str_eq(q->who.account, bucket->owner));
+    return own || policy ? 0 : -ERR_ACCESS_DENIED;
+}
+
+int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_bucket *ret)
+{
+    int r = store_bucket_get(q->s3->store, q->arena, name, ret);
+    /* To the unsigned, absent and forbidden look alike. */
+    return r == -ERR_NO_SUCH_BUCKET && !q->signed_in ? -ERR_ACCESS_DENIED : r;
 }
 
 int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
                          struct store_bucket *ret)
 {
-    if (!q->signed_in) /* before the lookup: absent and present look alike */
-        return -ERR_ACCESS_DENIED;
-    int r = store_bucket_get(q->s3->store, q->arena, name, ret);
+    int r = s3_find_bucket(q, name, ret);
     if (r)
         return r;
     r = s3_authorise(q, action, ret, key);
     if (r)
         store_bucket_release(ret);
     return r;
+}
+
+int FIBER s3_hide_absence(struct s3_request *q, const struct store_bucket *bucket, struct str key,
+                          int err)
+{
+    struct s3_context c = {.q = q, .bucket = bucket, .absent_key = key};
+    if (err != -ERR_NO_SUCH_KEY && err != -ERR_NO_SUCH_VERSION)
+        return err;
+    int r =
+        s3_authorise_in(&c, err == -ERR_NO_SUCH_KEY ? "s3:ListBucket" : "s3:ListBucketVersions");
+    if (r == -ERR_ACCESS_DENIED)
+        q->detail_count = 0;
+    return r ? r : err;
 }
 
 int s3_check_owner(struct s3_request *q, struct str header, const struct store_bucket *bucket)

@@ -58,7 +58,7 @@ static int parse_deletion(const struct xml_node *n, struct s3_deletion *ret)
     struct str version = xml_child_text(n, "VersionId");
     if (!key || key->text.len == 0)
         return -ERR_MALFORMED_XML;
-    *ret = (struct s3_deletion){.key = key->text};
+    *ret = (struct s3_deletion){.key = key->text, .of_version = version.len > 0};
     if (ret->key.len > STORE_KEY_MAX)
         ret->err = -ERR_KEY_TOO_LONG;
     else if (version.len && !str_eq(version, STR("null")))

@@ -22,6 +22,7 @@ int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
 struct s3_deletion {
     struct str key;
     struct store_conditions conditions; /* if_match (quoted or not), mtime and len */
+    bool of_version;                    /* one is named, be it the null version */
     int err;                            /* of this key alone: 0 or a negative code */
 };
 static inline bool s3_deletion_is_conditional(const struct s3_deletion *d)

@@ -38,7 +38,7 @@ int FIBER s3_create_bucket(struct s3_request *q)
         r = check_location(q, location);
     if (r)
         return r;
-    r = store_bucket_create(q->s3->store, q->arena, q->bucket_name, q->who.user_id, location,
+    r = store_bucket_create(q->s3->store, q->arena, q->bucket_name, q->who.account, location,
                             &bucket);
     /* In us-east-1, and only there, creating one's own bucket again is no error. */
     if (r == -ERR_BUCKET_OWNED && str_eq(q->s3->region, REGION_FIRST))

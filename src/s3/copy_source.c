@@ -15,10 +15,12 @@ static int bad_source(struct s3_request *q, struct str header)
 }
 
 /* "bucket/key", a slash before it allowed, percent-encoded once, "?versionId=null" after it. */
-static int parse_source(struct s3_request *q, struct str *ret_bucket, struct str *ret_key)
+static int parse_source(struct s3_request *q, struct str *ret_bucket, struct str *ret_key,
+                        bool *ret_of_version)
 {
     struct str header = http_header(q->x, STR("x-amz-copy-source")), path = header, version;
     ptrdiff_t mark = str_find(path, STR("?versionId="), 0);
+    *ret_of_version = mark >= 0;
     if (mark >= 0) {
         version = str_from_offset(path, (size_t)mark + strlen("?versionId="));
         path = str_prefix(path, (size_t)mark);
@@ -54,9 +56,10 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
     struct store_conditions conditions;
     struct str name;
     *ret = (struct s3_source){.s3 = q->s3};
-    int r = parse_source(q, &name, &ret->key);
+    bool of_version;
+    int r = parse_source(q, &name, &ret->key, &of_version);
     if (!r)
-        r = s3_open_bucket(q, name, "s3:GetObject", ret->key, &ret->bucket);
+        r = s3_open_bucket(q, name, s3_action("s3:GetObject", of_version), ret->key, &ret->bucket);
     if (!r)
         r = s3_check_owner(q, STR("x-amz-source-expected-bucket-owner"), &ret->bucket);
     if (r) {
@@ -71,6 +74,7 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
         ret->object = store_reader_object(ret->reader);
         return 0;
     }
+    r = s3_hide_absence(q, &ret->bucket, ret->key, r);
     s3_source_close(ret);
     if (r == -ERR_NO_SUCH_KEY)
         s3_error_detail(q, "Key", ret->key);

@@ -92,9 +92,21 @@ int s3_authenticate(struct s3_request *q);
 /* Is it signed for this endpoint: -ERR_AUTH_… with a message. */
 int s3_check_scope(struct s3_request *q);
 /* May this request's identity do `action` on the object of that bucket? */
-int s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
-                 struct str key);
-/* Looks a bucket up for a signed request and authorises in one: -ERR_NO_SUCH_BUCKET,
+int FIBER s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
+                       struct str key);
+/* The same, with what else the conditions may ask for. */
+struct s3_context;
+int FIBER s3_authorise_in(struct s3_context *c, const char *action);
+/* For S3_OP_JUDGED_INSIDE: -ERR_ACCESS_DENIED when nothing can come of judging each part. */
+int s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket);
+/* The action, or what it is called when it is about one version. */
+const char *s3_action(const char *plain, bool of_version);
+/* -ERR_NO_SUCH_BUCKET, or -ERR_ACCESS_DENIED to the unsigned. store_bucket_release() it. */
+int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_bucket *ret);
+/* That a key is not there is told to who may list the bucket: `err`, or -ERR_ACCESS_DENIED. */
+int FIBER s3_hide_absence(struct s3_request *q, const struct store_bucket *bucket, struct str key,
+                          int err);
+/* Looks a bucket up and authorises in one: -ERR_NO_SUCH_BUCKET,
  * -ERR_ACCESS_DENIED. store_bucket_release() it. */
 int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
                          struct store_bucket *ret);
@@ -174,4 +186,6 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_upload_part, s3_upload_part_copy, s3_complete_multipart_upload, s3_abort_multipart_upload,
     s3_list_parts, s3_list_multipart_uploads, s3_get_object_attributes, s3_get_object_torrent,
     s3_put_object_tagging, s3_get_object_tagging, s3_delete_object_tagging, s3_put_bucket_config,
-    s3_get_bucket_config, s3_delete_bucket_config, s3_preflight, s3_post_object;
+    s3_get_bucket_config, s3_delete_bucket_config, s3_preflight, s3_post_object,
+    s3_put_bucket_policy, s3_get_bucket_policy, s3_delete_bucket_policy,
+    s3_get_bucket_policy_status;

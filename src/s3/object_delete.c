@@ -29,11 +29,21 @@ int FIBER s3_delete_object(struct s3_request *q)
 
 /* ---- many ----------------------------------------------------------------------------------- */
 
-static void authorise_each(struct s3_request *q, struct s3_deletions *d)
+/* A condition tells something of what is there: it needs the right to read. */
+static int FIBER authorise_one(struct s3_request *q, const struct s3_deletion *item)
+{
+    const char *action = s3_action(q->op->action, item->of_version);
+    int r = s3_authorise(q, action, &q->bucket, item->key);
+    if (r || !s3_deletion_is_conditional(item))
+        return r;
+    return s3_authorise(q, "s3:GetObject", &q->bucket, item->key);
+}
+
+static void FIBER authorise_each(struct s3_request *q, struct s3_deletions *d)
 {
     for (size_t i = 0; i < d->count; i++)
         if (!d->items[i].err)
-            d->items[i].err = s3_authorise(q, q->op->action, &q->bucket, d->items[i].key);
+            d->items[i].err = authorise_one(q, &d->items[i]);
 }
 
 /* An ETag as DeleteObjects takes it, with or without quotes, to the form of If-Match. */

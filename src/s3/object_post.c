@@ -224,6 +224,7 @@ static int check_signature(struct post *p)
         .policy = field(p, "policy"),
     };
     r = iam_authenticate_form(q->s3->iam, q->arena, &form, rt_wall_ms(), &q->auth, &q->who);
+    q->signed_in = r == 0; /* from here on q->who is to be released */
     if (r == 0 || r == -ERR_SIGNATURE_MISMATCH) {
         int scope = s3_check_scope(q);
         r = scope ? scope : r;
@@ -233,7 +234,6 @@ static int check_signature(struct post *p)
         s3_error_detail(q, "SignatureProvided", form.signature);
         s3_error_detail(q, "StringToSign", form.policy);
     }
-    q->signed_in = r == 0;
     return r;
 }
 

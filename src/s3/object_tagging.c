@@ -7,6 +7,7 @@
 
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/context.h"
 #include "s3/tags.h"
 
 int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault)
@@ -74,7 +75,10 @@ int FIBER s3_put_object_tagging(struct s3_request *q)
     r = s3_tags_parse_xml(q->arena, body, S3_TAGS_MAX, &tags, &fault);
     if (r)
         return s3_explain_tags(q, r, &fault);
-    r = set_tags(q, &tags);
+    struct s3_context c = {.q = q, .bucket = &q->bucket, .key = q->key, .tags = &tags};
+    r = s3_authorise_in(&c, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL));
+    if (!r)
+        r = set_tags(q, &tags);
     return r ? r : s3_respond_empty(q, 200);
 }
 

@@ -28,6 +28,8 @@ typedef int s3_op_handler(struct s3_request *q);
 #define S3_OP_NO_BUCKET 1u
 /* Credentials may stand in a form body: an unsigned request is not refused from its headers. */
 #define S3_OP_FORM 2u
+/* The right hangs on what the body says: the handler judges. */
+#define S3_OP_JUDGED_INSIDE 16u
 /* The body is an object's bytes, streamed by the handler. */
 #define S3_OP_STREAM 4u
 

@@ -79,12 +79,34 @@ static int not_served(struct s3_request *q)
     return s3_error(q, -ERR_NOT_IMPLEMENTED, "The operation %s is not implemented", q->op->name);
 }
 
+/* A condition on what is there tells something of it: it needs the right to read (S3 User Guide,
+ * "Conditional requests"). */
+static int FIBER authorise_condition(struct s3_request *q)
+{
+    if (q->op->level != S3_OBJECT || q->op->method == S3_GET || q->op->method == S3_HEAD ||
+        !http_header(q->x, STR("if-match")).ptr)
+        return 0;
+    return s3_authorise(q, "s3:GetObject", &q->bucket, q->key);
+}
+
+static int FIBER enter_bucket(struct s3_request *q)
+{
+    if (q->op->flags & S3_OP_JUDGED_INSIDE)
+        return s3_authorise_later(q, &q->bucket);
+    const char *action = s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL);
+    int r = s3_authorise(q, action, &q->bucket, q->key);
+    return r ? r : authorise_condition(q);
+}
+
 static int FIBER enter_resource(struct s3_request *q)
 {
     if (q->op->level == S3_SERVICE || (q->op->flags & S3_OP_NO_BUCKET))
         return s3_authorise(q, q->op->action, NULL, q->key);
-    int r = s3_open_bucket(q, q->bucket_name, q->op->action, q->key, &q->bucket);
-    s3_cors_vary(q);
+    int r = s3_find_bucket(q, q->bucket_name, &q->bucket);
+    if (!r)
+        r = enter_bucket(q);
+    if (!r)
+        s3_cors_vary(q);
     return r ? r : s3_check_owner(q, STR("x-amz-expected-bucket-owner"), &q->bucket);
 }
 
@@ -123,9 +145,9 @@ static int FIBER serve(struct s3_request *q)
     r = s3_request_parse(q);
     if (!r)
         r = s3_request_route(q);
-    if (!q->signed_in)
-        return !r && s3_is_form(q) ? q->op->handler(q) : -ERR_ACCESS_DENIED;
-    if (!r)
+    if (!q->signed_in && (r || s3_is_form(q)))
+        return r ? -ERR_ACCESS_DENIED : q->op->handler(q);
+    if (!r && q->signed_in)
         r = check_service(q);
     if (!r)
         r = enter_resource(q);
@@ -135,7 +157,12 @@ static int FIBER serve(struct s3_request *q)
         r = s3_check_headers(q);
     if (!r)
         r = s3_check_version_id(q);
-    return r ? r : q->op->handler(q);
+    if (r)
+        return r;
+    r = q->op->handler(q);
+    if (q->op->level != S3_OBJECT || q->op->header) /* a copy judges its source itself */
+        return r;
+    return s3_hide_absence(q, &q->bucket, q->key, r);
 }
 
 void FIBER s3_handle(struct http_exchange *x, void *arg)
@@ -157,4 +184,6 @@ void FIBER s3_handle(struct http_exchange *x, void *arg)
     if (r < 0)
         s3_respond_error(q, r);
     store_bucket_release(&q->bucket);
+    if (q->signed_in)
+        iam_identity_release(&q->who);
 }

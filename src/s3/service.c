@@ -42,7 +42,7 @@ static int FIBER respond_page(struct s3_request *q, const struct list_buckets *l
     buf_init(&b, 0);
     xml_begin(&b);
     xml_open_ns(&b, "ListAllMyBucketsResult", S3_XMLNS);
-    s3_xml_owner(q, &b, "Owner", q->who.user_id);
+    s3_xml_owner(q, &b, "Owner", q->who.account);
     xml_open(&b, "Buckets");
     for (size_t i = 0; i < page->count; i++)
         put_bucket(q, &b, &page->buckets[i]);
@@ -60,7 +60,7 @@ int FIBER s3_list_buckets(struct s3_request *q)
 {
     struct list_buckets l;
     struct store_bucket_page page = {0};
-    struct str owner = q->who.root ? STR_NULL : q->who.user_id;
+    struct str owner = q->who.root ? STR_NULL : q->who.account;
     struct str region = s3_param(q, "bucket-region");
     int r = read_query(q, &l);
     if (!r && (region.len == 0 || str_eq(region, q->s3->region)))

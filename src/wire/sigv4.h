@@ -50,8 +50,9 @@ struct sigv4_auth {
 };
 
 /*
- * Reads the authentication of a request; no secret needed. form NONE: nothing was sent. Strings
- * point into the request or the arena. Which region and service are served is the caller's rule.
+ * Reads the authentication of a request; no secret needed. form NONE: nothing was sent but,
+ * perhaps, what the body is to be held against (x-amz-content-sha256). Strings point into the
+ * request or the arena. Which region and service are served is the caller's rule.
  *
  * -ERR_AUTH_HEADER_MALFORMED, -ERR_AUTH_QUERY_MALFORMED; -ERR_MISSING_SECURITY_HEADER (no
  * x-amz-content-sha256); -ERR_ACCESS_DENIED (no date that can be read); -ERR_INVALID_ARGUMENT

@@ -350,6 +350,9 @@ int sigv4_parse(struct arena *a, const struct http1_request *r, struct sigv4_aut
         rc = read_header_form(a, headers, &auth);
     else if (in_query)
         rc = read_query_form(query, headers[PAYLOAD].value, &auth);
+    else
+        rc = read_payload(
+            headers[PAYLOAD].value.ptr ? headers[PAYLOAD].value : STR("UNSIGNED-PAYLOAD"), &auth);
     if (rc == 0 && (in_header || in_query))
         rc = check_coverage(r, &auth);
     if (rc == 0)

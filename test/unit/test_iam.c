@@ -201,7 +201,10 @@ static int may(struct env *e, const char *key, const char *action, const char *o
         .bucket = STR("bucket"),
         .bucket_owner = str_from(owner),
     };
-    return iam_authorise(e->iam, &r);
+    int got = iam_authorise(e->iam, &r, NULL);
+    if (key)
+        iam_identity_release(&who);
+    return got;
 }
 
 static int FIBER rights(struct env *e)

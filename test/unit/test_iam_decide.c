@@ -392,9 +392,9 @@ static const struct {
     {B_ALICE, false},
     {B_DENY_ANY, false},
     {B("Allow", "{'Service':'logging.s3.amazonaws.com'}", "s3:PutObject"), false},
-    {V "{'Effect':'Allow','NotPrincipal':{'AWS':'" OWNER "'},'Action':'s3:*','Resource':"
+    {V "{'Effect':'Deny','NotPrincipal':{'AWS':'" OWNER "'},'Action':'s3:*','Resource':"
        "'arn:aws:s3:::bucket/*'}" END,
-     true},
+     false},
     {PUBLIC_IF("'IpAddress':{'aws:SourceIp':'10.0.0.0/32'}"), false},
     {PUBLIC_IF("'IpAddress':{'aws:SourceIp':['10.0.0.0/8','0.0.0.0/1']}"), true},
     {PUBLIC_IF("'IpAddress':{'aws:SourceIp':'2001:db8::/32'}"), false},

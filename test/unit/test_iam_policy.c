@@ -180,6 +180,8 @@ static const struct {
      "Action does not apply to any resource(s) in statement: \"s3:ListBucket\""},
     {POLICY_BUCKET, S(ALLOW ANY "'Action':'s3:ListAllMyBuckets','Resource':'arn:aws:s3:::bucket'"),
      "Action does not apply"},
+    {POLICY_BUCKET, S(ALLOW "'NotPrincipal':{'AWS':'111122223333'},'Action':'s3:*'," OBJS),
+     "Allow with NotPrincipal is not allowed"},
     {POLICY_BUCKET, S(ALLOW "'Principal':'bob','Action':'s3:*'," OBJS), "Invalid principal"},
     {POLICY_BUCKET, S(ALLOW "'Principal':{},'Action':'s3:*'," OBJS), "Invalid principal"},
     {POLICY_BUCKET, S(ALLOW "'Principal':{'Aws':'*'},'Action':'s3:*'," OBJS), "Invalid principal"},

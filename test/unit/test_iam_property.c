@@ -59,7 +59,8 @@ static void draw_statement(struct draft *d, unsigned i, bool deny)
 {
     char who[256] = "";
     if (d->kind == POLICY_BUCKET)
-        snprintf(who, sizeof(who), "'%sPrincipal':%s,", draw(6) ? "" : "Not", PICK(principals));
+        snprintf(who, sizeof(who), "'%sPrincipal':%s,", deny && draw(6) == 0 ? "Not" : "",
+                 PICK(principals));
     d->deny[i] = deny;
     snprintf(d->statements[i], sizeof(d->statements[i]),
              "{'Effect':'%s',%s'%sAction':'%s','%sResource':['%s','arn:aws:s3:::bucket*']%s}",

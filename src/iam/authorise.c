@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * From what a door knows of a request to what iam_decide() asks for.
+ */
+
+#include "base/error.h"
+#include "iam/internal.h"
+
+static struct iam_principal principal_of(const struct iam_identity *who)
+{
+    if (!who)
+        return (struct iam_principal){.kind = IAM_ANONYMOUS};
+    bool own = str_eq(who->account, who->user_id);
+    return (struct iam_principal){
+        .kind = own ? IAM_ACCOUNT : IAM_USER,
+        .everywhere = who->root,
+        .account = who->account,
+        .arn = who->arn,
+        .alias_arn = who->alias_arn,
+        .canonical_id = who->user_id,
+        .name = who->name,
+        .user_id = who->user_id,
+    };
+}
+
+/* What is done to a bucket that is there is judged by whose it is. */
+static bool lacks_owner(enum iam_action action, const struct iam_access *a)
+{
+    enum iam_resource_kind kind = iam_action_kind(action);
+    return (kind == IAM_ON_BUCKET || kind == IAM_ON_OBJECT) && action != IAM_s3_CreateBucket &&
+           !a->bucket_owner.len;
+}
+
+/* An action that the table does not name is nobody's, root's included: it is a mistake of ours. */
+int iam_authorise(struct iam *iam, const struct iam_access *a, struct iam_decision *ret_why)
+{
+    struct iam_principal who = principal_of(a->who);
+    struct iam_decision d;
+    int action = iam_action_find(a->action);
+    if (action < 0 || lacks_owner((enum iam_action)action, a))
+        return -ERR_ACCESS_DENIED;
+    struct iam_request r = {
+        .who = &who,
+        .action = (enum iam_action)action,
+        .bucket = a->bucket,
+        .key = a->key,
+        .resource_account = a->bucket_owner,
+        .now_ms = rt_wall_ms(),
+        .context = a->context,
+        .context_arg = a->context_arg,
+    };
+    struct iam_policies p = {
+        .identity = iam_grants_set(a->who ? a->who->grants : NULL),
+        .bucket = a->bucket_policy,
+        .acl = a->acl,
+        .block = a->block,
+    };
+    int err = iam_decide(&r, &p, &d);
+    if (err)
+        return err;
+    if (ret_why)
+        *ret_why = d;
+    return d.outcome == IAM_ALLOW ? 0 : -ERR_ACCESS_DENIED;
+}

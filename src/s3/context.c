@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * The values that condition keys have in a request (policy_tables.h names the keys; iam knows those
+ * of the principal and the time itself). Asked lazily, so a request pays for what policies mention.
+ *
+ * Source: Service Authorization Reference, "Condition keys for Amazon S3".
+ */
+
+#include "s3/attrs.h"
+#include "s3/context.h"
+#include "s3/tags.h"
+#include "wire/date.h"
+
+/* ---- one value ------------------------------------------------------------------------------ */
+
+/* Keys whose value is that of a header. */
+static const struct header_key {
+    enum iam_key key;
+    const char *header;
+} header_keys[] = {
+    {IAM_KEY_REFERER, "referer"},
+    {IAM_KEY_USER_AGENT, "user-agent"},
+    {IAM_KEY_S3_ACL, "x-amz-acl"},
+    {IAM_KEY_S3_CONTENT_SHA256, "x-amz-content-sha256"},
+    {IAM_KEY_S3_GRANT_FULL, "x-amz-grant-full-control"},
+    {IAM_KEY_S3_GRANT_READ, "x-amz-grant-read"},
+    {IAM_KEY_S3_GRANT_READ_ACP, "x-amz-grant-read-acp"},
+    {IAM_KEY_S3_GRANT_WRITE, "x-amz-grant-write"},
+    {IAM_KEY_S3_GRANT_WRITE_ACP, "x-amz-grant-write-acp"},
+    {IAM_KEY_S3_IF_MATCH, "if-match"},
+    {IAM_KEY_S3_IF_NONE_MATCH, "if-none-match"},
+    {IAM_KEY_S3_LOCK_HOLD, "x-amz-object-lock-legal-hold"},
+    {IAM_KEY_S3_LOCK_MODE, "x-amz-object-lock-mode"},
+    {IAM_KEY_S3_LOCK_UNTIL, "x-amz-object-lock-retain-until-date"},
+    {IAM_KEY_S3_METADATA_DIRECTIVE, "x-amz-metadata-directive"},
+    {IAM_KEY_S3_OBJECT_OWNERSHIP, "x-amz-object-ownership"},
+    {IAM_KEY_S3_REDIRECT, "x-amz-website-redirect-location"},
+    {IAM_KEY_S3_SSE, "x-amz-server-side-encryption"},
+    {IAM_KEY_S3_SSE_C, "x-amz-server-side-encryption-customer-algorithm"},
+    {IAM_KEY_S3_SSE_KEY, "x-amz-server-side-encryption-aws-kms-key-id"},
+    {IAM_KEY_S3_STORAGE_CLASS, "x-amz-storage-class"},
+};
+
+static struct str header_value(const struct s3_request *q, enum iam_key key)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(header_keys); i++)
+        if (header_keys[i].key == key)
+            return s3_header(q, str_from(header_keys[i].header));
+    return STR_NULL;
+}
+
+/* "192.0.2.1:4711" or "[2001:db8::1]:4711" without what stands around the address. */
+static struct str peer_address(const struct s3_request *q)
+{
+    struct str peer = str_from(http_peer(q->x));
+    while (peer.len > 0 && peer.ptr[peer.len - 1] != ':')
+        peer.len--;
+    peer.len -= peer.len > 0;
+    if (str_starts(peer, STR("[")) && str_ends(peer, STR("]")))
+        return str_make(peer.ptr + 1, peer.len - 2);
+    return peer;
+}
+
+/* "bucket/key", decoded, without a leading slash or a version. */
+static struct str copy_source(const struct s3_request *q)
+{
+    struct str text = http_header(q->x, STR("x-amz-copy-source")), decoded;
+    ptrdiff_t mark = str_find(text, STR("?versionId="), 0);
+    if (mark >= 0)
+        text = str_prefix(text, (size_t)mark);
+    if (!text.ptr || uri_decode(q->arena, text, &decoded))
+        return STR_NULL;
+    return str_from_offset(decoded, str_starts(decoded, STR("/")));
+}
+
+/* Milliseconds since it was signed. */
+static struct str signature_age(const struct s3_request *q)
+{
+    uint64_t signed_ms, now_ms = rt_wall_ms();
+    if (q->auth.form == SIGV4_NONE || date_parse_amz(q->auth.amz_date, &signed_ms))
+        return STR_NULL;
+    return arena_printf(q->arena, "%llu",
+                        (unsigned long long)(now_ms > signed_ms ? now_ms - signed_ms : 0));
+}
+
+static struct str auth_type(const struct s3_request *q)
+{
+    switch (q->auth.form) {
+    case SIGV4_HEADER:
+        return STR("REST-HEADER");
+    case SIGV4_QUERY:
+        return STR("REST-QUERY-STRING");
+    case SIGV4_NONE:
+        break;
+    }
+    return STR_NULL;
+}
+
+/* Listings say what they list. Where the right to list decides what a missing key is answered with,
+ * the key is what would be listed. */
+static struct str list_value(const struct s3_context *c, const char *param)
+{
+    if (c->absent_key.ptr)
+        return strcmp(param, "prefix") == 0 ? c->absent_key : STR_NULL;
+    return s3_param(c->q, param);
+}
+
+static struct str one_value(const struct s3_context *c, enum iam_key key)
+{
+    const struct s3_request *q = c->q;
+    switch (key) {
+    case IAM_KEY_SOURCE_IP:
+        return peer_address(q);
+    case IAM_KEY_SECURE_TRANSPORT:
+        return http_is_tls(q->x) ? STR("true") : STR("false");
+    case IAM_KEY_REQUESTED_REGION:
+        return q->s3->region;
+    case IAM_KEY_S3_PREFIX:
+        return list_value(c, "prefix");
+    case IAM_KEY_S3_DELIMITER:
+        return list_value(c, "delimiter");
+    case IAM_KEY_S3_MAX_KEYS:
+        return list_value(c, "max-keys");
+    case IAM_KEY_S3_VERSION_ID:
+        return s3_param(q, "versionId");
+    case IAM_KEY_S3_COPY_SOURCE:
+        return copy_source(q);
+    case IAM_KEY_S3_AUTH_TYPE:
+        return auth_type(q);
+    case IAM_KEY_S3_SIGNATURE_VERSION:
+        return q->auth.form == SIGV4_NONE ? STR_NULL : STR("AWS4-HMAC-SHA256");
+    case IAM_KEY_S3_SIGNATURE_AGE:
+        return signature_age(q);
+    default:
+        return header_value(q, key);
+    }
+}
+
+/* ---- tags ----------------------------------------------------------------------------------- */
+
+/* The tags the request brings. Tags that are none are told by the operation; until then they are as
+ * good as absent. */
+static int request_tags(const struct s3_context *c, struct s3_tags *ret)
+{
+    struct str text = s3_header(c->q, STR("x-amz-tagging"));
+    struct s3_tags_fault fault;
+    *ret = c->tags ? *c->tags : (struct s3_tags){0};
+    if (!c->tags && text.len && s3_tags_parse_header(c->q->arena, text, ret, &fault))
+        *ret = (struct s3_tags){0};
+    return 0;
+}
+
+/* Those of the object there is; of none: none. */
+static int FIBER existing_tags(const struct s3_context *c, struct s3_tags *ret)
+{
+    struct store_reader *reader = NULL;
+    *ret = (struct s3_tags){0};
+    if (!c->bucket || !c->key.len)
+        return 0;
+    int r = store_get(c->q->s3->store, c->bucket->id, c->key, NULL, &reader);
+    if (r == -ERR_NO_SUCH_KEY)
+        return 0;
+    if (r)
+        return r;
+    const struct store_attrs *attrs = &store_reader_object(reader)->attrs;
+    struct store_pair *pairs = arena_array(c->q->arena, struct store_pair, attrs->tag_count + 1);
+    for (size_t i = 0; pairs && i < attrs->tag_count; i++)
+        pairs[i] = (struct store_pair){arena_dup(c->q->arena, attrs->tags[i].name),
+                                       arena_dup(c->q->arena, attrs->tags[i].value)};
+    *ret = (struct s3_tags){pairs, attrs->tag_count};
+    store_reader_close(reader);
+    return pairs ? 0 : -ENOMEM;
+}
+
+/* The bucket's own tags, for s3:BucketTag. */
+static int bucket_tags(const struct s3_context *c, struct s3_tags *ret)
+{
+    const struct store_setting *s =
+        c->bucket ? store_setting_of(c->bucket->settings, STORE_SETTING_TAGGING) : NULL;
+    struct s3_tags_fault fault;
+    *ret = (struct s3_tags){0};
+    return s ? s3_tags_parse_xml(c->q->arena, s->text, S3_BUCKET_TAGS_MAX, ret, &fault) : 0;
+}
+
+static int set_tag_value(const struct s3_context *c, const struct s3_tags *tags, struct str name,
+                         struct iam_values *ret)
+{
+    for (size_t i = 0; i < tags->count; i++) {
+        if (!str_eq(tags->pairs[i].name, name))
+            continue;
+        struct str *value = arena_new(c->q->arena, struct str);
+        if (!value)
+            return -ENOMEM;
+        *value = tags->pairs[i].value;
+        *ret = (struct iam_values){value, 1};
+        return 0;
+    }
+    return 0;
+}
+
+static int set_tag_keys(const struct s3_context *c, const struct s3_tags *tags,
+                        struct iam_values *ret)
+{
+    struct str *names = arena_array(c->q->arena, struct str, tags->count + 1);
+    if (!names)
+        return -ENOMEM;
+    for (size_t i = 0; i < tags->count; i++)
+        names[i] = tags->pairs[i].name;
+    *ret = (struct iam_values){names, tags->count};
+    return 0;
+}
+
+static int FIBER tag_values(const struct s3_context *c, enum iam_key key, struct str name,
+                            struct iam_values *ret)
+{
+    struct s3_tags tags;
+    int r = key == IAM_KEY_S3_EXISTING_TAG ? existing_tags(c, &tags)
+            : key == IAM_KEY_S3_BUCKET_TAG ? bucket_tags(c, &tags)
+                                           : request_tags(c, &tags);
+    if (r)
+        return r;
+    return key == IAM_KEY_S3_REQUEST_TAG_KEYS ? set_tag_keys(c, &tags, ret)
+                                              : set_tag_value(c, &tags, name, ret);
+}
+
+/* ---- the question --------------------------------------------------------------------------- */
+
+int FIBER s3_context_value(void *arg, enum iam_key key, struct str name, struct iam_values *ret)
+{
+    const struct s3_context *c = arg;
+    if (key == IAM_KEY_S3_EXISTING_TAG || key == IAM_KEY_S3_REQUEST_TAG ||
+        key == IAM_KEY_S3_REQUEST_TAG_KEYS || key == IAM_KEY_S3_BUCKET_TAG)
+        return tag_values(c, key, name, ret);
+    struct str value = one_value(c, key);
+    if (!value.ptr)
+        return 0;
+    struct str *kept = arena_new(c->q->arena, struct str);
+    if (!kept)
+        return -ENOMEM;
+    *kept = value;
+    *ret = (struct iam_values){kept, 1};
+    return 0;
+}
