@@ -173,7 +173,8 @@ DOOR_CASE(deny_wins_for_every_operation)
     for (unsigned i = 0; i < s3_op_count; i++) {
         const struct s3_op *op = &s3_ops[i];
         char target[128];
-        if (op->level == S3_SERVICE || (op->flags & (S3_OP_NO_BUCKET | S3_OP_JUDGED_INSIDE)) ||
+        if (op->level == S3_SERVICE ||
+            (op->flags & (S3_OP_NO_BUCKET | S3_OP_JUDGED_INSIDE | S3_OP_ANYONE)) ||
             strstr(op->name, "BucketPolicy"))
             continue;
         snprintf(target, sizeof(target), "/bucket%s%s%s", op->level == S3_OBJECT ? "/k" : "",
