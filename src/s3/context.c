@@ -91,6 +91,8 @@ static struct str auth_type(const struct s3_request *q)
         return STR("REST-HEADER");
     case SIGV4_QUERY:
         return STR("REST-QUERY-STRING");
+    case SIGV4_POST:
+        return STR("POST");
     case SIGV4_NONE:
         break;
     }
