@@ -41,7 +41,7 @@ int rocks_error(char *text)
         {"While fdatasync", -EIO},
         {"While fsync", -EIO},
         {"While sync_file_range", -EIO},
-        {"Result incomplete", -EAGAIN},
+        {"Resource busy", -EAGAIN}, /* rocks_files.cc */
         {"Corruption", -ERR_CORRUPT},
         {"No such file", -ERR_CORRUPT}, /* one that its manifest names */
         {"No space left", -ENOSPC},
@@ -62,26 +62,12 @@ int rocks_error(char *text)
     return code ? code : -EIO;
 }
 
-rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot, bool cached)
+rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot)
 {
     rocksdb_readoptions_t *o = rocksdb_readoptions_create();
     if (snapshot)
         rocksdb_readoptions_set_snapshot(o, snapshot);
-    if (cached)
-        rocksdb_readoptions_set_read_tier(o, 1 /* kBlockCacheTier */);
     return o;
-}
-
-static void read_options_init(struct read_options *r, const rocksdb_snapshot_t *snapshot)
-{
-    r->any = rocks_read_options_new(snapshot, false);
-    r->cached = rocks_read_options_new(snapshot, true);
-}
-
-static void read_options_release(struct read_options *r)
-{
-    rocksdb_readoptions_destroy(r->any);
-    rocksdb_readoptions_destroy(r->cached);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -90,25 +76,20 @@ static int rocks_get(struct kv *kv, const struct kv_snapshot *snap, struct str k
                      struct buf *ret)
 {
     struct rocks_kv *h = rocks_of(kv);
-    const struct read_options *read = snap ? &snap->read : &h->latest;
-    bool cached = flags & KV_CACHED;
     char *error = NULL;
     if (!h->db)
         return -ERR_UNAVAILABLE;
+    rocks_set_nowait(flags & KV_CACHED);
     rocksdb_pinnableslice_t *p = rocksdb_get_pinned_cf(
-        h->db, cached ? read->cached : read->any, rocks_family(h, key), key.ptr, key.len, &error);
+        h->db, snap ? snap->read : h->latest, rocks_family(h, key), key.ptr, key.len, &error);
+    rocks_set_nowait(false);
     if (!p)
         return error ? rocks_error(error) : -ERR_NOT_FOUND;
     struct str value;
     value.ptr = rocksdb_pinnableslice_value(p, &value.len);
-    /* "May exist" also looks like this (rocks_options.c, set_opening): better ask the disk. */
-    int r = cached && value.len == 0 ? -EAGAIN : 0;
-    if (r == 0) {
-        buf_put_str(ret, value);
-        r = buf_error(ret);
-    }
+    buf_put_str(ret, value);
     rocksdb_pinnableslice_destroy(p);
-    return r;
+    return buf_error(ret);
 }
 
 static int rocks_snapshot_new(struct kv *kv, struct kv_snapshot **ret)
@@ -119,14 +100,14 @@ static int rocks_snapshot_new(struct kv *kv, struct kv_snapshot **ret)
     if (!s)
         return -ENOMEM;
     s->snapshot = rocksdb_create_snapshot(rocks_of(kv)->db);
-    read_options_init(&s->read, s->snapshot);
+    s->read = rocks_read_options_new(s->snapshot);
     *ret = s;
     return 0;
 }
 
 static void rocks_snapshot_free(struct kv *kv, struct kv_snapshot *s)
 {
-    read_options_release(&s->read);
+    rocksdb_readoptions_destroy(s->read);
     rocksdb_release_snapshot(rocks_of(kv)->db, s->snapshot);
     free(s);
 }
@@ -297,7 +278,7 @@ static void rocks_free(struct rocks_kv *h)
         rocksdb_options_destroy(h->options_of[i]);
     rocksdb_writeoptions_destroy(h->plain);
     rocksdb_writeoptions_destroy(h->synced);
-    read_options_release(&h->latest);
+    rocksdb_readoptions_destroy(h->latest);
     rocks_reserve_release(&h->reserve);
     free(h->path);
     free(h);
@@ -434,7 +415,7 @@ static struct rocks_kv *rocks_new(const struct kv_rocks_shared *shared, bool wit
     rocksdb_writeoptions_disable_WAL(h->plain, !with_log);
     h->synced = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(h->synced, 1);
-    read_options_init(&h->latest, NULL);
+    h->latest = rocks_read_options_new(NULL);
     return h;
 }
 

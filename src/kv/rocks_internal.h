@@ -20,11 +20,6 @@ struct kv_rocks_shared {
  */
 enum { ROCKS_BASE, ROCKS_BULK, ROCKS_FAMILIES };
 
-/* Read options for a read that may go to the disk and one that may not. */
-struct read_options {
-    rocksdb_readoptions_t *any, *cached;
-};
-
 /*
  * Disk space kept for deletions and for RocksDB's own work. Ordinary writes are refused when less
  * than a margin is free. Of the margin a part is a file beside the store, given up when the disk
@@ -46,7 +41,7 @@ struct rocks_kv {
     unsigned family_count;
     rocksdb_writeoptions_t *plain, *synced;
     rocksdb_writebatch_t *spare; /* atomic: see take_writebatch() */
-    struct read_options latest;
+    rocksdb_readoptions_t *latest;
     struct rocks_reserve reserve;
     uint64_t squeezed_ns; /* atomic: see squeeze() */
     bool with_log;
@@ -56,7 +51,7 @@ struct rocks_kv {
 
 struct kv_snapshot {
     const rocksdb_snapshot_t *snapshot;
-    struct read_options read;
+    rocksdb_readoptions_t *read;
 };
 
 static inline struct rocks_kv *rocks_of(struct kv *kv)
@@ -83,7 +78,14 @@ static inline uint64_t rocks_property(const struct rocks_kv *h,
     return rocksdb_property_int_cf(h->db, family, name, &v) == 0 ? v : 0;
 }
 
-rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot, bool cached);
+rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot);
+
+/* rocks_files.cc: how RocksDB reads its files. */
+rocksdb_env_t *rocks_env_new(void);
+/* Whether this thread's reads fail, with -EAGAIN, where they would have to wait for the disk. */
+void rocks_set_nowait(bool nowait);
+/* For tests: such reads find nothing in the page cache. */
+void rocks_set_cold(bool cold);
 
 /* rocks_walk.c */
 int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct kv_range *range,

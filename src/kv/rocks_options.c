@@ -66,8 +66,7 @@ static void set_write_path(rocksdb_options_t *o, size_t buffer_bytes, bool with_
 }
 
 /*
- * Every table stays open. With a bounded table cache a read that may not touch the disk takes a
- * table that is not open for "found, value empty" instead of answering Incomplete.
+ * Every table stays open: opening one would have a read wait that may not (rocks_files.cc).
  */
 static void set_opening(rocksdb_options_t *o)
 {
@@ -116,6 +115,8 @@ rocksdb_options_t *rocks_options_new_bulk(const struct kv_rocks_shared *shared)
     rocksdb_options_set_blob_compression_type(o, rocksdb_no_compression);
     rocksdb_options_set_enable_blob_gc(o, 0);
     rocksdb_options_set_blob_gc_force_threshold(o, 1.0);
+    /* Who asks for a value knows that it is there. */
+    rocksdb_options_set_optimize_filters_for_hits(o, 1);
     return o;
 }
 
@@ -127,7 +128,7 @@ int kv_rocks_shared_new(struct kv_rocks_shared **ret, const struct kv_rocks_conf
     rocks_crc_link();
     size_t cache = config->block_cache_bytes ? config->block_cache_bytes : 64 * MIB;
     s->write_buffer_bytes = config->write_buffer_bytes ? config->write_buffer_bytes : 64 * MIB;
-    s->env = rocksdb_create_default_env();
+    s->env = rocks_env_new();
     s->block_cache = rocksdb_cache_create_lru(cache);
     *ret = s;
     return 0;

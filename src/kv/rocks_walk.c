@@ -17,7 +17,7 @@ struct rocks_walk {
     rocksdb_readoptions_t *options;
     rocksdb_iterator_t *its[ROCKS_FAMILIES];
     int first, last, at;
-    bool valid;
+    bool cached, valid;
     int error;
 };
 
@@ -72,32 +72,40 @@ static void rocks_walk_seek(struct kv_walk *walk, struct str key)
 {
     struct rocks_walk *w = walk_of(walk);
     turn_to(w, key);
+    rocks_set_nowait(w->cached);
     rocksdb_iter_seek(here(w), key.ptr, key.len);
     moved_forward(w);
+    rocks_set_nowait(false);
 }
 
 static void rocks_walk_seek_for_prev(struct kv_walk *walk, struct str key)
 {
     struct rocks_walk *w = walk_of(walk);
     turn_to(w, key);
+    rocks_set_nowait(w->cached);
     rocksdb_iter_seek_for_prev(here(w), key.ptr, key.len);
     moved_backward(w);
+    rocks_set_nowait(false);
 }
 
 static void rocks_walk_next(struct kv_walk *walk)
 {
     struct rocks_walk *w = walk_of(walk);
     CHECK(w->valid);
+    rocks_set_nowait(w->cached);
     rocksdb_iter_next(here(w));
     moved_forward(w);
+    rocks_set_nowait(false);
 }
 
 static void rocks_walk_prev(struct kv_walk *walk)
 {
     struct rocks_walk *w = walk_of(walk);
     CHECK(w->valid);
+    rocks_set_nowait(w->cached);
     rocksdb_iter_prev(here(w));
     moved_backward(w);
+    rocks_set_nowait(false);
 }
 
 static bool rocks_walk_valid(const struct kv_walk *walk)
@@ -146,10 +154,9 @@ static const struct kv_walk_ops rocks_walk_ops = {
 };
 
 static rocksdb_readoptions_t *walk_options(const struct kv_snapshot *snap,
-                                           const struct kv_range *range, unsigned flags)
+                                           const struct kv_range *range)
 {
-    rocksdb_readoptions_t *o =
-        rocks_read_options_new(snap ? snap->snapshot : NULL, flags & KV_CACHED);
+    rocksdb_readoptions_t *o = rocks_read_options_new(snap ? snap->snapshot : NULL);
     if (range->prefix.len > 0)
         rocksdb_readoptions_set_iterate_lower_bound(o, range->prefix.ptr, range->prefix.len);
     if (range->end.len > 0)
@@ -167,7 +174,8 @@ int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct k
     if (!w)
         return -ENOMEM;
     w->walk.ops = &rocks_walk_ops;
-    w->options = walk_options(snap, range, flags);
+    w->options = walk_options(snap, range);
+    w->cached = flags & KV_CACHED;
     w->last = (int)h->family_count - 1;
     if (range->prefix.len > 0)
         w->first = w->last = w->at =

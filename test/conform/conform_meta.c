@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "kv/mem.h"
+#include "kv/rocks_internal.h"
 #include "test/conform/conform.h"
 
 /* A store that outlives its handles. */
@@ -35,6 +36,8 @@ static void set_cold(struct conform *c, bool cold)
     struct store *s = c->store;
     if (s->mem)
         kv_mem_set_cold(s->mem, cold);
+    else
+        rocks_set_cold(cold);
 }
 
 static void store_make(struct store *s, bool rocks)

@@ -491,7 +491,10 @@ static void a_cached_read_asks_for_the_disk_rather_than_guess(void **state)
     put(s->kv, "cold", "1");
     put(s->kv, "empty", "");
     assert_int_equal(kv_get(s->kv, NULL, STR("cold"), KV_CACHED, &buf), 0);
+    put(s->kv, "\xffzulky", "1");
     reopen(s); /* closing puts it in a table, whose blocks nobody has read */
+    rocks_set_cold(true);
+    assert_int_equal(kv_get(s->kv, NULL, STR("\xffzulky"), KV_CACHED, &buf), -EAGAIN);
     assert_int_equal(kv_get(s->kv, NULL, STR("cold"), KV_CACHED, &buf), -EAGAIN);
     assert_int_equal(kv_iter_new(s->kv, NULL, NULL, KV_CACHED, &it), 0);
     kv_iter_seek(it, STR("cold"));
@@ -500,8 +503,117 @@ static void a_cached_read_asks_for_the_disk_rather_than_guess(void **state)
     kv_iter_free(it);
     expect_get(s->kv, NULL, "cold", "1");
     assert_int_equal(kv_get(s->kv, NULL, STR("cold"), KV_CACHED, &buf), 0);
-    assert_int_equal(kv_get(s->kv, NULL, STR("empty"), KV_CACHED, &buf), -EAGAIN);
+    buf_reset(&buf);
+    assert_int_equal(kv_get(s->kv, NULL, STR("empty"), KV_CACHED, &buf), 0);
+    assert_int_equal(buf.len, 0);
+    expect_get(s->kv, NULL, "\xffzulky", "1");
+    /* The value is in no cache of RocksDB's, only in the kernel's. */
+    assert_int_equal(kv_get(s->kv, NULL, STR("\xffzulky"), KV_CACHED, &buf), -EAGAIN);
+    rocks_set_cold(false);
+    assert_int_equal(kv_get(s->kv, NULL, STR("\xffzulky"), KV_CACHED, &buf), 0);
     buf_release(&buf);
+}
+
+static const char *bulk_key(unsigned n, char ret[32])
+{
+    snprintf(ret, 32, "\xff%08u", n);
+    return ret;
+}
+
+#define BULK_VALUE (16 * KIB)
+
+static void put_bulk(struct kv *kv, unsigned from, unsigned to)
+{
+    static char value[BULK_VALUE + 1];
+    char key[32];
+    struct kv_batch *b;
+    memset(value, 'v', BULK_VALUE);
+    assert_int_equal(kv_batch_new(kv, &b), 0);
+    for (unsigned i = from; i < to; i++) {
+        snprintf(value, 16, "%015u", i);
+        value[15] = 'v';
+        assert_int_equal(kv_batch_put(b, str_from(bulk_key(i, key)), str_from(value)), 0);
+        if (i % 64 == 63) {
+            assert_int_equal(kv_write(kv, b, true), 0);
+            kv_batch_clear(b);
+        }
+    }
+    assert_int_equal(kv_write(kv, b, true), 0);
+    kv_batch_free(b);
+}
+
+static void del_bulk(struct kv *kv, unsigned from, unsigned to, unsigned step)
+{
+    char key[32];
+    struct kv_batch *b;
+    assert_int_equal(kv_batch_new(kv, &b), 0);
+    for (unsigned i = from; i < to; i += step)
+        assert_int_equal(kv_batch_del(b, str_from(bulk_key(i, key))), 0);
+    assert_int_equal(kv_write(kv, b, true), 0);
+    kv_batch_free(b);
+}
+
+static void expect_bulk(struct kv *kv, unsigned from, unsigned to, unsigned step)
+{
+    char key[32], start[17];
+    struct buf buf;
+    buf_init(&buf, 0);
+    for (unsigned i = from; i < to; i += step) {
+        buf_reset(&buf);
+        snprintf(start, sizeof(start), "%015uv", i);
+        assert_int_equal(kv_get(kv, NULL, str_from(bulk_key(i, key)), 0, &buf), 0);
+        assert_int_equal(buf.len, BULK_VALUE);
+        assert_memory_equal(buf.data, start, 16);
+    }
+    buf_release(&buf);
+}
+
+/* Bytes of the files that hold values, after all the compaction that is worth it. */
+static uint64_t bulk_bytes(struct store *s)
+{
+    uint64_t freed = 0;
+    do
+        assert_int_equal(kv_compact(s->kv, &freed), 0);
+    while (freed);
+    struct rocks_kv *h = rocks_of(s->kv);
+    return rocks_property(h, h->families[ROCKS_BULK], "rocksdb.live-blob-file-size");
+}
+
+static void space_of_deleted_bulky_values_comes_back(void **state)
+{
+    struct store *s = *state;
+    const unsigned n = 2048;
+    const uint64_t all = (uint64_t)n * BULK_VALUE;
+    uint64_t freed;
+    put_bulk(s->kv, 0, n);
+    assert_int_equal(kv_compact(s->kv, &freed), 0);
+    assert_int_equal(freed, 0); /* nothing was deleted */
+    del_bulk(s->kv, 0, n, 8);
+    bulk_bytes(s); /* an eighth is not worth it */
+    expect_bulk(s->kv, 1, n, 8);
+    for (unsigned i = 1; i < 6; i++)
+        del_bulk(s->kv, i, n, 8);
+    assert_true(bulk_bytes(s) < all / 4 * 3 / 2); /* a quarter lives */
+    expect_bulk(s->kv, 6, n, 8);
+    expect_bulk(s->kv, 7, n, 8);
+    reopen(s);
+    expect_bulk(s->kv, 7, n, 8);
+    for (unsigned i = 6; i < 8; i++)
+        del_bulk(s->kv, i, n, 8);
+    assert_true(bulk_bytes(s) <= 4 * MIB);
+}
+
+static void steadily_overwritten_bulky_values_take_little_more_than_they_are(void **state)
+{
+    struct store *s = *state;
+    const unsigned n = 1024;
+    for (unsigned round = 0; round < 6; round++) {
+        put_bulk(s->kv, round * n, (round + 1) * n);
+        if (round)
+            del_bulk(s->kv, (round - 1) * n, round * n, 1);
+        assert_true(bulk_bytes(s) <= (uint64_t)n * BULK_VALUE * 3 / 2);
+        expect_bulk(s->kv, round * n, (round + 1) * n, 16);
+    }
 }
 
 static void a_second_opening_is_refused(void **state)
@@ -770,6 +882,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_store_without_a_log_keeps_up_to_its_last_flush),
         cmocka_unit_test_setup_teardown(a_cached_read_asks_for_the_disk_rather_than_guess,
                                         setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(space_of_deleted_bulky_values_comes_back, setup_rocks,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            steadily_overwritten_bulky_values_take_little_more_than_they_are, setup_rocks,
+            teardown),
         cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_store_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(
