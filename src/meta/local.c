@@ -85,7 +85,8 @@ struct meta {
     uint64_t answered_ns; /* when its callers were answered, and how many */
     unsigned answered;
     unsigned gather_skip, gather_failures;
-    uint64_t pause_ns; /* before the next attempt to recover */
+    uint64_t pause_ns;     /* before the next attempt to recover */
+    bool gathered_already; /* by the commit fiber */
     struct shared_batch *shared;
     struct kv_batch *batch; /* the same */
     struct list taken, ran; /* of the present batch: not run yet, run */
@@ -489,7 +490,9 @@ static enum commit_step next_step(struct meta *m)
     rt_lock(&m->lock);
     enum commit_step s = STEP_END;
     if (list_empty(&m->taken) && m->queued > 0) {
-        gather(m);
+        if (!m->gathered_already)
+            gather(m);
+        m->gathered_already = false;
         take(m);
     }
     if (!list_empty(&m->taken))
@@ -580,6 +583,16 @@ static void FIBER set_refusing(struct meta *m, int code)
     rt_unlock(&m->lock);
 }
 
+/* As the committer does on its thread; where mirrors are waited for the fiber can wait as well. */
+static void FIBER gather_on_fiber(struct meta *m)
+{
+    rt_lock(&m->lock);
+    if (m->queued > 0)
+        gather(m);
+    m->gathered_already = true;
+    rt_unlock(&m->lock);
+}
+
 static void FIBER write_to_all(struct meta *m)
 {
     bool seen = false;
@@ -595,6 +608,7 @@ static void FIBER write_to_all(struct meta *m)
         rt_sleep_until(rt_now() + RENEW_PAUSE_NS);
     end_batch(m, r, seen);
     answer(m);
+    gather_on_fiber(m);
 }
 
 static void FIBER do_tasks(struct meta *m)

@@ -14,10 +14,14 @@
  * The choice. The highest generation's mirrors are the only ones who can know everything that was
  * acknowledged, for a generation is on all of them before anything is acknowledged in it. If a
  * majority of those it names is here, nobody else can have gone on without them: they would have
- * needed to see a majority at their start, or to note a higher generation while they ran. (The
- * second is a rule, not a proof: of three that lose two in one instant the third goes on. Then
- * those two would be believed if they, and not the third, came back.) Of them the highest batch
- * number is right: that batch may or may not have been acknowledged.
+ * needed a majority at their start, or one of these would know of a newer generation. Of them the
+ * highest batch number is right: that batch may or may not have been acknowledged. One that is
+ * being rebuilt still tells what generation it knew of.
+ *
+ * A gap. Of three that lose two in one instant the third goes on alone. If then those two, and not
+ * the third, are there at a start, they are believed. When the third comes back later this is seen:
+ * every mirror that an older generation names is here and knows no newer one, so nobody of them
+ * took part in making the newest. The start is refused, nothing is overwritten.
  */
 
 #include <stdio.h>
@@ -34,14 +38,6 @@
 #define ROW_BYTES      (ROW_HEAD + META_MIRRORS_MAX * META_MIRROR_ID_BYTES)
 #define BATCH_HEAD     9
 #define KEYS_MAX       (4 * MIB) /* a batch with more keys is not listed: who lacks it is rebuilt */
-
-struct mirror_row {
-    bool whole;
-    unsigned count;
-    uint8_t store[16], self[META_MIRROR_ID_BYTES];
-    uint64_t generation, lineage;
-    uint8_t members[META_MIRRORS_MAX][META_MIRROR_ID_BYTES];
-};
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
@@ -73,35 +69,26 @@ static int decode_row(struct str bytes, struct mirror_row *ret)
     return known && ret->count <= META_MIRRORS_MAX ? 0 : -ERR_CORRUPT;
 }
 
-static struct mirror_row row_of(const struct mirror *m, bool whole)
+struct mirror_row mirrors_next_row(struct mirrors *set, const struct mirror *joiner)
 {
-    const struct mirrors *set = m->set;
-    struct mirror_row r = {.whole = whole};
-    memcpy(r.store, set->store, sizeof(r.store));
-    memcpy(r.self, m->id, sizeof(r.self));
-    if (whole) {
-        r.generation = set->generation;
-        r.lineage = set->lineage;
-    }
-    return r;
-}
-
-int mirror_put_row(const struct mirror *m, struct kv_batch *b, const struct mirror *joiner)
-{
-    struct mirrors *set = m->set;
-    struct mirror_row r = row_of(m, true);
+    static const uint8_t zeros[16];
+    struct mirror_row r = {.whole = true, .generation = set->generation + 1};
+    rt_random(&r.lineage, sizeof(r.lineage));
     rt_lock(&set->lock);
+    memcpy(r.store, set->noted.store, sizeof(r.store));
     for (unsigned i = 0; i < set->count; i++)
         if (set->all[i]->state == META_MIRROR_IN || set->all[i] == joiner)
             memcpy(r.members[r.count++], set->all[i]->id, META_MIRROR_ID_BYTES);
     rt_unlock(&set->lock);
-    return put_row(b, &r);
+    if (memcmp(r.store, zeros, sizeof(zeros)) == 0)
+        rt_random(r.store, sizeof(r.store));
+    return r;
 }
 
-int mirror_put_rebuilding(const struct mirror *m, struct kv_batch *b)
+int mirror_put_row(const struct mirror *m, struct mirror_row row, struct kv_batch *b)
 {
-    struct mirror_row r = row_of(m, false);
-    return put_row(b, &r);
+    memcpy(row.self, m->id, sizeof(row.self));
+    return put_row(b, &row);
 }
 
 static int add_key(void *arg, struct str key, struct str value)
@@ -204,6 +191,11 @@ static int BLOCKING look(void *arg)
     return look_into(f->mirror->kv, f, &b);
 }
 
+static bool same_store(const struct mirror_row *a, const struct mirror_row *b)
+{
+    return memcmp(a->store, b->store, sizeof(a->store)) == 0;
+}
+
 static bool is_whole(const struct found *f)
 {
     return f->has_row && f->row.whole;
@@ -215,7 +207,9 @@ int BLOCKING mirror_is_foreign(struct mirrors *set, struct kv *kv, bool *ret)
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
     int r = look_into(kv, &f, &b);
-    bool same = f.has_row && memcmp(f.row.store, set->store, sizeof(set->store)) == 0;
+    rt_lock(&set->lock);
+    bool same = f.has_row && same_store(&f.row, &set->noted);
+    rt_unlock(&set->lock);
     *ret = !f.blank && !same && (!f.has_row || f.row.whole);
     return r == -ERR_CORRUPT ? 0 : r;
 }
@@ -235,16 +229,6 @@ static int refuse(struct choice *c, const char *why)
     return -ERR_CONFLICT;
 }
 
-/* The row of the newest generation, or NULL when there is none. */
-static const struct mirror_row *newest(const struct choice *c)
-{
-    const struct mirror_row *r = NULL;
-    for (unsigned i = 0; i < c->count; i++)
-        if (is_whole(&c->found[i]) && (!r || c->found[i].row.generation > r->generation))
-            r = &c->found[i].row;
-    return r;
-}
-
 static bool names(const struct mirror_row *r, const uint8_t *id)
 {
     for (unsigned i = 0; i < r->count; i++)
@@ -253,12 +237,56 @@ static bool names(const struct mirror_row *r, const uint8_t *id)
     return false;
 }
 
+static bool same_generation(const struct mirror_row *a, const struct mirror_row *b)
+{
+    return a->generation == b->generation && a->lineage == b->lineage;
+}
+
+/* Whether all it names are here and know of no other: then it may have been written in. */
+static bool is_complete(const struct choice *c, const struct mirror_row *r)
+{
+    unsigned have = 0;
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct found *f = &c->found[i];
+        have += is_whole(f) && same_generation(&f->row, r) && names(r, f->mirror->id);
+    }
+    return have == r->count;
+}
+
+/* Of two of one number, which a crash may leave, the one that not all have is void. */
+static bool is_newer(const struct choice *c, const struct mirror_row *r,
+                     const struct mirror_row *than)
+{
+    if (!than || r->generation != than->generation)
+        return !than || r->generation > than->generation;
+    return is_complete(c, r) && !is_complete(c, than);
+}
+
+/*
+ * The row of the newest generation, or NULL when there is no whole mirror. One that is being
+ * rebuilt may know of a newer one than the whole ones do.
+ */
+static const struct mirror_row *newest(const struct choice *c)
+{
+    const struct mirror_row *r = NULL;
+    for (unsigned i = 0; i < c->count; i++)
+        if (is_whole(&c->found[i]) && is_newer(c, &c->found[i].row, r))
+            r = &c->found[i].row;
+    for (unsigned i = 0; r && i < c->count; i++)
+        if (c->found[i].has_row && same_store(&c->found[i].row, r) &&
+            c->found[i].row.generation > r->generation)
+            r = &c->found[i].row;
+    return r;
+}
+
 static int check_whole(struct choice *c, const struct found *f, const struct mirror_row *top)
 {
-    if (memcmp(f->row.store, top->store, sizeof(top->store)) != 0)
+    if (!same_store(&f->row, top))
         return refuse(c, "the mirrors hold the metadata of two different stores: give only those "
                          "of one");
-    if (f->row.generation == top->generation && f->row.lineage != top->lineage)
+    bool differs = !same_generation(&f->row, top);
+    bool parted = f->row.generation == top->generation && !is_complete(c, top);
+    if (differs && (parted || is_complete(c, &f->row)))
         return refuse(c, "two mirrors of the metadata went on without each other: leave out the "
                          "one whose changes are to be lost");
     return 0;
@@ -279,7 +307,7 @@ static int check_majority(struct choice *c, const struct mirror_row *top, bool f
 {
     unsigned here = 0;
     for (unsigned i = 0; i < c->count; i++)
-        here += names(top, c->found[i].mirror->id);
+        here += c->found[i].has_row && names(top, c->found[i].mirror->id);
     if (2 * here > top->count || force)
         return 0;
     snprintf(c->why, META_WHY_BYTES,
@@ -289,15 +317,29 @@ static int check_majority(struct choice *c, const struct mirror_row *top, bool f
     return -ERR_CONFLICT;
 }
 
-/* There are mirrors: the right ones are those of the newest generation. */
-static void pick_newest(struct choice *c, const struct mirror_row *top)
+/* There are mirrors: the right ones are those of the newest generation, or, forced, of the newest
+ * that is here. */
+static int pick_newest(struct choice *c, const struct mirror_row *top, bool force)
 {
+    struct found *older = NULL;
     for (unsigned i = 0; i < c->count; i++) {
         struct found *f = &c->found[i];
-        f->right = is_whole(f) && f->row.generation == top->generation;
+        f->right = is_whole(f) && same_generation(&f->row, top);
         if (f->right && (!c->best || f->number > c->best->number))
             c->best = f;
     }
+    for (unsigned i = 0; !c->best && force && i < c->count; i++)
+        if (is_whole(&c->found[i]) &&
+            (!older || c->found[i].row.generation > older->row.generation))
+            older = &c->found[i];
+    if (older) {
+        older->right = true;
+        c->best = older;
+    }
+    return c->best ? 0
+                   : refuse(c, "the newest metadata is not here, only a disk that it was being "
+                               "copied to: bring its disks back, or start with --force-metadata if "
+                               "they are lost for good");
 }
 
 /* There are none: a store of its own, or all are blank. */
@@ -308,13 +350,13 @@ static int pick_first(struct choice *c)
     for (unsigned i = 0; i < c->count; i++) {
         bool own = !c->found[i].has_row && !c->found[i].blank;
         stores += own;
-        half += c->found[i].has_row;
+        half += c->found[i].has_row && c->found[i].row.generation > 0;
         if (own)
             c->best = &c->found[i];
     }
     if (stores > 1)
         return refuse(c, "two directories have metadata of their own: give only one of them");
-    if (stores == 0 && half > 0)
+    if (half > 0)
         return refuse(c, "the metadata here was being rebuilt from a mirror that is not here: "
                          "bring that one back");
     for (unsigned i = 0; i < c->count; i++)
@@ -331,7 +373,7 @@ static int pick(struct choice *c, bool force)
     if (r == 0 && top)
         r = check_majority(c, top, force);
     if (r == 0 && top)
-        pick_newest(c, top);
+        r = pick_newest(c, top, force);
     return r == 0 && !top ? pick_first(c) : r;
 }
 
@@ -409,20 +451,28 @@ static void FIBER look_at_all(struct mirrors *set, struct choice *c)
     }
 }
 
-static void adopt(struct mirrors *set, const struct found *best)
+/* A forced start goes above whatever generation is known of. */
+static void adopt(struct mirrors *set, const struct choice *c)
 {
+    const struct found *best = c->best;
     if (!is_whole(best))
         return;
-    memcpy(set->store, best->row.store, sizeof(set->store));
+    set->noted = best->row;
     set->generation = best->row.generation;
-    set->lineage = best->row.lineage;
     set->number = best->number;
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->found[i].has_row && same_store(&c->found[i].row, &best->row))
+            set->generation = MAX(set->generation, c->found[i].row.generation);
 }
 
+/* A blank one is marked first: one that is named as taking part never is without a row, unless what
+ * it knew was lost. */
 static void FIBER take_in(struct mirrors *set, struct choice *c, struct found *f)
 {
     struct catch_up up = {c->best->mirror->kv, f->mirror->kv, set->number};
     bool in = f->right && f->number == set->number;
+    if (in && f != c->best && f->blank)
+        in = rt_offload(mirror_mark, f->mirror) == 0;
     if (f->right && f->number + 1 == set->number)
         in = rt_offload(catch_up, &up) == 0;
     rt_lock(&set->lock);
@@ -450,7 +500,7 @@ static bool is_noted(const struct mirrors *set, const struct found *best)
 static int FIBER start_all(struct mirrors *set, struct choice *c)
 {
     int r = 0;
-    adopt(set, c->best->row.whole || !c->best->has_row ? c->best : NULL);
+    adopt(set, c);
     take_in(set, c, c->best);
     for (unsigned i = 0; i < c->count; i++)
         if (&c->found[i] != c->best)

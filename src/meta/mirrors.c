@@ -598,14 +598,14 @@ static int first_failure(const struct outcome *o)
 /* ---- generations ---------------------------------------------------------------------------- */
 
 /* A batch with what the mirror keeps of the set. */
-static int FIBER post_row(struct mirror *m, const struct mirror *joiner)
+static int FIBER post_row(struct mirror *m, const struct mirror_row *row, bool joins)
 {
     struct shared_batch *b;
     int r = shared_batch_new(m->kv, &b);
     if (r < 0)
         return r;
-    r = mirror_put_row(m, b->batch, joiner);
-    if (r == 0 && m == joiner)
+    r = mirror_put_row(m, *row, b->batch);
+    if (r == 0 && joins)
         r = mirrors_put_last_number(m->set, b->batch);
     if (r == 0)
         r = mirror_post(m, b);
@@ -613,34 +613,35 @@ static int FIBER post_row(struct mirror *m, const struct mirror *joiner)
     return r;
 }
 
-static void FIBER post_rows(struct outcome *o, const struct mirror *joiner)
+static void FIBER post_rows(struct outcome *o, const struct mirror_row *row, bool joins)
 {
     for (unsigned i = 0; i < o->count; i++) {
-        int r = post_row(o->to[i], joiner);
+        int r = post_row(o->to[i], row, joins);
         if (r < 0)
             o->to[i]->result = r;
     }
 }
 
+/* On those who take part; `joiner` is named, and gets it when all of them have it. */
 static void FIBER note_generation(struct mirrors *set, struct outcome *o,
-                                  const struct mirror *joiner)
+                                  const struct mirror_row *row)
 {
-    static const uint8_t zeros[sizeof(set->store)];
-    if (memcmp(set->store, zeros, sizeof(zeros)) == 0)
-        rt_random(set->store, sizeof(set->store));
-    set->generation++;
-    rt_random(&set->lineage, sizeof(set->lineage));
+    set->generation = row->generation;
     o->count = members(set, o->to);
-    post_rows(o, joiner);
+    post_rows(o, row, false);
     wait_for(set, o, RT_NEVER);
+    if (o->good < o->count)
+        return;
+    rt_lock(&set->lock);
+    set->noted = *row;
+    rt_unlock(&set->lock);
 }
 
-/* The others know already that it takes part. */
-static int FIBER let_in(struct mirror *joiner)
+static int FIBER let_in(struct mirror *joiner, const struct mirror_row *row)
 {
     struct mirrors *set = joiner->set;
     struct outcome o = {.to = {joiner}, .count = 1};
-    post_rows(&o, joiner);
+    post_rows(&o, row, true);
     wait_for(set, &o, rt_now() + set->deadline_ns);
     if (!o.good)
         return o.results[0];
@@ -655,7 +656,8 @@ int FIBER mirrors_record(struct mirrors *set, struct mirror *joiner)
 {
     struct outcome o = {0};
     for (;;) {
-        note_generation(set, &o, joiner);
+        struct mirror_row row = mirrors_next_row(set, joiner);
+        note_generation(set, &o, &row);
         set->must_record = o.good == 0;
         if (o.good == 0)
             return first_failure(&o);
@@ -663,7 +665,7 @@ int FIBER mirrors_record(struct mirrors *set, struct mirror *joiner)
             lose_failed(&o, true);
             continue;
         }
-        int r = joiner ? let_in(joiner) : 0;
+        int r = joiner ? let_in(joiner, &row) : 0;
         if (r == 0)
             return 0;
         lose(joiner, r);

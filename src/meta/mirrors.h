@@ -44,6 +44,16 @@ struct rebuild {
     uint64_t started_ns;
 };
 
+/* What a mirror has written down of itself and the others. */
+struct mirror_row {
+    bool whole;
+    unsigned count;
+    uint8_t store[16]; /* zeros: not drawn yet */
+    uint8_t self[META_MIRROR_ID_BYTES];
+    uint64_t generation, lineage; /* 0: there were no mirrors yet */
+    uint8_t members[META_MIRRORS_MAX][META_MIRROR_ID_BYTES];
+};
+
 struct mirror {
     struct mirrors *set;
     uint8_t id[META_MIRROR_ID_BYTES];
@@ -94,11 +104,12 @@ struct mirrors {
     void (*kick)(void *arg); /* FIBER: sees to it that the commit fiber runs */
     void *kick_arg;
 
+    struct mirror_row noted; /* the generation that is on all who take part; under the lock */
+
     /* The commit fiber's, and before there is one the opener's. */
-    uint8_t store[16]; /* what all mirrors of this metadata have in common; zeros: not drawn yet */
-    uint64_t generation, lineage;
-    uint64_t number;  /* of the last batch that was numbered */
-    bool must_record; /* a generation is to be noted before anything is acknowledged */
+    uint64_t generation; /* the newest that was noted anywhere */
+    uint64_t number;     /* of the last batch that was numbered */
+    bool must_record;    /* a generation is to be noted before anything is acknowledged */
     struct buf row;
 };
 
@@ -190,10 +201,10 @@ void FIBER mirror_wait_quiet(struct mirror *m);
  * `plain`: of meta_local_open, which takes a store that is nobody's mirror.
  */
 int FIBER mirrors_choose(struct mirrors *set, bool force, bool plain, char why[META_WHY_BYTES]);
-/* Puts the row that says who takes part into the batch, as of the set's present generation. */
-int mirror_put_row(const struct mirror *m, struct kv_batch *b, const struct mirror *joiner);
-/* The same for one that is being rebuilt. */
-int mirror_put_rebuilding(const struct mirror *m, struct kv_batch *b);
+/* What a new generation is, with those who take part and `joiner` (or NULL). */
+struct mirror_row mirrors_next_row(struct mirrors *set, const struct mirror *joiner);
+/* Puts it, or any, into a batch as that mirror's own. */
+int mirror_put_row(const struct mirror *m, struct mirror_row row, struct kv_batch *b);
 /* Numbers a batch, and lists its keys for one that may lack it after a crash. */
 int mirrors_put_number(struct mirrors *set, struct kv_batch *b);
 /* The number alone, for one that has been rebuilt. */
@@ -209,3 +220,5 @@ int FIBER rebuild_step(struct mirror *m);
 /* Hands a batch that was written to those that are being rebuilt; may wait for one that is slow. */
 void FIBER mirrors_feed(struct mirrors *set, struct shared_batch *batch);
 void rebuild_release(struct mirror *m);
+/* Marks the mirror (the argument) as one that is being rebuilt. For rt_offload. */
+int BLOCKING mirror_mark(void *mirror);

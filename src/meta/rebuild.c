@@ -59,13 +59,18 @@ void rebuild_release(struct mirror *m)
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
+/* It keeps in mind which generation it is copied from, so that nobody older is believed later. */
 static int mark(struct mirror *m, struct kv_batch *b)
 {
-    int r = mirror_put_rebuilding(m, b);
+    rt_lock(&m->set->lock);
+    struct mirror_row row = m->set->noted;
+    rt_unlock(&m->set->lock);
+    row.whole = false;
+    int r = mirror_put_row(m, row, b);
     return r == 0 ? kv_write(m->kv, b, true) : r;
 }
 
-static int BLOCKING begin(void *arg)
+int BLOCKING mirror_mark(void *arg)
 {
     struct mirror *m = arg;
     struct kv_batch *b;
@@ -335,7 +340,7 @@ static int FIBER copy_piece(struct mirror *m)
 int FIBER rebuild_step(struct mirror *m)
 {
     struct rebuild *b = &m->rebuild;
-    int r = b->begun ? 0 : rt_offload(begin, m);
+    int r = b->begun ? 0 : rt_offload(mirror_mark, m);
     if (r < 0)
         return r;
     b->begun = true;

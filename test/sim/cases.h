@@ -56,6 +56,9 @@
     X(full_disk_with_own_limits, 1, false, "the same with the product's sizes and reserve")        \
     X(meta_sync_error, 30, false, "a sync of the metadata's log fails")                            \
     X(meta_log_recovers, 30, false, "the metadata's log lacks something for a while")              \
+    X(mirrors_crash_every_write, 3, false,                                                         \
+      "power loss at each write of metadata mirrors that come, fail and are rebuilt")              \
+    X(mirrors_missing_at_the_start, 60, false, "no start believes an old metadata mirror")         \
     X(meta_full, 30, false, "the metadata's disk is nearly full: deletions go on")                 \
     X(index_flush_error, 30, false, "flushes of the needle index fail for a while")                \
     X(planted_store_sync_lost, 100, true, "objects acknowledged over volumes that do not sync")
