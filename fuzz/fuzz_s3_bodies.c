@@ -6,6 +6,7 @@
 #include "s3/bodies.h"
 #include "s3/cors.h"
 #include "s3/tags.h"
+#include "s3/website.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -68,6 +69,30 @@ static void check_cors(struct arena *a, struct str body)
     buf_release(&two);
 }
 
+static void check_website(struct arena *a, struct str body)
+{
+    struct s3_website site, again;
+    struct buf one, two;
+    struct str why;
+    if (s3_website_parse(a, body, &site, &why))
+        return;
+    CHECK(site.redirects_all || site.index.len > 0);
+    CHECK(site.rule_count <= S3_WEBSITE_RULES_MAX);
+    buf_init(&one, 0);
+    buf_init(&two, 0);
+    for (size_t i = 0; i < site.rule_count; i++)
+        s3_website_location(&two, &site.rules[i].to, site.rules[i].prefix, site.rules[i].prefix,
+                            STR("http"), STR("h"));
+    CHECK(two.len == 0 || !memchr(two.data, '\n', two.len));
+    buf_reset(&two);
+    s3_website_xml(&one, &site);
+    CHECK(s3_website_parse(a, buf_str(&one), &again, &why) == 0);
+    s3_website_xml(&two, &again);
+    CHECK(str_eq(buf_str(&one), buf_str(&two)));
+    buf_release(&one);
+    buf_release(&two);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -86,6 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_tags(&a, body, S3_BUCKET_TAGS_MAX, false);
     else if (data[0] == 'C')
         check_cors(&a, body);
+    else if (data[0] == 'W')
+        check_website(&a, body);
     else if (data[0] == 'H')
         check_tags(&a, body, S3_TAGS_MAX, true);
     else

@@ -81,6 +81,12 @@
       "Your POST request fields preceding the upload file were too large.")                        \
     X(INVALID_POLICY_DOCUMENT, false, 400, "InvalidPolicyDocument",                                \
       "The content of the form does not meet the conditions specified in the policy document.")    \
+    X(NO_SUCH_WEBSITE, false, 404, "NoSuchWebsiteConfiguration",                                   \
+      "The specified bucket does not have a website configuration")                                \
+    X(INVALID_REDIRECT_LOCATION, false, 400, "InvalidRedirectLocation",                            \
+      "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.")       \
+    X(NO_OWNERSHIP_CONTROLS, false, 404, "OwnershipControlsNotFoundError",                         \
+      "The bucket ownership controls were not found")                                              \
     X(BAD_REQUEST, false, 400, "BadRequest", "Bad Request")                                        \
     X(NO_SUCH_TAG_SET, false, 404, "NoSuchTagSet", "The TagSet does not exist")                    \
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \

@@ -23,7 +23,8 @@
 #define SCRUB_DAYS_MAX       3650
 
 static struct {
-    const char *address, *tls_cert, *tls_key, *domain, *region, *log_format, *log_level;
+    const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
+        *log_level;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days;
 } options = {.address = "127.0.0.1:9000",
              .region = "us-east-1",
@@ -38,6 +39,8 @@ static const struct cli_option option_table[] = {
      "certificate chain (PEM); with --tls-key serves https"},
     {"tls-key", CLI_TEXT, &options.tls_key, "FILE", "private key (PEM)"},
     {"domain", CLI_TEXT, &options.domain, "D[,D...]", "also serve virtual-host style: BUCKET.D"},
+    {"website-domain", CLI_TEXT, &options.website_domain, "D[,D...]",
+     "serve buckets' websites: BUCKET.D"},
     {"region", CLI_TEXT, &options.region, "REGION", "the region's name; us-east-1 if not given"},
     {"threads", CLI_NUMBER, &options.threads, "N", "loop threads; one a core if not given"},
     {"volume-size", CLI_NUMBER, &options.volume_mib, "MIB",
@@ -97,7 +100,8 @@ static int FIBER open_doors(struct server *s)
     struct s3_config s3 = {.store = s->engine.store,
                            .iam = s->engine.iam,
                            .region = str_from(options.region),
-                           .domains = options.domain};
+                           .domains = options.domain,
+                           .website_domains = options.website_domain};
     int r = access_log_open(&s->log);
     s3.log = s->log;
     if (r == 0)

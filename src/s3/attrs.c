@@ -22,6 +22,10 @@ static const struct kept {
 };
 #define OVERRIDE_TYPE STR("response-content-type")
 
+/* Kept among them, but nothing overrides it. */
+#define REDIRECT_HEADER "x-amz-website-redirect-location"
+#define REDIRECT_MAX    2048
+
 #define SYSTEM_META_MAX (8 * KIB) /* as much as S3 takes of all headers of a PUT */
 #define META_PREFIX     STR("x-amz-meta-")
 
@@ -73,10 +77,55 @@ static struct str strip_aws_chunked(struct s3_request *q, struct str codings)
     return str_trim(str_make(out, len));
 }
 
+/* Where a site sends who asks for the object; the last of the headers. */
+static int read_redirect(struct s3_request *q, struct store_attrs *a)
+{
+    struct str to = s3_header(q, STR(REDIRECT_HEADER));
+    if (!to.ptr)
+        return 0;
+    if (to.len > REDIRECT_MAX)
+        return s3_error(q, -ERR_INVALID_REDIRECT_LOCATION,
+                        "The length of website redirect location cannot exceed 2,048 characters.");
+    if (!str_starts(to, STR("/")) && !str_starts(to, STR("http://")) &&
+        !str_starts(to, STR("https://")))
+        return -ERR_INVALID_REDIRECT_LOCATION;
+    a->headers[a->header_count++] = (struct store_pair){STR(REDIRECT_HEADER), to};
+    return 0;
+}
+
+static bool is_redirect(const struct store_pair *p)
+{
+    return str_eq(p->name, STR(REDIRECT_HEADER));
+}
+
+struct str s3_redirect_of(const struct store_attrs *a)
+{
+    for (size_t i = 0; i < a->header_count; i++)
+        if (is_redirect(&a->headers[i]))
+            return a->headers[i].value;
+    return STR_NULL;
+}
+
+int s3_redirect_replace(struct arena *arena, struct store_attrs *a, struct str to)
+{
+    struct store_pair *pairs = arena_array(arena, struct store_pair, a->header_count + 1);
+    size_t count = 0;
+    if (!pairs)
+        return -ENOMEM;
+    for (size_t i = 0; i < a->header_count; i++)
+        if (!is_redirect(&a->headers[i]))
+            pairs[count++] = a->headers[i];
+    if (to.ptr)
+        pairs[count++] = (struct store_pair){STR(REDIRECT_HEADER), to};
+    a->headers = pairs;
+    a->header_count = count;
+    return 0;
+}
+
 static int read_system(struct s3_request *q, struct store_attrs *a)
 {
     size_t size = 0;
-    a->headers = arena_array(q->arena, struct store_pair, ARRAY_LEN(kept_headers));
+    a->headers = arena_array(q->arena, struct store_pair, ARRAY_LEN(kept_headers) + 1);
     if (!a->headers)
         return -ENOMEM;
     a->content_type = s3_field(q, STR("content-type"));
@@ -92,7 +141,7 @@ static int read_system(struct s3_request *q, struct store_attrs *a)
         size += value.len;
         a->headers[a->header_count++] = (struct store_pair){str_from(kept_headers[i].name), value};
     }
-    return size > SYSTEM_META_MAX ? -ERR_METADATA_TOO_LARGE : 0;
+    return size > SYSTEM_META_MAX ? -ERR_METADATA_TOO_LARGE : read_redirect(q, a);
 }
 
 static struct store_pair *find_meta(const struct store_attrs *a, struct str name)
@@ -256,6 +305,8 @@ void s3_object_headers(struct s3_request *q, const struct store_object *o)
     set_meta(q, o);
     if (o->attrs.storage_class.len)
         set(q, "x-amz-storage-class", o->attrs.storage_class);
+    if (s3_redirect_of(&o->attrs).ptr)
+        set(q, REDIRECT_HEADER, s3_redirect_of(&o->attrs));
     s3_set_tag_count(q, o);
 }
 

@@ -17,6 +17,10 @@
 int s3_attrs_read(struct s3_request *q, struct store_attrs *ret);
 /* The storage class alone: 0 with "" for STANDARD. */
 int s3_storage_class_read(struct s3_request *q, struct str *ret);
+/* x-amz-website-redirect-location; ptr NULL: none. */
+struct str s3_redirect_of(const struct store_attrs *a);
+/* Another one, or none, in a list of headers of its own; -ENOMEM. */
+int s3_redirect_replace(struct arena *arena, struct store_attrs *a, struct str to);
 /* For XML: "STANDARD" when empty. */
 struct str s3_storage_class_name(struct str storage_class);
 

@@ -174,6 +174,8 @@ int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *acti
     if (r)
         return r;
     r = s3_authorise(q, action, ret, key);
+    if (!r)
+        r = s3_check_payer(q, ret);
     if (r)
         store_bucket_release(ret);
     return r;

@@ -29,9 +29,11 @@ static int check_location(struct s3_request *q, struct str location)
 
 int FIBER s3_create_bucket(struct s3_request *q)
 {
-    struct str body, location;
+    struct str body, location, ownership;
     struct store_bucket bucket;
-    int r = s3_body_all(q, 0, &body, NULL);
+    int r = s3_ownership_read(q, &ownership);
+    if (!r)
+        r = s3_body_all(q, 0, &body, NULL);
     if (!r)
         r = s3_body_location(q->arena, body, &location);
     if (!r)
@@ -40,6 +42,8 @@ int FIBER s3_create_bucket(struct s3_request *q)
         return r;
     r = store_bucket_create(q->s3->store, q->arena, q->bucket_name, q->who.account, location,
                             &bucket);
+    if (!r && ownership.ptr)
+        r = s3_ownership_put(q, bucket.id, ownership);
     /* In us-east-1, and only there, creating one's own bucket again is no error. */
     if (r == -ERR_BUCKET_OWNED && str_eq(q->s3->region, REGION_FIRST))
         r = 0;

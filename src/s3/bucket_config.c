@@ -19,8 +19,121 @@ static int canonical_tagging(struct s3_request *q, struct str body, struct buf *
     return 0;
 }
 
+/* <NAME><RULE?><CHILD>word</CHILD>…: the one word of the document, which must be among `words`. */
+static int read_word(struct s3_request *q, struct str body, const char *const *path,
+                     const char *const *words, struct str *ret)
+{
+    struct xml_node *root;
+    int r = xml_parse(q->arena, body, 16, &root);
+    if (r)
+        return r == -ERR_MAX_MESSAGE_LENGTH ? -ERR_MALFORMED_XML : r;
+    const struct xml_node *n = root;
+    for (; path[1]; path++) {
+        if (!str_eq(n->name, str_from(path[0])) || !n->first_child || n->first_child->next)
+            return -ERR_MALFORMED_XML;
+        n = n->first_child;
+    }
+    if (!str_eq(n->name, str_from(path[0])) || n->first_child)
+        return -ERR_MALFORMED_XML;
+    *ret = str_trim(n->text);
+    for (; *words; words++)
+        if (str_eq(*ret, str_from(*words)))
+            return 0;
+    return -ERR_MALFORMED_XML;
+}
+
+#define BUCKET_OWNER "BucketOwner"
+#define REQUESTER    "Requester"
+
+static void put_payer(struct buf *b, struct str payer)
+{
+    xml_begin(b);
+    xml_open_ns(b, "RequestPaymentConfiguration", S3_XMLNS);
+    xml_element(b, "Payer", payer);
+    xml_close(b, "RequestPaymentConfiguration");
+}
+
+static int canonical_payment(struct s3_request *q, struct str body, struct buf *ret)
+{
+    static const char *const path[] = {"RequestPaymentConfiguration", "Payer", NULL};
+    static const char *const words[] = {BUCKET_OWNER, REQUESTER, NULL};
+    struct str payer;
+    int r = read_word(q, body, path, words, &payer);
+    if (!r)
+        put_payer(ret, payer);
+    return r;
+}
+
+/* Whoever is not the owner must say that they know: x-amz-request-payer (User Guide, "Using
+ * Requester Pays"). Nobody is charged anything here. */
+int s3_check_payer(struct s3_request *q, const struct store_bucket *bucket)
+{
+    const struct store_setting *s =
+        store_setting_of(bucket->settings, STORE_SETTING_REQUEST_PAYMENT);
+    if (!s || str_find(s->text, STR(">" REQUESTER "<"), 0) < 0)
+        return 0;
+    if (q->signed_in && (q->who.root || str_eq(q->who.user_id, bucket->owner)))
+        return 0;
+    struct str payer = s3_header(q, STR("x-amz-request-payer"));
+    if (!payer.ptr)
+        payer = s3_param(q, "x-amz-request-payer");
+    if (!q->signed_in || !str_eq_nocase(payer, STR("requester")))
+        return -ERR_ACCESS_DENIED;
+    (void)http_set_header(q->x, "x-amz-request-charged", STR("requester"));
+    return 0;
+}
+
+static const char *const ownerships[] = {"BucketOwnerEnforced", "BucketOwnerPreferred",
+                                         "ObjectWriter", NULL};
+
+static void put_ownership(struct buf *b, struct str word)
+{
+    xml_begin(b);
+    xml_open_ns(b, "OwnershipControls", S3_XMLNS);
+    xml_open(b, "Rule");
+    xml_element(b, "ObjectOwnership", word);
+    xml_close(b, "Rule");
+    xml_close(b, "OwnershipControls");
+}
+
+static int canonical_ownership(struct s3_request *q, struct str body, struct buf *ret)
+{
+    static const char *const path[] = {"OwnershipControls", "Rule", "ObjectOwnership", NULL};
+    struct str word;
+    int r = read_word(q, body, path, ownerships, &word);
+    if (!r)
+        put_ownership(ret, word);
+    return r;
+}
+
+int s3_ownership_read(struct s3_request *q, struct str *ret)
+{
+    *ret = s3_header(q, STR("x-amz-object-ownership"));
+    if (!ret->ptr)
+        return 0;
+    for (unsigned i = 0; ownerships[i]; i++)
+        if (str_eq(*ret, str_from(ownerships[i])))
+            return 0;
+    return s3_error_argument(q, "x-amz-object-ownership", *ret,
+                             "Invalid x-amz-object-ownership header");
+}
+
+int FIBER s3_ownership_put(struct s3_request *q, struct bucket_id bucket, struct str word)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    put_ownership(&b, word);
+    return buf_error(&b) ? buf_error(&b)
+                         : store_setting_put(q->s3->store, bucket, STORE_SETTING_OWNERSHIP_CONTROLS,
+                                             buf_str(&b));
+}
+
 static const struct s3_config_kind configs[] = {
     {"cors", STORE_SETTING_CORS, -ERR_NO_SUCH_CORS, s3_canonical_cors},
+    {"ownershipControls", STORE_SETTING_OWNERSHIP_CONTROLS, -ERR_NO_OWNERSHIP_CONTROLS,
+     canonical_ownership},
+    {"requestPayment", STORE_SETTING_REQUEST_PAYMENT, 0, canonical_payment},
+    {"website", STORE_SETTING_WEBSITE, -ERR_NO_SUCH_WEBSITE, s3_canonical_website},
     {"tagging", STORE_SETTING_TAGGING, -ERR_NO_SUCH_TAG_SET, canonical_tagging, .put_status = 204},
 };
 
@@ -50,12 +163,23 @@ int FIBER s3_put_bucket_config(struct s3_request *q)
     return r ? r : s3_respond_empty(q, c->put_status ? c->put_status : 200);
 }
 
+/* Of who pays there is always an answer. */
+static int FIBER respond_default(struct s3_request *q)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    put_payer(&b, STR(BUCKET_OWNER));
+    return s3_respond_xml(q, &b);
+}
+
 int FIBER s3_get_bucket_config(struct s3_request *q)
 {
     const struct s3_config_kind *c = config_of(q);
     const struct store_setting *s = store_setting_of(q->bucket.settings, c->kind);
-    if (!s)
+    if (!s && c->absent)
         return c->absent;
+    if (!s)
+        return respond_default(q);
     (void)http_set_header(q->x, "Content-Type", STR("application/xml"));
     return http_respond(q->x, 200, s->text);
 }

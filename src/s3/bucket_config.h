@@ -11,11 +11,13 @@
 struct s3_config_kind {
     const char *query; /* its sub-resource */
     enum store_setting_kind kind;
-    int absent; /* what reading answers when there is none */
+    int absent; /* what reading answers when there is none; 0: a default document */
     /* Validates `body` and appends what is to be kept: the document as reading gives it. */
     int (*canonical)(struct s3_request *q, struct str body, struct buf *ret);
     int put_status; /* 0: 200 */
 };
 
+/* bucket_website.c */
+int s3_canonical_website(struct s3_request *q, struct str body, struct buf *ret);
 /* bucket_cors.c */
 int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret);

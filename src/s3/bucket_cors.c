@@ -133,6 +133,11 @@ void FIBER s3_cors_apply(struct s3_request *q)
     q->message = STR_NULL;
 }
 
+void s3_cors_on_bucket(struct s3_request *q)
+{
+    apply(q, &q->bucket);
+}
+
 void s3_cors_vary(struct s3_request *q)
 {
     if (store_setting_of(q->bucket.settings, STORE_SETTING_CORS))

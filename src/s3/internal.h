@@ -26,6 +26,8 @@ struct s3 {
     struct str region;
     struct str domains[S3_DOMAINS_MAX];
     unsigned domain_count;
+    struct str website_domains[S3_DOMAINS_MAX];
+    unsigned website_domain_count;
     char *strings; /* region and domains point here */
     struct s3_counters *counters;
     struct md5_pool *md5_pools; /* one a loop thread */
@@ -82,6 +84,10 @@ int s3_param_number(struct s3_request *q, const char *name, uint64_t least, uint
 int s3_param_encoding(struct s3_request *q, bool *ret_url);
 /* Only the null version exists: -ERR_INVALID_ARGUMENT for any other versionId. */
 int s3_check_version_id(struct s3_request *q);
+/* A host below a website domain: its bucket is set. */
+bool s3_request_website(struct s3_request *q);
+/* The key alone, which may be empty, of the path. */
+int s3_website_key(struct s3_request *q);
 /* Headers that would change the operation and are not served: -ERR_NOT_IMPLEMENTED; values that no
  * operation takes: -ERR_INVALID_ARGUMENT. */
 int s3_check_headers(struct s3_request *q);
@@ -169,6 +175,23 @@ bool s3_is_form(const struct s3_request *q);
 void FIBER s3_cors_apply(struct s3_request *q);
 /* Vary, for caches, on answers of a bucket that has rules. */
 void s3_cors_vary(struct s3_request *q);
+/* The headers, and Vary, where the bucket is open already. */
+void s3_cors_on_bucket(struct s3_request *q);
+
+/* ---- bucket_website.c and object_get.c ------------------------------------------------------ */
+
+int FIBER s3_website(struct s3_request *q);
+/* The object of q->key, as a site has it: a place it points to is gone to. `status` 0: as of any
+ * GET; else the object is what goes with that error. */
+int FIBER s3_get_website_object(struct s3_request *q, int status);
+
+/* ---- bucket_config.c ------------------------------------------------------------------------ */
+
+/* Requester pays: -ERR_ACCESS_DENIED for others who do not say that they would. */
+int s3_check_payer(struct s3_request *q, const struct store_bucket *bucket);
+/* x-amz-object-ownership of CreateBucket; ptr NULL: none. */
+int s3_ownership_read(struct s3_request *q, struct str *ret);
+int FIBER s3_ownership_put(struct s3_request *q, struct bucket_id bucket, struct str word);
 
 /* md5_update, together with the thread's other fibers (md5_pool.h). */
 void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len);

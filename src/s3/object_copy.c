@@ -58,10 +58,10 @@ static int read_request(struct s3_request *q, struct copy_request *c)
     return 0;
 }
 
-/* The new object's: the source's, or with REPLACE the request's. The class is always the
+/* The new object's: the source's, or with REPLACE the request's. Class and redirect are always the
  * request's (S3 User Guide, "Copying objects"). */
-static struct store_attrs merged_attrs(const struct copy_request *c,
-                                       const struct store_object *source)
+static int merge_attrs(struct s3_request *q, const struct copy_request *c,
+                       const struct store_object *source, struct store_attrs *ret)
 {
     struct store_attrs a = c->replace ? c->attrs : source->attrs;
     const struct store_attrs *tags = c->replace_tags ? &c->attrs : &source->attrs;
@@ -69,7 +69,8 @@ static struct store_attrs merged_attrs(const struct copy_request *c,
     a.owner = c->attrs.owner;
     a.tags = tags->tags;
     a.tag_count = tags->tag_count;
-    return a;
+    *ret = a;
+    return s3_redirect_replace(q->arena, ret, s3_redirect_of(&c->attrs));
 }
 
 /* ---- another object ------------------------------------------------------------------------- */
@@ -78,7 +79,7 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
                             struct s3_source *source)
 {
     const struct store_object *o = source->object;
-    struct store_attrs attrs = merged_attrs(c, o);
+    struct store_attrs attrs;
     enum store_checksum_kind kind = c->has_kind           ? c->kind
                                     : o->checksum.present ? o->checksum.kind
                                                           : STORE_CRC64NVME;
@@ -90,7 +91,9 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
                         "The specified copy source is larger than the maximum allowable size for a "
                         "copy source: %llu",
                         STORE_OBJECT_MAX);
-    int r = store_put_begin(q->s3->store, q->bucket.id, q->key, o->len_bytes, &w);
+    int r = merge_attrs(q, c, o, &attrs);
+    if (!r)
+        r = store_put_begin(q->s3->store, q->bucket.id, q->key, o->len_bytes, &w);
     if (!r)
         r = s3_source_copy(source, 0, o->len_bytes, kind, &w, &copied);
     if (r)
@@ -107,6 +110,7 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
 
 /* What a change of the object's own attributes is made of, and what came of it. */
 struct own {
+    struct s3_request *q;
     const struct copy_request *c;
     struct store_etag etag;
     struct store_checksum checksum;
@@ -115,17 +119,16 @@ struct own {
 static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs, void *arg)
 {
     struct own *own = arg;
-    *attrs = merged_attrs(own->c, o);
     own->etag = o->etag;
     own->checksum = o->checksum;
-    return 0;
+    return merge_attrs(own->q, own->c, o, attrs);
 }
 
 static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_request *c)
 {
-    struct own own = {.c = c};
+    struct own own = {.q = q, .c = c};
     struct store_written written;
-    if (!c->replace && !c->replace_tags && !c->has_storage_class)
+    if (!c->replace && !c->replace_tags && !c->has_storage_class && !s3_redirect_of(&c->attrs).ptr)
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "This copy request is illegal because it is trying to copy an object to "
                         "itself without changing the object's metadata, storage class, website "

@@ -19,6 +19,7 @@ struct get {
     const struct store_part_info *part; /* with ?partNumber of a multipart object */
     uint64_t part_number;               /* 0: not asked for */
     int failed;                         /* of the client's connection, past the head */
+    int status;                         /* of an error this goes with; 0: none */
 };
 
 /* ---- which bytes ---------------------------------------------------------------------------- */
@@ -129,6 +130,8 @@ static void set_headers(struct get *g)
 
 static int status_of(const struct get *g)
 {
+    if (g->status)
+        return g->status;
     return g->partial ? 206 : 200;
 }
 
@@ -174,7 +177,7 @@ static int FIBER answer(struct get *g, bool with_body)
 {
     g->object = store_reader_object(g->reader);
     g->range.len = g->object->len_bytes;
-    int r = g->part_number ? choose_part(g) : choose_range(g);
+    int r = g->status ? 0 : g->part_number ? choose_part(g) : choose_range(g);
     if (r)
         return r;
     return with_body ? send_body(g) : send_head(g);
@@ -210,4 +213,32 @@ int FIBER s3_get_object(struct s3_request *q)
 int FIBER s3_head_object(struct s3_request *q)
 {
     return get_object(q, false);
+}
+
+/* ---- of a site ------------------------------------------------------------------------------ */
+
+static int FIBER answer_site(struct get *g)
+{
+    struct str to = s3_redirect_of(&store_reader_object(g->reader)->attrs);
+    if (to.ptr && !g->status) {
+        int r = http_set_header(g->q->x, "Location", to);
+        return r ? r : s3_respond_empty(g->q, 301);
+    }
+    return answer(g, !str_eq(g->q->head->method, STR("HEAD")));
+}
+
+int FIBER s3_get_website_object(struct s3_request *q, int status)
+{
+    struct get g = {.q = q, .status = status};
+    struct store_conditions conditions = {0};
+    if (!status)
+        s3_conditions_read(q, false, &conditions);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, &conditions, &g.reader);
+    if (!r)
+        r = answer_site(&g);
+    else if (r == -ERR_NOT_MODIFIED)
+        s3_not_modified_headers(q, store_reader_object(g.reader));
+    if (g.reader)
+        store_reader_close(g.reader);
+    return r;
 }

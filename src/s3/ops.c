@@ -66,9 +66,9 @@ const struct s3_op s3_ops[] = {
     {"PutBucketNotificationConfiguration", S3_PUT, S3_BUCKET, "notification", NULL, "s3:PutBucketNotification", 0, 0, NULL},
     {"GetObjectLockConfiguration", S3_GET, S3_BUCKET, "object-lock", NULL, "s3:GetBucketObjectLockConfiguration", 0, 0, NULL},
     {"PutObjectLockConfiguration", S3_PUT, S3_BUCKET, "object-lock", NULL, "s3:PutBucketObjectLockConfiguration", 0, 0, NULL},
-    {"GetBucketOwnershipControls", S3_GET, S3_BUCKET, "ownershipControls", NULL, "s3:GetBucketOwnershipControls", 0, 0, NULL},
-    {"PutBucketOwnershipControls", S3_PUT, S3_BUCKET, "ownershipControls", NULL, "s3:PutBucketOwnershipControls", 0, 0, NULL},
-    {"DeleteBucketOwnershipControls", S3_DELETE, S3_BUCKET, "ownershipControls", NULL, "s3:PutBucketOwnershipControls", 0, 0, NULL},
+    {"GetBucketOwnershipControls", S3_GET, S3_BUCKET, "ownershipControls", NULL, "s3:GetBucketOwnershipControls", 0, 0, s3_get_bucket_config},
+    {"PutBucketOwnershipControls", S3_PUT, S3_BUCKET, "ownershipControls", NULL, "s3:PutBucketOwnershipControls", CONFIG_BODY_MAX, 0, s3_put_bucket_config},
+    {"DeleteBucketOwnershipControls", S3_DELETE, S3_BUCKET, "ownershipControls", NULL, "s3:PutBucketOwnershipControls", 0, 0, s3_delete_bucket_config},
     {"GetBucketPolicy", S3_GET, S3_BUCKET, "policy", NULL, "s3:GetBucketPolicy", 0, 0, s3_get_bucket_policy},
     {"PutBucketPolicy", S3_PUT, S3_BUCKET, "policy", NULL, "s3:PutBucketPolicy", CONFIG_BODY_MAX, 0, s3_put_bucket_policy},
     {"DeleteBucketPolicy", S3_DELETE, S3_BUCKET, "policy", NULL, "s3:DeleteBucketPolicy", 0, 0, s3_delete_bucket_policy},
@@ -79,16 +79,16 @@ const struct s3_op s3_ops[] = {
     {"GetBucketReplication", S3_GET, S3_BUCKET, "replication", NULL, "s3:GetReplicationConfiguration", 0, 0, NULL},
     {"PutBucketReplication", S3_PUT, S3_BUCKET, "replication", NULL, "s3:PutReplicationConfiguration", 0, 0, NULL},
     {"DeleteBucketReplication", S3_DELETE, S3_BUCKET, "replication", NULL, "s3:PutReplicationConfiguration", 0, 0, NULL},
-    {"GetBucketRequestPayment", S3_GET, S3_BUCKET, "requestPayment", NULL, "s3:GetBucketRequestPayment", 0, 0, NULL},
-    {"PutBucketRequestPayment", S3_PUT, S3_BUCKET, "requestPayment", NULL, "s3:PutBucketRequestPayment", 0, 0, NULL},
+    {"GetBucketRequestPayment", S3_GET, S3_BUCKET, "requestPayment", NULL, "s3:GetBucketRequestPayment", 0, 0, s3_get_bucket_config},
+    {"PutBucketRequestPayment", S3_PUT, S3_BUCKET, "requestPayment", NULL, "s3:PutBucketRequestPayment", CONFIG_BODY_MAX, 0, s3_put_bucket_config},
     {"GetBucketTagging", S3_GET, S3_BUCKET, "tagging", NULL, "s3:GetBucketTagging", 0, 0, s3_get_bucket_config},
     {"PutBucketTagging", S3_PUT, S3_BUCKET, "tagging", NULL, "s3:PutBucketTagging", CONFIG_BODY_MAX, 0, s3_put_bucket_config},
     {"DeleteBucketTagging", S3_DELETE, S3_BUCKET, "tagging", NULL, "s3:PutBucketTagging", 0, 0, s3_delete_bucket_config},
     {"GetBucketVersioning", S3_GET, S3_BUCKET, "versioning", NULL, "s3:GetBucketVersioning", 0, 0, NULL},
     {"PutBucketVersioning", S3_PUT, S3_BUCKET, "versioning", NULL, "s3:PutBucketVersioning", 0, 0, NULL},
-    {"GetBucketWebsite", S3_GET, S3_BUCKET, "website", NULL, "s3:GetBucketWebsite", 0, 0, NULL},
-    {"PutBucketWebsite", S3_PUT, S3_BUCKET, "website", NULL, "s3:PutBucketWebsite", 0, 0, NULL},
-    {"DeleteBucketWebsite", S3_DELETE, S3_BUCKET, "website", NULL, "s3:DeleteBucketWebsite", 0, 0, NULL},
+    {"GetBucketWebsite", S3_GET, S3_BUCKET, "website", NULL, "s3:GetBucketWebsite", 0, 0, s3_get_bucket_config},
+    {"PutBucketWebsite", S3_PUT, S3_BUCKET, "website", NULL, "s3:PutBucketWebsite", CONFIG_BODY_MAX, 0, s3_put_bucket_config},
+    {"DeleteBucketWebsite", S3_DELETE, S3_BUCKET, "website", NULL, "s3:DeleteBucketWebsite", 0, 0, s3_delete_bucket_config},
     /* buckets, without a sub-resource */
     {"CreateBucket", S3_PUT, S3_BUCKET, NULL, NULL, "s3:CreateBucket", CONFIG_BODY_MAX, S3_OP_NO_BUCKET, s3_create_bucket},
     {"HeadBucket", S3_HEAD, S3_BUCKET, NULL, NULL, "s3:ListBucket", 0, 0, s3_head_bucket},
@@ -147,6 +147,15 @@ const char *s3_method_name(enum s3_method m)
 {
     CHECK(m < ARRAY_LEN(method_names));
     return method_names[m];
+}
+
+const struct s3_op *s3_op_named(const char *name)
+{
+    for (unsigned i = 0; i < s3_op_count; i++)
+        if (strcmp(s3_ops[i].name, name) == 0)
+            return &s3_ops[i];
+    CHECK(!"an operation without a row");
+    return NULL;
 }
 
 /* ---- routing -------------------------------------------------------------------------------- */

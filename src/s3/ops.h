@@ -51,6 +51,9 @@ struct s3_op {
 extern const struct s3_op s3_ops[];
 extern const unsigned s3_op_count;
 
+/* The row of that name, which must be there. */
+const struct s3_op *s3_op_named(const char *name);
+
 enum s3_method s3_method_parse(struct str name);
 const char *s3_method_name(enum s3_method m);
 

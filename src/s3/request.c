@@ -22,11 +22,11 @@ static struct str without_port(struct str host)
 }
 
 /* Virtual-host style: what stands before one of the door's domains. */
-static struct str bucket_of_host(const struct s3 *s3, struct str host)
+static struct str bucket_of_host(const struct str *domains, unsigned count, struct str host)
 {
     host = without_port(host);
-    for (unsigned i = 0; i < s3->domain_count; i++) {
-        struct str domain = s3->domains[i];
+    for (unsigned i = 0; i < count; i++) {
+        struct str domain = domains[i];
         if (host.len < domain.len + 2)
             continue;
         size_t dot = host.len - domain.len - 1;
@@ -58,7 +58,7 @@ static int split_path(struct s3_request *q)
     if (path.len == 0 || path.ptr[0] != '/')
         return -ERR_INVALID_URI;
     path = str_from_offset(path, 1);
-    q->bucket_name = bucket_of_host(q->s3, q->head->host);
+    q->bucket_name = bucket_of_host(q->s3->domains, q->s3->domain_count, q->head->host);
     if (q->bucket_name.len > 0)
         return set_key(q, path);
     if (path.len == 0)
@@ -71,6 +71,20 @@ static int split_path(struct s3_request *q)
     if (q->bucket_name.len == 0)
         return -ERR_INVALID_BUCKET_NAME;
     return slash < 0 ? 0 : set_key(q, str_from_offset(path, (size_t)slash + 1));
+}
+
+bool s3_request_website(struct s3_request *q)
+{
+    q->bucket_name =
+        bucket_of_host(q->s3->website_domains, q->s3->website_domain_count, q->head->host);
+    return q->bucket_name.len > 0;
+}
+
+int s3_website_key(struct s3_request *q)
+{
+    if (q->path.len == 0 || q->path.ptr[0] != '/')
+        return -ERR_INVALID_URI;
+    return set_key(q, str_from_offset(q->path, 1));
 }
 
 int s3_request_parse(struct s3_request *q)
@@ -216,10 +230,9 @@ static const struct refused {
     {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
     {WORD("object-lock-"), true},
-    {WORD("object-ownership"), false, {WORD("BucketOwnerEnforced")}},
+    {WORD("object-ownership"), false, .served = "CreateBucket"},
     {WORD("rename-source"), true},
     {WORD("server-side-encryption"), true},
-    {WORD("website-redirect-location"), false},
     {WORD("write-offset-bytes"), false},
 };
 

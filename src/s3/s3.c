@@ -12,28 +12,42 @@
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-static int copy_strings(struct s3 *s3, const struct s3_config *config)
+static int split_domains(struct str list, struct str domains[S3_DOMAINS_MAX], unsigned *ret_count)
 {
-    struct str region = config->region.len ? config->region : REGION_DEFAULT;
-    struct str rest = str_from(config->domains), domain;
-    s3->strings = malloc(region.len + rest.len + 1);
-    if (!s3->strings)
-        return -ENOMEM;
-    memcpy(s3->strings, region.ptr, region.len);
-    s3->region = str_make(s3->strings, region.len);
-    if (rest.len == 0)
-        return 0;
-    memcpy(s3->strings + region.len, rest.ptr, rest.len);
-    rest.ptr = s3->strings + region.len;
-    while (str_cut(&rest, ',', &domain)) {
+    struct str domain;
+    while (list.len && str_cut(&list, ',', &domain)) {
         domain = str_trim(domain);
         if (domain.len == 0)
             continue;
-        if (s3->domain_count == S3_DOMAINS_MAX)
+        if (*ret_count == S3_DOMAINS_MAX)
             return -EINVAL;
-        s3->domains[s3->domain_count++] = domain;
+        domains[(*ret_count)++] = domain;
     }
     return 0;
+}
+
+static struct str copy_string(char **at, struct str s)
+{
+    struct str copy = str_make(*at, s.len);
+    if (s.len)
+        memcpy(*at, s.ptr, s.len);
+    *at += s.len;
+    return copy;
+}
+
+static int copy_strings(struct s3 *s3, const struct s3_config *config)
+{
+    struct str region = config->region.len ? config->region : REGION_DEFAULT;
+    struct str domains = str_from(config->domains), sites = str_from(config->website_domains);
+    s3->strings = malloc(region.len + domains.len + sites.len + 1);
+    if (!s3->strings)
+        return -ENOMEM;
+    char *at = s3->strings;
+    s3->region = copy_string(&at, region);
+    int r = split_domains(copy_string(&at, domains), s3->domains, &s3->domain_count);
+    return r ? r
+             : split_domains(copy_string(&at, sites), s3->website_domains,
+                             &s3->website_domain_count);
 }
 
 int s3_new(struct s3 **ret, const struct s3_config *config)
@@ -136,6 +150,8 @@ static int FIBER serve_anyone(struct s3_request *q)
 
 static int FIBER serve(struct s3_request *q)
 {
+    if (s3_request_website(q))
+        return s3_website(q);
     if (str_eq(q->head->method, STR("OPTIONS")))
         return serve_anyone(q);
     s3_cors_apply(q);

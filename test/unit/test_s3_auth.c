@@ -213,7 +213,6 @@ DOOR_CASE(headers_that_would_change_the_meaning_are_refused)
         {"x-amz-acl", "public-read"},
         {"x-amz-grant-read", "id=x"},
         {"x-amz-object-lock-mode", "GOVERNANCE"},
-        {"x-amz-website-redirect-location", "/x"},
         {"x-amz-write-offset-bytes", "4"},
         {"x-amz-checksum-sha512", "AAAA"},
         {"x-cairn-internal", "1"},

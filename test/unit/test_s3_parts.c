@@ -11,6 +11,7 @@
 #include "s3/range.h"
 #include "s3/tags.h"
 #include "s3/token.h"
+#include "s3/website.h"
 
 #include <stdio.h>
 
@@ -275,6 +276,55 @@ static void post_policies_bind_every_field(void **state)
                      -ERR_ACCESS_DENIED);
 }
 
+/* ---- websites ------------------------------------------------------------------------------- */
+
+#define SITE(rules)                                                 \
+    STR("<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></" \
+        "IndexDocument><RoutingRules>" rules "</RoutingRules></WebsiteConfiguration>")
+#define SITE_RULE(condition, redirect) \
+    "<RoutingRule>" condition "<Redirect>" redirect "</Redirect></RoutingRule>"
+#define SITE_PREFIX(p) "<Condition><KeyPrefixEquals>" p "</KeyPrefixEquals></Condition>"
+
+static bool leads_to(const struct s3_website_rule *r, const char *key, const char *want)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    s3_website_location(&b, &r->to, r->prefix, str_from(key), STR("http"), STR("h:80"));
+    bool same = str_eq(buf_str(&b), str_from(want));
+    if (!same)
+        fprintf(stderr, "%s\n", b.data);
+    buf_release(&b);
+    return same;
+}
+
+static void website_rules_replace_what_they_match(void **state)
+{
+    struct arena a;
+    struct s3_website s;
+    struct str why;
+    arena_init(&a, 0);
+    assert_int_equal(
+        s3_website_parse(
+            &a,
+            SITE(SITE_RULE(SITE_PREFIX("a/"), "<ReplaceKeyPrefixWith>b c/</ReplaceKeyPrefixWith>")
+                     SITE_RULE(SITE_PREFIX("k"), "<ReplaceKeyWith></ReplaceKeyWith>") SITE_RULE(
+                         "<Condition><HttpErrorCodeReturnedEquals>404</"
+                         "HttpErrorCodeReturnedEquals></Condition>",
+                         "<HostName>x</HostName><HttpRedirectCode>307</HttpRedirectCode>")),
+            &s, &why),
+        0);
+    assert_int_equal(s.rule_count, 3);
+    assert_ptr_equal(s3_website_match(&s, STR("a/x"), 0), &s.rules[0]);
+    assert_ptr_equal(s3_website_match(&s, STR("a/x"), 404), &s.rules[2]);
+    assert_null(s3_website_match(&s, STR("a"), 0));
+    assert_null(s3_website_match(&s, STR("a/x"), 403));
+    assert_int_equal(s.rules[2].to.code, 307);
+    assert_true(leads_to(&s.rules[0], "a/x y", "http://h:80/b%20c/x%20y"));
+    assert_true(leads_to(&s.rules[1], "k/x", "http://h:80/"));
+    assert_true(leads_to(&s.rules[2], "a\r\nb", "http://x/a%0D%0Ab"));
+    arena_release(&a);
+}
+
 /* ---- tokens --------------------------------------------------------------------------------- */
 
 static void token_resumes_exactly(void **state)
@@ -323,6 +373,7 @@ int main(void)
         cmocka_unit_test(kinds_compare_without_case),
         cmocka_unit_test(tags_come_back_in_order),
         cmocka_unit_test(tags_count_characters_not_bytes),
+        cmocka_unit_test(website_rules_replace_what_they_match),
         cmocka_unit_test(post_policies_bind_every_field),
         cmocka_unit_test(cors_takes_the_first_rule_that_fits),
         cmocka_unit_test(cors_refuses_with_a_reason),
