@@ -72,7 +72,7 @@ int s3_check_payer(struct s3_request *q, const struct store_bucket *bucket)
         store_setting_of(bucket->settings, STORE_SETTING_REQUEST_PAYMENT);
     if (!s || str_find(s->text, STR(">" REQUESTER "<"), 0) < 0)
         return 0;
-    if (q->signed_in && (q->who.root || str_eq(q->who.user_id, bucket->owner)))
+    if (q->signed_in && (q->who.root || str_eq(q->who.account, bucket->owner)))
         return 0;
     struct str payer = s3_header(q, STR("x-amz-request-payer"));
     if (!payer.ptr)

@@ -114,16 +114,6 @@ static int FIBER redirect(struct s3_request *q, const struct s3_website_redirect
 
 /* ---- documents ------------------------------------------------------------------------------ */
 
-/* An absent key is told to those alone who may list. */
-static int authorised(struct s3_request *q, struct str key, int err)
-{
-    if (s3_authorise(q, "s3:GetObject", &q->bucket, key))
-        return -ERR_ACCESS_DENIED;
-    if (err == -ERR_NO_SUCH_KEY && s3_authorise(q, "s3:ListBucket", &q->bucket, STR("")))
-        return -ERR_ACCESS_DENIED;
-    return err;
-}
-
 static bool FIBER is_there(struct s3_request *q, struct str key)
 {
     struct store_reader *reader;
@@ -138,13 +128,15 @@ static bool FIBER is_there(struct s3_request *q, struct str key)
 static int FIBER serve_object(struct s3_request *q, struct str key, int status)
 {
     struct str asked = q->key;
-    int r = authorised(q, key, 0);
+    int r = s3_authorise(q, "s3:GetObject", &q->bucket, key);
+    if (!r)
+        r = s3_check_payer(q, &q->bucket);
     if (r)
         return r;
     q->key = key;
     r = s3_get_website_object(q, status);
     q->key = asked;
-    return r == -ERR_NO_SUCH_KEY ? authorised(q, key, r) : r;
+    return s3_hide_absence(q, &q->bucket, key, r);
 }
 
 static struct str joined(struct s3_request *q, struct str a, const char *middle, struct str b)

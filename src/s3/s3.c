@@ -120,6 +120,8 @@ static int FIBER enter_resource(struct s3_request *q)
     if (!r)
         r = enter_bucket(q);
     if (!r)
+        r = s3_check_payer(q, &q->bucket);
+    if (!r)
         s3_cors_vary(q);
     return r ? r : s3_check_owner(q, STR("x-amz-expected-bucket-owner"), &q->bucket);
 }

@@ -2,12 +2,13 @@
 """Configurations of buckets that are one word: who pays, who owns objects."""
 import base64
 import hashlib
+import json
 import uuid
 
 import pytest
 
 from conftest import make_client
-from raw import request
+from raw import Signer, request
 from test_boto3 import code_of
 
 
@@ -41,6 +42,26 @@ def test_who_pays(server, s3, bucket):
     owner = request(server, 'GET', '/%s/k' % bucket)
     assert owner.status == 200 and 'x-amz-request-charged' not in owner.headers, 'the owner pays anyway'
     assert request(server, 'GET', '/%s/k' % bucket, signer=False).status == 403
+
+
+def test_others_pay_or_get_nothing(server, s3, bucket):
+    user = 'pay' + uuid.uuid4().hex[:8]
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'a-users-secret')
+    other = Signer(user, 'a-users-secret')
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x')
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
+        {'Effect': 'Allow', 'Principal': '*', 'Action': 's3:GetObject', 'Resource': 'arn:aws:s3:::%s/*' % bucket}]}))
+    path = '/%s/k' % bucket
+    assert request(server, 'GET', path, signer=other).status == 200
+    s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={'Payer': 'Requester'})
+    denied = request(server, 'GET', path, signer=other)
+    assert (denied.status, denied.code) == (403, 'AccessDenied')
+    paid = request(server, 'GET', path, headers=[('x-amz-request-payer', 'requester')], signer=other)
+    assert (paid.status, paid.headers['x-amz-request-charged']) == (200, 'requester')
+    anonymous = request(server, 'GET', path, headers=[('x-amz-request-payer', 'requester')], signer=False)
+    assert anonymous.status == 403, 'nobody to charge'
+    copy = request(server, 'PUT', '/%s/c' % bucket, headers=[('x-amz-copy-source', path)], signer=other)
+    assert copy.status == 403
 
 
 def test_the_owner_is_not_asked_to_pay(server):

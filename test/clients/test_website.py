@@ -2,6 +2,7 @@
 """Websites: the document, and what the hosts below a website domain answer."""
 import base64
 import hashlib
+import json
 import uuid
 
 import pytest
@@ -34,6 +35,12 @@ def site(site_server):
     for o in s3.list_objects_v2(Bucket=name).get('Contents', []):
         s3.delete_object(Bucket=name, Key=o['Key'])
     s3.delete_bucket(Bucket=name)
+
+
+def publish(s3, bucket, *actions):
+    resources = ['arn:aws:s3:::%s' % bucket, 'arn:aws:s3:::%s/*' % bucket]
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
+        {'Effect': 'Allow', 'Principal': '*', 'Action': list(actions), 'Resource': resources}]}))
 
 
 def browse(server, bucket, path, method='GET', headers=(), host=None):
@@ -143,3 +150,36 @@ def test_errors_are_pages(site_server, site):
     assert browse(site_server, name, '/%zz').status == 400
     api = browse(site_server, name, '/%s/index.html' % name, host=site_server.host)
     assert (api.status, api.code) == (403, 'AccessDenied'), 'other hosts are the API'
+
+
+def test_pages(site_server, site):
+    s3, name = site
+    publish(s3, name, 's3:GetObject', 's3:ListBucket')
+    put_site(s3, name, **FULL)
+    for key in ('index.html', 'a/index.html', 'page', 'error.html'):
+        s3.put_object(Bucket=name, Key=key, Body=key.encode(), ContentType='text/html', Metadata={'m': 'n'})
+    s3.put_object(Bucket=name, Key='moved', Body=b'x', WebsiteRedirectLocation='/page')
+    for path, key in (('/', 'index.html'), ('/a/', 'a/index.html'), ('/page', 'page'), ('/a/index.html', 'a/index.html')):
+        r = browse(site_server, name, path)
+        assert (r.status, r.body) == (200, key.encode())
+        assert (r.headers['content-type'], r.headers['x-amz-meta-m']) == ('text/html', 'n')
+    r = browse(site_server, name, '/a')
+    assert (r.status, r.headers['location']) == (302, 'http://%s.%s/a/' % (name, DOMAIN))
+    r = browse(site_server, name, '/moved')
+    assert (r.status, r.headers['location']) == (301, '/page')
+    r = browse(site_server, name, '/absent')
+    assert (r.status, r.body) == (404, b'error.html'), 'the error document with the error status'
+    r = browse(site_server, name, '/old/x')
+    assert (r.status, r.headers['location']) == (301, 'https://archive.example/old/x')
+    part = browse(site_server, name, '/page', headers=[('Range', 'bytes=1-2')])
+    assert (part.status, part.body) == (206, b'ag')
+    etag = browse(site_server, name, '/page').headers['etag']
+    assert browse(site_server, name, '/page', headers=[('If-None-Match', etag)]).status == 304
+    assert browse(site_server, name, '/page?response-content-type=text/evil').headers['content-type'] == 'text/html'
+    s3.delete_object(Bucket=name, Key='error.html')
+    r = browse(site_server, name, '/absent')
+    assert r.status == 404 and b'<li>Code: NoSuchKey</li>' in r.body
+    s3.delete_bucket_policy(Bucket=name)
+    assert browse(site_server, name, '/page').status == 403
+    publish(s3, name, 's3:GetObject')
+    assert browse(site_server, name, '/absent').status == 403, 'who may not list learns nothing'
