@@ -51,13 +51,21 @@ void shares_release(struct shares *s);
 /*
  * What is wrong with the spread of one partition's disks over the tiers of `kind` number `tier`:
  * the slots above what is even, in every prefix of the row, and SPREAD_LIMIT for each above the
- * limit.
+ * limit, which is more than all the rest can be.
  */
-#define SPREAD_LIMIT 1000
+#define SPREAD_LIMIT 10000
 unsigned shares_spread_of(const struct shares *s, const uint16_t *row, unsigned kind,
                           unsigned tier);
 /* What putting disk `to` at `slot` would add to it: negative when it spreads better. */
 int shares_spread_delta(const struct shares *s, uint16_t *row, unsigned slot, uint16_t to);
+static inline bool spread_breaks_limit(int delta)
+{
+    return delta > SPREAD_LIMIT / 2;
+}
+static inline bool spread_mends_limit(int delta)
+{
+    return delta < -SPREAD_LIMIT / 2;
+}
 
 /* ---- making tables -------------------------------------------------------------------------- */
 

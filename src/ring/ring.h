@@ -5,7 +5,7 @@
  * Which disks a chunk belongs on. A chunk's id falls into one of RING_PARTITIONS partitions; a
  * ring names for each of them `slots` disks in order, and shard i of the chunk lies on the i-th. A
  * narrower code takes the first of them, so every column of the table is balanced, not just the
- * whole.
+ * whole: exactly when it is made, as far as few moves allow later.
  *
  * A ring is an epoch: made whole from the one before and a list of disks, never changed, numbered,
  * stored whole. Pure: bytes and numbers in, a table out. The same input gives the same table.
@@ -87,7 +87,8 @@ int ring_new(struct ring **ret, const struct ring_config *config, const struct r
  * The epoch after `prev`, which stays as it is. The configuration may differ, also in `slots`: new
  * columns are filled, surplus ones dropped. `now_h` is the time in hours since 1970; `ret_report`
  * may be NULL. As ring_new; on failure nothing is set. A step that reports nothing moved and
- * nothing filled changed nothing: its epoch need not be stored.
+ * nothing filled changed nothing: its epoch need not be stored, and when no partition has to rest
+ * nothing ever will, whatever is waiting still (a few slots, where zones leave no way).
  */
 int ring_next(struct ring **ret, const struct ring *prev, const struct ring_config *config,
               const struct ring_disk *disks, unsigned count, uint32_t now_h,

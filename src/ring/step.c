@@ -35,10 +35,11 @@ struct step {
     unsigned width; /* the slots looked at so far: fewer while the old columns are settled */
     unsigned old;   /* those from here on are new: free to change */
     uint32_t now_h;
-    double *debt;    /* [disk]: within `width` */
-    double *debt_in; /* [slot * disks + disk] */
-    uint16_t *holes; /* [partition]: a bit a slot that had no living disk: free to change */
-    bool *moved;     /* [partition]: in this step */
+    double *debt;     /* [disk]: within `width` */
+    double *debt_in;  /* [slot * disks + disk] */
+    uint16_t *holes;  /* [partition]: a bit a slot that had no living disk: free to change */
+    bool *moved;      /* [partition]: in this step */
+    uint32_t changes; /* so far */
     struct ring_report *report;
 };
 
@@ -118,6 +119,7 @@ static void move(struct step *t, unsigned p, unsigned slot, uint16_t to)
         t->report->moved++;
     }
     put(t, p, slot, to);
+    t->changes++;
 }
 
 /* ---- filling -------------------------------------------------------------------------------- */
@@ -136,7 +138,7 @@ static uint16_t best_for_hole(const struct step *t, uint16_t *row, unsigned slot
             continue;
         int spread = shares_spread_delta(t->s, row, slot, disk);
         score -= SPREAD_WEIGHT * spread;
-        if (score > best_score && !(only_good && spread >= SPREAD_LIMIT)) {
+        if (score > best_score && !(only_good && spread_breaks_limit(spread))) {
             best_score = score;
             best = disk;
         }
@@ -186,12 +188,12 @@ static bool is_worth_it(const struct step *t, uint16_t from, uint16_t to, int sp
     double difference = t->debt[to] - t->debt[from];
     if (mood == ANYTHING_TO_DRAIN)
         return is_draining(t, from);
-    if (spread <= -SPREAD_LIMIT) /* sets right a crowded zone or node */
+    if (spread_mends_limit(spread)) /* sets right a crowded zone or node */
         return difference > -MOVE_FROM;
     if (t->debt[from] > -DEBT_LEAST || t->debt[to] < DEBT_LEAST)
         return false;
     return (is_draining(t, from) || difference >= MOVE_FROM) &&
-           spread < (mood == SPREADS_NO_WORSE ? 1 : SPREAD_LIMIT);
+           (mood == SPREADS_NO_WORSE ? spread <= 0 : !spread_breaks_limit(spread));
 }
 
 static bool is_crowded(const struct step *t, const uint16_t *row)
@@ -270,7 +272,7 @@ static bool reach_from_slot(const struct step *t, struct search *q, unsigned p, 
         uint16_t to = (uint16_t)d;
         if (q->via[d] || t->s->of[d] <= 0 || row_has(row, t->slots, to))
             continue;
-        if (shares_spread_delta(t->s, row, slot, to) >= SPREAD_LIMIT)
+        if (spread_breaks_limit(shares_spread_delta(t->s, row, slot, to)))
             continue;
         reach(q, to, row[slot], p * t->slots + slot);
         if (t->debt[d] >= CHAIN_FROM)
@@ -375,15 +377,28 @@ static void shuffle(uint16_t *order, struct dice *dice)
     }
 }
 
+/* Until nothing helps any more: what a chain has set right may make room for another move. */
+static int move_all(struct step *t, const uint16_t *order, struct dice *dice)
+{
+    uint32_t before = t->changes + 1;
+    for (unsigned round = 0; t->changes != before && round < ROUNDS_MAX; round++) {
+        before = t->changes;
+        for (enum mood mood = SPREADS_NO_WORSE; mood <= ANYTHING_TO_DRAIN; mood++)
+            move_each(t, order, mood);
+        int err = move_chains(t, dice);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
 /* Fills what is empty from column `begin` to `end`, and settles all before `end`. */
 static int settle(struct step *t, const uint16_t *order, struct dice *dice, unsigned begin,
                   unsigned end)
 {
     count_debts(t, end);
     fill_columns(t, order, begin, end);
-    for (enum mood mood = SPREADS_NO_WORSE; mood <= ANYTHING_TO_DRAIN; mood++)
-        move_each(t, order, mood);
-    return move_chains(t, dice);
+    return move_all(t, order, dice);
 }
 
 int table_step(struct ring *r, const struct ring *prev, const struct shares *s, uint32_t now_h,

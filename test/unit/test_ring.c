@@ -525,6 +525,33 @@ static void lost_slots_do_not_wait(void **state)
     ring_free(second);
 }
 
+/* Also when nothing has to rest: a partition moves one slot, and none when it has lost one. */
+static void a_partition_moves_one_slot_in_a_step(void **state)
+{
+    struct topology t;
+    struct ring_config c = reference;
+    struct ring *next = NULL;
+    struct ring_report report;
+    unsigned most;
+    make_reference(&t);
+    c.min_hours = 0;
+    struct ring *r = new_ring(&t, &c);
+    for (unsigned n = 0; n < 4; n++)
+        find_disk(&t, n * 100)->state = RING_DRAINING;
+    assert_int_equal(ring_next(&next, r, &c, t.disks, t.count, 5000, &report), 0);
+    assert_true(report.moved > 2000 && report.waiting > 100);
+    difference(r, next, &most);
+    assert_int_equal(most, 1);
+    next = ring_free(next);
+    find_disk(&t, 1001)->state = RING_GONE;
+    assert_int_equal(ring_next(&next, r, &c, t.disks, t.count, 5000, &report), 0);
+    assert_true(report.moved > 1000 && report.filled == 768);
+    difference(r, next, &most);
+    assert_int_equal(most, 1);
+    ring_free(r);
+    ring_free(next);
+}
+
 static void the_same_input_gives_the_same_ring(void **state)
 {
     struct topology t;
@@ -566,6 +593,41 @@ static void zones_hold_no_more_than_the_parity(void **state)
     r = new_ring(&t, &c);
     assert_int_equal(most_together(r, 6, true), 3);
     assert_true(worst_of(r) < 0.01);
+    ring_free(r);
+}
+
+/* Two zones hold three slots each; with a third two do, and it takes two steps to get there. */
+static void crowded_zones_are_told_of_and_set_right(void **state)
+{
+    struct ring_config c = {.slots = 6, .parity = 2, .min_hours = 1};
+    struct topology t = {0};
+    struct ring *next = NULL;
+    struct ring_report report;
+    for (uint32_t i = 0; i < 12; i++)
+        add_disk(&t, i, i % 2, i, 8 * TB);
+    struct ring *r = new_ring(&t, &c);
+    for (uint32_t i = 12; i < 18; i++)
+        add_disk(&t, i, 2, i, 8 * TB);
+    assert_int_equal(ring_next(&next, r, &c, t.disks, t.count, 1, &report), 0);
+    assert_int_equal(most_together(next, 6, true), 3);
+    assert_int_equal(report.crowded, RING_PARTITIONS);
+    assert_in_range(report.waiting, RING_PARTITIONS - 20, RING_PARTITIONS);
+    struct trip trip = settle(&r, &t, &c);
+    expect_good_trip("a zone joins", &trip, r);
+    assert_int_equal(most_together(r, 6, true), 2);
+    ring_free(r);
+    ring_free(next);
+}
+
+/* Parity 1 cannot be kept by four nodes; two slots in a node can. */
+static void a_limit_gives_way_by_as_little_as_it_can(void **state)
+{
+    struct ring_config c = {.slots = 6, .parity = 1, .overload_permille = 500};
+    struct topology t = {0};
+    for (uint32_t i = 0; i < 18; i++)
+        add_disk(&t, i, 0, i < 9 ? 0 : 1 + (i - 9) / 3, 8 * TB);
+    struct ring *r = new_ring(&t, &c);
+    assert_int_equal(most_together(r, 6, false), 2);
     ring_free(r);
 }
 
@@ -753,8 +815,11 @@ int main(void)
         cmocka_unit_test(any_history_keeps_the_rules),
         cmocka_unit_test(no_partition_moves_before_its_time),
         cmocka_unit_test(lost_slots_do_not_wait),
+        cmocka_unit_test(a_partition_moves_one_slot_in_a_step),
         cmocka_unit_test(the_same_input_gives_the_same_ring),
         cmocka_unit_test(zones_hold_no_more_than_the_parity),
+        cmocka_unit_test(crowded_zones_are_told_of_and_set_right),
+        cmocka_unit_test(a_limit_gives_way_by_as_little_as_it_can),
         cmocka_unit_test(what_cannot_be_spread_is_placed_all_the_same),
         cmocka_unit_test(copies_are_spread_over_nodes),
         cmocka_unit_test(a_large_disk_has_one_slot_of_each),
