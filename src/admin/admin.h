@@ -13,6 +13,7 @@
  * - GET /-/admin/v1/users; POST: name, access_key, secret_key, id, email, display_name
  * - DELETE /-/admin/v1/users/NAME
  * - POST /-/admin/v1/check[?deep=true]: a line of JSON for each fault and for progress
+ * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain), number, path
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
  * - GET /-/admin/v1/jobs; POST /-/admin/v1/jobs/NAME: paused (true or false)
  *
@@ -28,6 +29,18 @@
 
 struct admin;
 
+/* What is to become of the disks. */
+enum admin_disk_action { ADMIN_DISK_ADD, ADMIN_DISK_REPLACE, ADMIN_DISK_DRAIN, ADMIN_DISK_UNDRAIN };
+struct admin_disk_change {
+    enum admin_disk_action action;
+    uint32_t number;  /* but for add */
+    const char *path; /* of add and replace: an empty directory */
+};
+#define ADMIN_WHY_MAX 256
+/* May be called on any thread. `why` gets a sentence for people on failure. */
+typedef int admin_disk_fn(void *arg, const struct admin_disk_change *what, uint32_t *ret_number,
+                          char why[ADMIN_WHY_MAX]);
+
 struct admin_config {
     /* All borrowed; they outlive the door. */
     struct iam *iam;
@@ -35,6 +48,8 @@ struct admin_config {
     struct store *store;
     struct jobs *jobs;
     struct nodes *nodes;
+    admin_disk_fn *change_disk;
+    void *disks_arg;
     metrics_source *door_metrics; /* of the S3 door; may be NULL */
     void *door_metrics_arg;
     const struct http_server *server; /* set by admin_set_server once it listens */

@@ -1,21 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "admin/internal.h"
 
-static json_t *disk_json(struct node *n)
-{
-    struct node_stats of;
-    node_stats(n, &of);
-    struct disk_stats s = of.disk;
-    return json_pack(
-        "{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "path", node_path(n),
-        "number", (json_int_t)node_number(n), "state", node_state_text((enum node_state)of.state),
-        "faults", (json_int_t)of.faults, "total_bytes", (json_int_t)s.total_bytes, "free_bytes",
-        (json_int_t)s.free_bytes, "live_bytes", (json_int_t)s.live_bytes, "dead_bytes",
-        (json_int_t)s.dead_bytes, "needles", (json_int_t)s.needles, "volumes",
-        (json_int_t)s.volumes, "volumes_read_only", (json_int_t)s.volumes_read_only, "sync_errors",
-        (json_int_t)s.sync_errors, "corrupt_reads", (json_int_t)s.corrupt_reads);
-}
-
 struct totals {
     json_int_t buckets, objects, bytes, versions, uploads;
 };
@@ -66,10 +51,7 @@ void FIBER admin_info(struct admin *a, struct http_exchange *x, struct str body)
         admin_respond_error(x, r, NULL);
         return;
     }
-    json_t *disks = json_array();
-    for (uint32_t i = 0; i < nodes_count(a->config.nodes); i++)
-        if (nodes_get(a->config.nodes, i))
-            json_array_append_new(disks, disk_json(nodes_get(a->config.nodes, i)));
+    json_t *disks = admin_disks_json(a, false);
     json_t *usage =
         json_pack("{s:I, s:I, s:I, s:I, s:I}", "buckets", t.buckets, "objects", t.objects, "bytes",
                   t.bytes, "versions", t.versions, "uploads", t.uploads);

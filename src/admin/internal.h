@@ -37,6 +37,11 @@ void FIBER admin_scrub_status(struct admin *a, struct http_exchange *x, struct s
 void FIBER admin_scrub_change(struct admin *a, struct http_exchange *x, struct str body);
 /* How the scrub stands and how much is damaged, without the list. */
 json_t *admin_scrub_json(struct admin *a);
+void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct str body);
+json_t *admin_disk_json(struct node *n);
+/* Those that have left the store only if `all`. */
+json_t *admin_disks_json(struct admin *a, bool all);
 json_t *admin_job_json(const struct job_status *s);
 /* An array of the jobs: name, state, progress. */
 json_t *admin_jobs_json(struct admin *a);

@@ -151,6 +151,18 @@ bool blob_wants_repair(const struct blob *b, const struct blob_chunk *chunk);
 /* Shards that are somewhere beyond those needed to read: 0, the next loss is one of data. */
 unsigned blob_spare_shards(const struct blob_chunk *chunk);
 
+/*
+ * Moves shards to where the newest placement wants them: copied, and read back from the new place.
+ * `left` counts shards that should move and could not: they cannot be read, or their new disk takes
+ * none. A chunk that has more shards than there are disks, one of them on a draining disk, is
+ * encoded anew. As blob_repair, nothing of the old is deleted.
+ */
+int FIBER blob_move(struct blob *b, const struct blob_chunk *chunk, struct arena *a,
+                    struct blob_repaired *ret);
+/* Whether blob_move would find something to move. */
+bool blob_misplaced(const struct blob *b, const struct blob_chunk *chunk);
+bool blob_uses_disk(const struct blob_chunk *chunk, uint32_t disk);
+
 struct blob_stats {
     uint64_t degraded_reads; /* stripes or copies that needed another way than the first */
     uint64_t hedged_reads;   /* reads begun because another was slow */

@@ -100,6 +100,11 @@ static inline struct needle_info chunk_needle_info(const struct blob_chunk *c)
 /* A layout comes from a record on disk: what it claims is checked before it is used. */
 bool chunk_is_sane(const struct blob_chunk *c);
 
+/* repair.c: writes the chunk anew in the code that the disks allow now, under a new id, and reads
+ * it back. */
+int FIBER blob_recode(struct blob *b, const struct blob_chunk *c, struct arena *a,
+                      struct blob_repaired *ret);
+
 /* ---- shards in parallel --------------------------------------------------------------------- */
 
 /* read.c: cells of a chunk's shards, piece by piece; what blob_read and repair are made of. */

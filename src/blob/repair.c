@@ -210,8 +210,8 @@ static bool can_widen(const struct blob *b, const struct blob_chunk *c)
     return code.k + code.m > c->code_k + c->code_m;
 }
 
-static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena *a,
-                       struct blob_repaired *ret)
+int FIBER blob_recode(struct blob *b, const struct blob_chunk *c, struct arena *a,
+                      struct blob_repaired *ret)
 {
     struct blob_layout old = {(struct blob_chunk *)c, 1, c->len_bytes}, new;
     struct blob_writer *w;
@@ -227,11 +227,6 @@ static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena 
     if (err)
         return err;
     ret->chunk = new.chunks[0];
-    if (shards_of(&ret->chunk) <= shards_of(c)) { /* the disks that could take it are full */
-        blob_delete_layout(b, &new);
-        *ret = (struct blob_repaired){.chunk = *c, .left = 1};
-        return 0;
-    }
     ret->changed = true;
     ret->written_bytes = chunk_shard_len(&ret->chunk) * ret->chunk.shard_count;
     for (uint16_t i = 0; err == 0 && i < ret->chunk.shard_count; i++) {
@@ -243,6 +238,19 @@ static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena 
     if (err)
         blob_delete_layout(b, &new);
     return err;
+}
+
+static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena *a,
+                       struct blob_repaired *ret)
+{
+    int err = blob_recode(b, c, a, ret);
+    if (err || shards_of(&ret->chunk) > shards_of(c))
+        return err;
+    /* The disks that could take it are full. */
+    struct blob_layout none = {&ret->chunk, 1, c->len_bytes};
+    blob_delete_layout(b, &none);
+    *ret = (struct blob_repaired){.chunk = *c, .left = 1};
+    return 0;
 }
 
 int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep, bool gone_too,

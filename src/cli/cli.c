@@ -17,6 +17,10 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_scrub_start,
     &cli_admin_scrub_status,
     &cli_admin_scrub_stop,
+    &cli_admin_disk_list,
+    &cli_admin_disk_add,
+    &cli_admin_disk_replace,
+    &cli_admin_disk_drain,
     &cli_help,
     NULL,
 };

@@ -40,7 +40,8 @@ struct cli_command {
 extern const struct cli_command cli_server, cli_help;
 extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_admin_user_rm,
     cli_admin_info, cli_admin_check, cli_admin_job_list, cli_admin_job_pause, cli_admin_job_resume,
-    cli_admin_scrub_start, cli_admin_scrub_status, cli_admin_scrub_stop, cli_admin_durability;
+    cli_admin_scrub_start, cli_admin_scrub_status, cli_admin_scrub_stop, cli_admin_disk_list,
+    cli_admin_disk_add, cli_admin_disk_replace, cli_admin_disk_drain, cli_admin_durability;
 
 /* Every command, in the order of the help; NULL ends it. */
 extern const struct cli_command *const cli_commands[];

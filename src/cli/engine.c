@@ -56,6 +56,9 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
     struct jobs_config jobs = {.store = e->store,
                                .nodes = &e->nodes,
                                .meta = e->meta,
+                               .blob = e->blob,
+                               .disk_emptied = engine_disk_retire,
+                               .disks_arg = e,
                                .session = e->session,
                                .compact_interval_ms = config->compact_interval_ms,
                                .scrub_days = config->scrub_days};

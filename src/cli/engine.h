@@ -80,6 +80,15 @@ int FIBER engine_disk_replace(struct engine *e, uint32_t number, const char *dir
 int FIBER engine_disk_add(struct engine *e, const char *dir, uint32_t *ret_number,
                           char why[ENGINE_WHY_MAX]);
 
+/*
+ * The disk gets nothing new, and what it has goes to the others (or, `cancel`, no more of it); it
+ * stays readable meanwhile and leaves the store by engine_disk_retire once it is empty.
+ */
+int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
+                            char why[ENGINE_WHY_MAX]);
+/* For the jobs; `engine` is the argument. */
+int FIBER engine_disk_retire(void *engine, uint32_t number);
+
 /* engine_disks.c: finds the directories' identities, opens the metadata and then the disks. */
 int FIBER engine_open_disks(struct engine *e, const struct engine_config *config);
 /* A RocksDB store `name` in `dir`; one without a log is made anew when it is damaged. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/credentials.h"
+#include "cli/disk_changes.h"
 #include "cli/engine.h"
 #include "cli/trim.h"
 #include "cli/world.h"
@@ -114,6 +115,8 @@ static int FIBER open_doors(struct server *s)
                                  .store = s->engine.store,
                                  .jobs = s->engine.jobs,
                                  .nodes = &s->engine.nodes,
+                                 .change_disk = disk_change,
+                                 .disks_arg = &s->engine,
                                  .door_metrics = s3_metrics,
                                  .door_metrics_arg = s->s3};
     r = admin_new(&s->admin, &admin);

@@ -13,6 +13,7 @@ struct jobs {
     struct schedule *schedule;
     struct job *gc, *compact, *sweep, *repair;
     struct scrub *scrub;              /* NULL without metadata of its own */
+    struct mover *mover;              /* likewise */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
     uint64_t gc_rounds, compact_runs;
@@ -29,6 +30,9 @@ int repair_add(struct jobs *j);
 int values_add(struct jobs *j);
 int scrub_add(struct jobs *j);
 void scrub_free(struct scrub *s);
+int move_add(struct jobs *j);
+void move_free(struct mover *m);
+void move_wake(struct mover *m);
 
 static inline void jobs_count(uint64_t *counter, uint64_t n)
 {

@@ -11,6 +11,7 @@
  *   values   gives back the space of deleted small objects, which lie in the metadata
  *   sweep    once after the start: removes what an earlier crash left behind
  *   repair   makes chunks whole whose shards are nowhere, damaged, or on disks that were replaced
+ *   rebalance  after the disks have changed: moves shards to where they belong now
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -35,6 +36,11 @@ struct jobs_config {
     unsigned scrub_days;          /* every byte is read within; 0: only when asked */
     unsigned scrub_first_ms;      /* after the start; 0: 10 s */
     uint64_t scrub_bytes_per_s;   /* at most, all disks together; 0: 256 MiB */
+    struct blob *blob;            /* for moves and the scrub's second look; may be NULL */
+    uint64_t move_bytes_per_s;    /* of shards to other disks; 0: 128 MiB */
+    /* A draining disk is empty: from now on it is none of the store's. On thread 0; may be NULL. */
+    int (*disk_emptied)(void *arg, uint32_t number);
+    void *disks_arg;
 };
 
 /* On a loop thread. */

@@ -67,6 +67,7 @@ void jobs_disks_changed(struct jobs *j)
 {
     __atomic_fetch_add(&j->repair_scans_wanted, 1, __ATOMIC_RELEASE);
     job_wake(j->repair);
+    move_wake(j->mover);
 }
 
 int repair_add(struct jobs *j)

@@ -26,7 +26,7 @@
 #define IDLE_MS         60000
 #define BYTES_MAX       (256 * MIB) /* a second, all disks together */
 #define EIO_ROW         16          /* unreadable needles in a row: the disk itself fails */
-#define REVIEW_EVERY_NS (600 * RT_S)
+#define REVIEW_EVERY_NS (50 * RT_S)
 
 /* What is suspect, sorted, while the records are walked. */
 struct suspects {
@@ -307,6 +307,16 @@ static int FIBER list_record(struct scrub *s, const struct store_scrub_fault *f)
     return damages_put(&s->damages, &d);
 }
 
+static int FIBER queue_repair(struct scrub *s, const struct store_scrub_fault *f)
+{
+    struct store_place place = {.bucket = f->bucket,
+                                .key = f->upload.len ? STR("") : f->key,
+                                .upload = f->upload,
+                                .part = f->part,
+                                .seq = f->seq};
+    return store_repair_queue(s->jobs->config.store, &place, f->chunk->id, true);
+}
+
 static int FIBER on_fault(const struct store_scrub_fault *f, void *arg)
 {
     struct scrub *s = arg;
@@ -316,7 +326,7 @@ static int FIBER on_fault(const struct store_scrub_fault *f, void *arg)
     }
     struct damage d = damage_of(s, f);
     d.state = judge(f);
-    int r = 0;
+    int r = d.state == DAMAGE_REPAIRABLE ? queue_repair(s, f) : 0;
     for (unsigned i = 0; r == 0 && i < f->chunk->shard_count; i++) {
         if (f->errors[i] == 0 || f->errors[i] == -ERR_DISK_GONE)
             continue;
@@ -338,7 +348,7 @@ static int FIBER on_row(void *arg, uint64_t chunks)
 static int FIBER read_records(struct scrub *s)
 {
     struct store_scrub_hooks hooks = {is_suspect, on_fault, on_row, s};
-    struct store_scrub_place *place = malloc(sizeof(*place));
+    struct store_walk_place *place = malloc(sizeof(*place));
     if (!place)
         return -ENOMEM;
     *place = s->state.records;
@@ -382,7 +392,7 @@ static int FIBER begin_pass(struct scrub *s, bool manual)
     t->total_bytes = total;
     t->faults = t->done_rows = t->total_rows = 0;
     memset(t->disks, 0, sizeof(t->disks));
-    t->records = (struct store_scrub_place){.row = {t->records.buffer, 0}};
+    t->records = (struct store_walk_place){.row = {t->records.buffer, 0}};
     rt_unlock(&s->lock);
     return keep(s);
 }
@@ -454,13 +464,45 @@ static int FIBER end_pass(struct scrub *s)
 
 /* ---- while idle ----------------------------------------------------------------------------- */
 
-/* Drops it when no row names it any more. */
+struct second_look {
+    struct scrub *scrub;
+    struct needle_key needle;
+    bool sound;
+};
+
+static int FIBER look_again(const struct store_place *p, const struct blob_chunk *c, void *arg)
+{
+    struct second_look *l = arg;
+    int errors[BLOB_SHARDS_MAX];
+    if (!chunk_id_eq(c->id, l->needle.chunk) || l->needle.shard >= c->shard_count)
+        return 0;
+    blob_verify(l->scrub->jobs->config.blob, c, true, errors);
+    l->sound = errors[l->needle.shard] == 0 && c->shards[l->needle.shard].disk != BLOB_DISK_NONE;
+    return job_pace(l->scrub->job, c->len_bytes, 1);
+}
+
+/* Whether the shard that was to be repaired is sound now. */
+static int FIBER is_repaired(struct scrub *s, const struct damage *d, bool *ret)
+{
+    struct second_look l = {.scrub = s, .needle = d->needle};
+    *ret = false;
+    if (!s->jobs->config.blob || d->upload.len ||
+        (d->state != DAMAGE_REPAIRABLE && d->state != DAMAGE_WAITING))
+        return 0;
+    int r = store_object_chunks(s->jobs->config.store, d->bucket, d->key, look_again, &l);
+    *ret = l.sound;
+    return r == -ERR_NO_SUCH_KEY ? 0 : r;
+}
+
+/* Drops it when no row names it any more, or it has been repaired. */
 static int FIBER review_one(const struct damage *d, void *arg)
 {
     struct scrub *s = arg;
+    bool repaired = false;
     int named = store_names_chunk(s->jobs->config.store, d->bucket, d->key, d->seq, d->upload,
                                   d->needle.chunk);
-    return named == 0 ? damages_remove(&s->damages, d->needle) : MIN(named, 0);
+    int r = named > 0 ? is_repaired(s, d, &repaired) : MIN(named, 0);
+    return r == 0 && (named == 0 || repaired) ? damages_remove(&s->damages, d->needle) : r;
 }
 
 static int FIBER review(struct scrub *s)

@@ -23,7 +23,7 @@ struct scrub_state {
     bool manual;
     uint64_t started_ms, total_bytes, faults;
     struct scrub_disk disks[NODES_MAX];
-    struct store_scrub_place records;
+    struct store_walk_place records;
     uint64_t done_rows, total_rows;
     /* of the last whole pass; last_started_ms: of the first start before there is one */
     uint64_t last_started_ms, last_ended_ms, last_bytes, last_faults, last_skipped;

@@ -141,6 +141,11 @@ int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
 int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *place,
                 const struct blob_layout *layout);
 
+/* repair.c: shards are about to move: false while a sweep runs, to which one on its way would look
+ * like an orphan. */
+bool store_moving_begin(struct store *s);
+void store_moving_end(struct store *s);
+
 /* checksum.c: an object's checksum from its parts'. */
 int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,
                       struct store_checksum *ret);

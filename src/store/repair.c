@@ -367,13 +367,18 @@ static int FIBER repair_found(struct pass *p, struct task *t)
 }
 
 /* Not while the sweep runs; counted, so that it waits. */
-static bool move_begin(struct store *s)
+bool store_moving_begin(struct store *s)
 {
     __atomic_fetch_add(&s->moving, 1, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&s->sweeping, __ATOMIC_SEQ_CST))
         return true;
     __atomic_fetch_sub(&s->moving, 1, __ATOMIC_SEQ_CST);
     return false;
+}
+
+void store_moving_end(struct store *s)
+{
+    __atomic_fetch_sub(&s->moving, 1, __ATOMIC_SEQ_CST);
 }
 
 static int FIBER repair_row(struct str key, struct str value, void *arg)
@@ -392,12 +397,12 @@ static int FIBER repair_row(struct str key, struct str value, void *arg)
         return r == -ERR_CORRUPT ? 0 : r; /* the check tells of it */
     t.place = (struct store_place){p->bucket, row.key, row.upload, row.part, row.seq};
     t.deep = row.deep;
-    if (!move_begin(p->store))
+    if (!store_moving_begin(p->store))
         return -ERR_BUSY;
     arena_init(&t.arena, FOUND_ARENA);
     r = repair_found(p, &t);
     arena_release(&t.arena);
-    __atomic_fetch_sub(&p->store->moving, 1, __ATOMIC_SEQ_CST);
+    store_moving_end(p->store);
     return r;
 }
 

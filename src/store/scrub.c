@@ -209,7 +209,7 @@ static int FIBER scrub_part(struct scrub *w)
         r = part_row_decode(w->value, &a, &row);
     if (r == -ERR_CORRUPT)
         return tell_row(w, "a part's record cannot be read", w->row, 0, upload);
-    struct store_scrub_fault like = {.key = w->row, .upload = upload};
+    struct store_scrub_fault like = {.key = w->row, .upload = upload, .part = number};
     return r < 0 ? r : scrub_layout(w, &row.layout, &like);
 }
 
@@ -231,64 +231,23 @@ static int FIBER scrub_row(struct str row, struct str value, void *arg)
     return r ? r : w->hooks->pace(w->hooks->arg, w->chunks);
 }
 
-/* ---- the place ------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
-/* The bucket at the place, or the next one that lives; false: there is none. */
-static int next_bucket(struct store *s, struct store_scrub_place *place, bool *ret_found)
-{
-    struct bucket_ref *all;
-    size_t count;
-    uint64_t next = UINT64_MAX;
-    int r = buckets_all(&s->buckets, &all, &count);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < count; i++)
-        if (!all[i].dropped && all[i].id.n >= place->bucket)
-            next = MIN(next, all[i].id.n);
-    free(all);
-    *ret_found = next != UINT64_MAX;
-    if (*ret_found && next != place->bucket) {
-        place->bucket = next;
-        place->kind = 0;
-        place->row = STR_NULL;
-    }
-    return 0;
-}
-
-static void set_row(struct store_scrub_place *place, const struct walk_place *at)
-{
-    memcpy(place->buffer, at->after.bytes, at->after.len);
-    place->row = str_make(place->buffer, at->after.len);
-    if (!at->end)
-        return;
-    place->row = STR_NULL;
-    if (++place->kind == ARRAY_LEN(kinds)) {
-        place->kind = 0;
-        place->bucket++;
-    }
-}
-
-int FIBER store_scrub(struct store *s, struct store_scrub_place *place,
+int FIBER store_scrub(struct store *s, struct store_walk_place *place,
                       const struct store_scrub_hooks *hooks)
 {
-    bool found;
-    int r = next_bucket(s, place, &found);
-    if (r < 0)
+    struct walk_place at = {.end = false};
+    int r = walk_resume(s, place, &at);
+    if (r < 0 || place->end)
         return r;
-    if (!found) {
-        place->end = true;
-        return 0;
-    }
     CHECK(place->kind < ARRAY_LEN(kinds));
     _cleanup_(arena_release) struct arena a;
     arena_init(&a, 0);
     struct scrub w = {.store = s, .hooks = hooks, .bucket = {place->bucket}, .kind = place->kind};
     w.bucket_name = buckets_name(&s->buckets, &a, w.bucket);
-    struct walk_place at = {.end = false};
-    key_raw(&at.after, STR(""), place->row);
     r = walk_some(s, w.bucket, kinds[w.kind], &at, scrub_row, &w);
     if (r == 0)
-        set_row(place, &at);
+        walk_keep(place, &at, ARRAY_LEN(kinds));
     return r;
 }
 

@@ -397,23 +397,29 @@ int FIBER store_check(struct store *s, bool deep,
                       int (*fn)(const struct store_check_event *e, void *arg), void *arg);
 
 /*
- * The scrub's walk over the records, a piece at a time: it goes on where `place` says. Every row of
- * objects, versions, uploads and parts is read and decoded, bytes kept in the metadata are held against
- * their digests, and every shard that a record names is looked for. What seems wrong is looked at again
- * and told only while the row is still the same, so a change meanwhile is no fault.
+ * A place in a walk over records, which goes on there, also after a restart; zeros: the beginning.
  */
-struct store_scrub_place {
+struct store_walk_place {
     uint64_t bucket; /* this one is being walked; all before it are done */
     uint32_t kind;
     bool end;
+    uint64_t rows;  /* met so far */
     struct str row; /* the last done, in the buffer; empty: none of this kind */
     char buffer[META_KEY_MAX];
 };
+
+/*
+ * The scrub's walk, a piece at a time. Every row of objects, versions, uploads and parts is read
+ * and decoded, bytes kept in the metadata are held against their digests, and every shard that a
+ * record names is looked for. What seems wrong is looked at again and told only while the row is
+ * still the same, so a change meanwhile is no fault.
+ */
 struct store_scrub_fault {
     const char *text;
     struct bucket_id bucket;
-    struct str bucket_name, key;    /* for people: an upload's parts have no key of their own */
-    struct str upload;              /* of a part; else empty */
+    struct str bucket_name, key; /* for people: an upload's parts have no key of their own */
+    struct str upload;           /* of a part; else empty */
+    uint32_t part;
     uint64_t seq;                   /* of an object or version; 0: of a part, or not known */
     const struct blob_chunk *chunk; /* NULL: the record itself */
     int errors[BLOB_SHARDS_MAX];    /* of each of its shards */
@@ -426,7 +432,7 @@ struct store_scrub_hooks {
     void *arg;
 };
 /* A hook's non-zero return ends it and is handed back; the place is then as before. */
-int FIBER store_scrub(struct store *s, struct store_scrub_place *place,
+int FIBER store_scrub(struct store *s, struct store_walk_place *place,
                       const struct store_scrub_hooks *hooks);
 /* About as many rows as that walks over: objects, versions and uploads of all buckets. */
 int FIBER store_count_rows(struct store *s, uint64_t *ret);
@@ -434,6 +440,26 @@ int FIBER store_count_rows(struct store *s, uint64_t *ret);
  * fault said; a chunk of all zeros asks for the row alone. */
 int FIBER store_names_chunk(struct store *s, struct bucket_id b, struct str key, uint64_t seq,
                             struct str upload, struct chunk_id chunk);
+
+/*
+ * Moves. store_chunks calls `fn` for the chunks of a page of objects and parts, behind the place,
+ * and moves that on; `fn` may suspend, and ends the page when it returns non-zero, the place then
+ * being as before. store_move has the shards of one chunk moved to where the newest placement wants
+ * them (blob_move); a record that changed meanwhile is left alone. -ERR_BUSY while a sweep runs.
+ */
+typedef int store_chunk_fn(const struct store_place *p, const struct blob_chunk *c, void *arg);
+int FIBER store_chunks(struct store *s, struct store_walk_place *place, store_chunk_fn *fn,
+                       void *arg);
+struct store_moved {
+    bool moved;
+    unsigned left; /* shards that should move and cannot at present */
+    uint64_t bytes;
+};
+int FIBER store_move(struct store *s, const struct store_place *place,
+                     const struct blob_chunk *chunk, struct arena *a, struct store_moved *ret);
+/* The chunks of the current object. -ERR_NO_SUCH_KEY. */
+int FIBER store_object_chunks(struct store *s, struct bucket_id b, struct str key,
+                              store_chunk_fn *fn, void *arg);
 
 struct store_stats {
     uint64_t buckets;

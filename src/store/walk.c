@@ -97,10 +97,58 @@ int FIBER walk_some(struct store *s, struct bucket_id b, struct str kind, struct
     if (r == 0) {
         place->after = p->after;
         place->end = p->last;
+        place->rows = p->count;
     }
     arena_release(&p->arena);
     free(p);
     return r;
+}
+
+/* The bucket at the place, or the next one that lives; UINT64_MAX: there is none. */
+static int next_bucket(struct store *s, uint64_t from, uint64_t *ret)
+{
+    struct bucket_ref *all;
+    size_t count;
+    int r = buckets_all(&s->buckets, &all, &count);
+    if (r < 0)
+        return r;
+    *ret = UINT64_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (!all[i].dropped && all[i].id.n >= from)
+            *ret = MIN(*ret, all[i].id.n);
+    free(all);
+    return 0;
+}
+
+int walk_resume(struct store *s, struct store_walk_place *place, struct walk_place *ret)
+{
+    uint64_t next;
+    int r = next_bucket(s, place->bucket, &next);
+    if (r < 0)
+        return r;
+    place->end = next == UINT64_MAX;
+    if (!place->end && next != place->bucket) {
+        place->bucket = next;
+        place->kind = 0;
+        place->row = STR_NULL;
+    }
+    *ret = (struct walk_place){.end = false};
+    key_raw(&ret->after, STR(""), place->row);
+    return 0;
+}
+
+void walk_keep(struct store_walk_place *place, const struct walk_place *at, uint32_t kinds)
+{
+    memcpy(place->buffer, at->after.bytes, at->after.len);
+    place->row = str_make(place->buffer, at->after.len);
+    place->rows += at->rows;
+    if (!at->end)
+        return;
+    place->row = STR_NULL;
+    if (++place->kind == kinds) {
+        place->kind = 0;
+        place->bucket++;
+    }
 }
 
 /* ---- sets of ids ---------------------------------------------------------------------------- */

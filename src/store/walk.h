@@ -19,9 +19,18 @@ int FIBER walk_rows(struct store *s, struct bucket_id b, struct str kind, walk_f
 struct walk_place {
     struct key_buf after;
     bool end;
+    uint64_t rows; /* met */
 };
 int FIBER walk_some(struct store *s, struct bucket_id b, struct str kind, struct walk_place *place,
                     walk_fn *fn, void *arg);
+
+/*
+ * For walks over several kinds of rows of all buckets, in the order of the buckets' ids, that go on
+ * after a restart. walk_resume turns to the next bucket that lives if the place's is not there any
+ * more, or sets its `end`; walk_keep takes over how far a page got, of `kinds` kinds.
+ */
+int walk_resume(struct store *s, struct store_walk_place *place, struct walk_place *ret);
+void walk_keep(struct store_walk_place *place, const struct walk_place *at, uint32_t kinds);
 
 /* A set of ids with a limit. */
 struct id_set {

@@ -41,6 +41,7 @@ static inline void farm_start_jobs(struct farm *f)
     f->config.store = f->store;
     f->config.nodes = &f->d.nodes;
     f->config.meta = f->meta;
+    f->config.blob = f->d.blob;
     f->config.session = f->d.session;
     f->config.sweep_delay_ms = 3600 * 1000;
     assert_int_equal(jobs_start(&f->jobs, &f->config), 0);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#include "cli/admin_client.h"
+#include <limits.h>
+#include <stdio.h>
+
+static bool cancel_drain;
+
+static const struct cli_option options[] = {
+    ADMIN_OPTIONS,
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
+static const struct cli_option drain_options[] = {
+    {"cancel", CLI_FLAG, &cancel_drain, NULL, "take it back: the disk stays, and is filled again"},
+    ADMIN_OPTIONS,
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
+static const char *text_of(const json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+    return text ? text : "";
+}
+
+static uint64_t number_of(const json_t *o, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(o, name));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static void print_disk(const json_t *d)
+{
+    char live[32], available[32], total[32];
+    printf("%4llu  %-8s  %-7s  %10s  %10s  %10s  %s\n", (unsigned long long)number_of(d, "number"),
+           text_of(d, "role"), text_of(d, "state"),
+           admin_format_bytes(number_of(d, "live_bytes"), live),
+           admin_format_bytes(number_of(d, "free_bytes"), available),
+           admin_format_bytes(number_of(d, "total_bytes"), total), text_of(d, "path"));
+}
+
+static int get_list(json_t **ret)
+{
+    return admin_call(&(struct admin_call){.method = "GET", .path = "/-/admin/v1/disks"}, ret);
+}
+
+static int list(char **operands, unsigned count)
+{
+    json_t *answer = NULL, *d;
+    size_t i;
+    int r = get_list(&answer);
+    if (r != 0)
+        return r;
+    if (admin_options.json)
+        return admin_print_json(answer);
+    printf("%4s  %-8s  %-7s  %10s  %10s  %10s  %s\n", "DISK", "ROLE", "STATE", "DATA", "FREE",
+           "SIZE", "DIRECTORY");
+    json_array_foreach(json_object_get(answer, "disks"), i, d) print_disk(d);
+    const json_t *job = json_object_get(answer, "rebalance");
+    if (number_of(job, "total") || json_object_get(job, "error"))
+        admin_print_job(job);
+    json_decref(answer);
+    return 0;
+}
+
+/* Takes the body over. */
+static int change(json_t *body)
+{
+    json_t *disk = NULL;
+    struct admin_call call = {.method = "POST", .path = "/-/admin/v1/disks", .body = body};
+    int r = admin_call(&call, &disk);
+    json_decref(body);
+    if (r != 0)
+        return r;
+    if (admin_options.json)
+        return admin_print_json(disk);
+    printf("disk %llu (%s) is %s\n", (unsigned long long)number_of(disk, "number"),
+           text_of(disk, "path"), text_of(disk, "role"));
+    json_decref(disk);
+    return 0;
+}
+
+/* A number, or a directory as the server calls it. */
+static int resolve(const char *operand, json_int_t *ret)
+{
+    uint64_t number;
+    if (str_to_u64(str_from(operand), &number) == 0) {
+        *ret = (json_int_t)number;
+        return 0;
+    }
+    char path[PATH_MAX];
+    const char *wanted = realpath(operand, path) ? path : operand;
+    json_t *answer = NULL, *d;
+    size_t i;
+    int r = get_list(&answer);
+    if (r != 0)
+        return r;
+    r = 1;
+    json_array_foreach(json_object_get(answer, "disks"), i, d)
+    {
+        bool same =
+            strcmp(text_of(d, "path"), wanted) == 0 || strcmp(text_of(d, "path"), operand) == 0;
+        if (same && strcmp(text_of(d, "role"), "gone") != 0) {
+            *ret = json_integer_value(json_object_get(d, "number"));
+            r = 0;
+        }
+    }
+    json_decref(answer);
+    return r ? cli_fail("no disk of the server is %s ('cairn admin disk list' shows them)", operand)
+             : 0;
+}
+
+/* The server's directories go by their whole path; one that is not here yet is as it was given. */
+static json_t *whole_path(const char *operand)
+{
+    char path[PATH_MAX];
+    return json_string(realpath(operand, path) ? path : operand);
+}
+
+static int add(char **operands, unsigned count)
+{
+    return change(json_pack("{s:s, s:o}", "action", "add", "path", whole_path(operands[0])));
+}
+
+static int replace(char **operands, unsigned count)
+{
+    json_int_t number;
+    int r = resolve(operands[0], &number);
+    return r != 0 ? r
+                  : change(json_pack("{s:s, s:I, s:o}", "action", "replace", "number", number,
+                                     "path", whole_path(operands[1])));
+}
+
+static int drain(char **operands, unsigned count)
+{
+    json_int_t number;
+    int r = resolve(operands[0], &number);
+    return r != 0 ? r
+                  : change(json_pack("{s:s, s:I}", "action", cancel_drain ? "undrain" : "drain",
+                                     "number", number));
+}
+
+const struct cli_command cli_admin_disk_list = {
+    .name = "admin disk list",
+    .operands = "",
+    .summary = "list the disks, and how far data is on its way between them",
+    .description = "Lists the disks of the store: number, role, state, what they hold and have "
+                   "free.",
+    .options = options,
+    .run = list,
+};
+
+const struct cli_command cli_admin_disk_add = {
+    .name = "admin disk add",
+    .operands = "DIR",
+    .summary = "take an empty directory in as one more disk",
+    .description =
+        "Takes the directory, which is made if it is missing and else must be empty, in as a disk "
+        "while\nthe server serves. New objects use it at once; data moves to it in the "
+        "background.\n"
+        "The next start of the server is given the directory beside the others.",
+    .options = options,
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = add,
+};
+
+const struct cli_command cli_admin_disk_replace = {
+    .name = "admin disk replace",
+    .operands = "DISK DIR",
+    .summary = "put an empty directory in the place of a disk that is gone",
+    .description =
+        "DISK is a number, or the directory it was in. Only a disk that is gone is replaced; what "
+        "it held is\nrebuilt from the others, the most endangered first. The old disk is not taken "
+        "back any more.",
+    .options = options,
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = replace,
+};
+
+const struct cli_command cli_admin_disk_drain = {
+    .name = "admin disk drain",
+    .operands = "DISK",
+    .summary = "move everything away from a disk, so that it can be removed",
+    .description =
+        "DISK is a number or a directory. The disk gets nothing new and stays readable while its "
+        "data moves\nto the others; once it is empty it has left the store ('disk list' calls it "
+        "gone) and can be\nremoved. 'cairn admin job pause rebalance' stops the move for a while, "
+        "--cancel takes it back.",
+    .options = drain_options,
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = drain,
+};
