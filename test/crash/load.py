@@ -12,8 +12,9 @@ import botocore.exceptions
 
 from client import LOST, Client, content, md5, without_namespace
 
-# Around every threshold: inline (2 KiB), cell (64 KiB), one append (256 KiB), buffers (1 MiB).
-SIZES = [0, 1, 15, 100, 2047, 2048, 2049, 4096, 30000, 65535, 65536, 65537, 262143, 262144, 262145, 700000,
+# Around every threshold: in the record (512), in a row beside it (8 KiB), cell (64 KiB), one append (256 KiB),
+# buffers (1 MiB).
+SIZES = [0, 1, 15, 100, 511, 512, 513, 2049, 8191, 8192, 8193, 30000, 65535, 65536, 65537, 262143, 262144, 262145, 700000,
          1 << 20, (1 << 20) + 1]
 SHARED_KEYS = 80
 PART = 5 << 20

@@ -13,7 +13,8 @@ import pytest
 from client import LOST, Client, content, md5, start_ready
 from server import CAIRN
 
-SIZES = [0, 700, 2049, 3000, 70000, 262144, 300000, 2 << 20]
+NEEDLE = 20000  # objects as long as this have a needle, the shorter ones here lie in rows
+SIZES = [0, 700, 3000, NEEDLE, 70000, 262144, 300000, 2 << 20]
 MAGIC = struct.pack('<Q', 0x4c44454e52494143)
 HEADER, CELL = 96, 65536
 SEED = int(os.environ.get('CAIRN_SEED') or random.randrange(1 << 32))
@@ -21,7 +22,7 @@ SEED = int(os.environ.get('CAIRN_SEED') or random.randrange(1 << 32))
 
 @pytest.fixture
 def store(make_server):
-    """A stopped server over forty objects: (server, {key: seed}). Those beyond 2 KiB have a needle."""
+    """A stopped server over forty objects: (server, {key: seed}). Those of NEEDLE bytes or more have a needle."""
     s = make_server()
     start_ready(s)
     with Client(s) as c:
@@ -306,7 +307,7 @@ def test_an_older_copy_of_a_volume_is_not_believed(store, tmp_path):
             pass
     stored.update(later)
     lost = damaged(read_all(server, stored))
-    assert lost == {'k/3'} | {k for k, seed in later.items() if len(body_of(seed)) > 2048}
+    assert lost == {'k/3'} | {k for k, seed in later.items() if len(body_of(seed)) >= NEEDLE}
     assert named_by_check(server) == lost
     assert_goes_on(server)
     assert server.stop() == 0
