@@ -121,3 +121,30 @@ struct hash128 hash_xxh128(const void *data, size_t len)
     XXH128_hash_t h = XXH3_128bits(data, len);
     return (struct hash128){h.low64, h.high64};
 }
+
+static void sha1_of(const uint8_t pad[BLOCK], struct str data, uint8_t ret[HASH_SHA1_LEN])
+{
+    SHA_CTX c;
+    SHA1_Init(&c);
+    SHA1_Update(&c, pad, BLOCK);
+    SHA1_Update(&c, data.ptr, data.len);
+    SHA1_Final(ret, &c);
+}
+
+void hmac_sha1(struct str secret, struct str data, uint8_t ret[HASH_SHA1_LEN])
+{
+    uint8_t key[BLOCK] = {0}, inner[BLOCK], outer[BLOCK], digest[HASH_SHA1_LEN];
+    if (secret.len > BLOCK)
+        SHA1((const uint8_t *)secret.ptr, secret.len, key);
+    else if (secret.len)
+        memcpy(key, secret.ptr, secret.len);
+    for (size_t i = 0; i < BLOCK; i++) {
+        inner[i] = key[i] ^ 0x36;
+        outer[i] = key[i] ^ 0x5c;
+    }
+    sha1_of(inner, data, digest);
+    sha1_of(outer, str_make(digest, sizeof(digest)), ret);
+    explicit_bzero(key, sizeof(key));
+    explicit_bzero(inner, sizeof(inner));
+    explicit_bzero(outer, sizeof(outer));
+}

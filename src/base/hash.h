@@ -50,3 +50,5 @@ struct hmac_key {
 };
 void hmac_key_init(struct hmac_key *k, struct str secret);
 void hmac_sha256(const struct hmac_key *k, struct str data, uint8_t ret[HASH_SHA256_LEN]);
+/* HMAC-SHA1, for the signatures of old. */
+void hmac_sha1(struct str secret, struct str data, uint8_t ret[HASH_SHA1_LEN]);

@@ -26,6 +26,7 @@
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level;
+    bool sigv2;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days;
 } options = {.address = "127.0.0.1:9000",
              .region = "us-east-1",
@@ -42,6 +43,8 @@ static const struct cli_option option_table[] = {
     {"domain", CLI_TEXT, &options.domain, "D[,D...]", "also serve virtual-host style: BUCKET.D"},
     {"website-domain", CLI_TEXT, &options.website_domain, "D[,D...]",
      "serve buckets' websites: BUCKET.D"},
+    {"sigv2", CLI_FLAG, &options.sigv2, NULL,
+     "also take AWS Signature Version 2, which covers neither bodies nor most parameters"},
     {"region", CLI_TEXT, &options.region, "REGION", "the region's name; us-east-1 if not given"},
     {"threads", CLI_NUMBER, &options.threads, "N", "loop threads; one a core if not given"},
     {"volume-size", CLI_NUMBER, &options.volume_mib, "MIB",
@@ -102,6 +105,7 @@ static int FIBER open_doors(struct server *s)
                            .iam = s->engine.iam,
                            .region = str_from(options.region),
                            .domains = options.domain,
+                           .sigv2 = options.sigv2,
                            .website_domains = options.website_domain};
     int r = access_log_open(&s->log);
     s3.log = s->log;

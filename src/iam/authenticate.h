@@ -21,6 +21,20 @@ int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_reques
                      uint64_t now_ms, struct sigv4_auth *ret_auth, const struct sigv4_key **ret_key,
                      struct iam_identity *ret_who);
 
+/*
+ * Signature Version 2 in header or query, for who asks for it: the errors of sigv2_parse,
+ * sigv2_verify and iam_lookup, and -ERR_SIGNATURE_VERSION when it is of another version.
+ * `bucket_path`: "/bucket" when the host names it. ret_auth says no scope and an unsigned payload;
+ * *ret_to_sign (ptr NULL: none) is for messages.
+ */
+int iam_authenticate_v2(struct iam *iam, struct arena *a, const struct http1_request *r,
+                        struct str bucket_path, uint64_t now_ms, struct sigv4_auth *ret_auth,
+                        struct iam_identity *ret_who, struct str *ret_to_sign);
+/* The same of an upload form's policy. */
+int iam_authenticate_form_v2(struct iam *iam, struct arena *a, struct str access_key,
+                             struct str signature, struct str policy, struct sigv4_auth *ret_auth,
+                             struct iam_identity *ret_who);
+
 /* The same of an upload form, which is always signed: -ERR_TIME_SKEWED when that is yet to come. */
 int iam_authenticate_form(struct iam *iam, struct arena *a, const struct sigv4_form *form,
                           uint64_t now_ms, struct sigv4_auth *ret_auth,

@@ -201,14 +201,14 @@ static int read_meta(struct s3_request *q, struct store_attrs *a)
     if (q->form)
         return read_form_meta(q, a);
     size_t most = q->head->header_count;
-    if (q->auth.form == SIGV4_QUERY) /* a presigned URL may carry them */
+    if (s3_is_presigned(q)) /* a presigned URL may carry them */
         most += q->query.count;
     a->meta = arena_array(q->arena, struct store_pair, most + 1);
     int r = a->meta ? 0 : -ENOMEM;
     for (unsigned i = 0; !r && i < q->head->header_count; i++)
         if (str_starts_nocase(q->head->headers[i].name, META_PREFIX))
             r = add_meta(q, a, q->head->headers[i].name, q->head->headers[i].value);
-    for (size_t i = 0; !r && q->auth.form == SIGV4_QUERY && i < q->query.count; i++)
+    for (size_t i = 0; !r && s3_is_presigned(q) && i < q->query.count; i++)
         if (str_starts_nocase(q->query.params[i].name, META_PREFIX))
             r = add_meta(q, a, q->query.params[i].name, q->query.params[i].value);
     return r ? r : check_meta_size(q, a);

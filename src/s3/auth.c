@@ -82,10 +82,29 @@ static int check_unsigned(const struct s3_request *q)
     return chunks ? -ERR_ACCESS_DENIED : 0;
 }
 
+static int authenticate_v2(struct s3_request *q)
+{
+    struct str to_sign;
+    int r = iam_authenticate_v2(q->s3->iam, q->arena, q->head, s3_bucket_path(q), rt_wall_ms(),
+                                &q->auth, &q->who, &to_sign);
+    q->signed_in = r == 0;
+    if (r == -ERR_TIME_SKEWED)
+        explain_skew(q);
+    if (r != -ERR_SIGNATURE_MISMATCH)
+        return r;
+    s3_error_detail(q, "AWSAccessKeyId", q->auth.access_key);
+    s3_error_detail(q, "SignatureProvided", q->auth.signature_hex);
+    if (to_sign.ptr)
+        s3_error_detail(q, "StringToSign", to_sign);
+    return r;
+}
+
 int s3_authenticate(struct s3_request *q)
 {
     int r = iam_authenticate(q->s3->iam, q->arena, q->head, rt_wall_ms(), &q->auth, &q->signing_key,
                              &q->who);
+    if (r == -ERR_SIGNATURE_VERSION && q->s3->sigv2)
+        return authenticate_v2(q);
     if (r == 0 && q->auth.form == SIGV4_NONE)
         return check_unsigned(q);
     q->signed_in = r == 0; /* from here on q->who is to be released */

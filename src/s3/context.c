@@ -131,7 +131,9 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
     case IAM_KEY_S3_AUTH_TYPE:
         return auth_type(q);
     case IAM_KEY_S3_SIGNATURE_VERSION:
-        return q->auth.form == SIGV4_NONE ? STR_NULL : STR("AWS4-HMAC-SHA256");
+        return q->auth.form == SIGV4_NONE ? STR_NULL
+               : q->auth.v2               ? STR("AWS")
+                                          : STR("AWS4-HMAC-SHA256");
     case IAM_KEY_S3_SIGNATURE_AGE:
         return signature_age(q);
     default:

@@ -23,6 +23,7 @@ struct s3 {
     struct store *store;
     struct iam *iam;
     struct access_log *log;
+    bool sigv2; /* is taken, too */
     struct str region;
     struct str domains[S3_DOMAINS_MAX];
     unsigned domain_count;
@@ -74,6 +75,13 @@ int s3_request_route(struct s3_request *q);
 struct str s3_header(const struct s3_request *q, struct str lower_name);
 /* A header of the object to be written: of an upload form the field that stands for it. */
 struct str s3_field(const struct s3_request *q, struct str lower_name);
+/* Presigned so that the query's parameters are signed, and may stand for headers. */
+static inline bool s3_is_presigned(const struct s3_request *q)
+{
+    return q->auth.form == SIGV4_QUERY && !q->auth.v2;
+}
+/* "/bucket" when the host names the bucket, else "". */
+struct str s3_bucket_path(const struct s3_request *q);
 /* A query parameter's value; ptr NULL when absent. */
 struct str s3_param(const struct s3_request *q, const char *name);
 /* A whole number of a query parameter from `least` to `most`, `otherwise` when absent or empty;

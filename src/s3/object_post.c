@@ -205,6 +205,23 @@ static int test_policy(struct post *p)
     return r;
 }
 
+static int check_signature_v2(struct post *p)
+{
+    static const char *const needed[] = {"policy", "AWSAccessKeyId", "signature"};
+    struct s3_request *q = p->q;
+    int r = 0;
+    if (!q->s3->sigv2)
+        return -ERR_SIGNATURE_VERSION;
+    for (unsigned i = 0; !r && i < ARRAY_LEN(needed); i++)
+        r = need_field(p, needed[i]);
+    if (r)
+        return r;
+    r = iam_authenticate_form_v2(q->s3->iam, q->arena, field(p, "AWSAccessKeyId"),
+                                 field(p, "signature"), field(p, "policy"), &q->auth, &q->who);
+    q->signed_in = r == 0;
+    return r;
+}
+
 static int check_signature(struct post *p)
 {
     static const char *const needed[] = {"policy", "x-amz-algorithm", "x-amz-credential",
@@ -254,8 +271,8 @@ static int authenticate(struct post *p)
     p->q->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
     if (!is_signed(p))
         return 0;
-    int r = field(p, "signature").ptr || field(p, "AWSAccessKeyId").ptr ? -ERR_SIGNATURE_VERSION
-                                                                        : check_signature(p);
+    bool v2 = field(p, "signature").ptr || field(p, "AWSAccessKeyId").ptr;
+    int r = v2 ? check_signature_v2(p) : check_signature(p);
     if (!r)
         r = read_policy(p);
     return r ? r : test_policy(p);

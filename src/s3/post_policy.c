@@ -252,7 +252,9 @@ static bool needs_condition(struct str name)
     for (unsigned i = 0; i < ARRAY_LEN(exempt); i++)
         if (str_eq_nocase(name, str_from(exempt[i])))
             return false;
-    return !str_starts_nocase(name, STR("x-ignore-"));
+    /* A checksum only binds the file closer. */
+    return !str_starts_nocase(name, STR("x-ignore-")) &&
+           !str_starts_nocase(name, STR("x-amz-checksum-"));
 }
 
 static bool has_condition(const struct s3_post_policy *policy, struct str name)

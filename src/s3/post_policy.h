@@ -34,8 +34,9 @@ int s3_post_policy_parse(struct arena *a, struct str text, struct s3_post_policy
 
 /*
  * Whether the fields are what the policy allows: each condition holds, and each field has one, but
- * for those that carry the signature and the policy, and those named "x-ignore-…". `fields` must
- * name each field once; the caller adds "bucket". 0 or -ERR_ACCESS_DENIED with *ret_why.
+ * for those that carry the signature and the policy, checksums, and those named "x-ignore-…".
+ * `fields` must name each field once; the caller adds "bucket". 0 or -ERR_ACCESS_DENIED with
+ * *ret_why.
  */
 int s3_post_policy_test(struct arena *a, const struct s3_post_policy *policy,
                         const struct form_field *fields, size_t count, uint64_t now_ms,

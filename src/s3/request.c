@@ -73,6 +73,12 @@ static int split_path(struct s3_request *q)
     return slash < 0 ? 0 : set_key(q, str_from_offset(path, (size_t)slash + 1));
 }
 
+struct str s3_bucket_path(const struct s3_request *q)
+{
+    struct str b = bucket_of_host(q->s3->domains, q->s3->domain_count, q->head->host);
+    return b.len ? arena_printf(q->arena, "/%.*s", STR_FMT(b)) : STR("");
+}
+
 bool s3_request_website(struct s3_request *q)
 {
     q->bucket_name =
@@ -155,7 +161,7 @@ struct str s3_field(const struct s3_request *q, struct str lower_name)
 struct str s3_header(const struct s3_request *q, struct str lower_name)
 {
     struct str value = s3_field(q, lower_name);
-    if (value.ptr || q->auth.form != SIGV4_QUERY)
+    if (value.ptr || !s3_is_presigned(q))
         return value;
     for (size_t i = 0; i < q->query.count; i++)
         if (str_eq_nocase(q->query.params[i].name, lower_name))

@@ -58,6 +58,7 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     s3->store = config->store;
     s3->iam = config->iam;
     s3->log = config->log;
+    s3->sigv2 = config->sigv2;
     int r = copy_strings(s3, config);
     s3->counters = s3_counters_new();
     s3->md5_pools = md5_pools_new(rt_thread_count());

@@ -32,6 +32,7 @@ struct s3_config {
     struct str region;      /* copied; empty: us-east-1 */
     struct access_log *log; /* borrowed; NULL: no access log */
     const char *domains;    /* comma separated hosts of virtual-host style; NULL: path style only */
+    bool sigv2;             /* take Signature Version 2, too */
     const char *website_domains; /* likewise, of buckets' websites; NULL: there are none */
 };
 

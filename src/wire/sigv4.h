@@ -36,6 +36,7 @@ enum sigv4_payload {
 
 struct sigv4_auth {
     enum sigv4_form_kind form;
+    bool v2; /* of wire/sigv2.h: neither body nor parameters are covered */
     enum sigv4_payload payload;
     uint8_t payload_hash[32]; /* SIGV4_PAYLOAD_HASH */
     struct str payload_text;  /* as given; the last line of the canonical request */
