@@ -106,10 +106,18 @@ static int FIBER respond_error(struct s3_request *q, int err)
     return http_respond(q->x, status, buf_error(&b) ? STR_NULL : buf_str(&b));
 }
 
+/* What a client says of its body does not fit: nor may its length, which tells the next request. */
+static bool is_body_doubtful(int err)
+{
+    return err == -ERR_BAD_DIGEST || err == -ERR_SHA256_MISMATCH || err == -ERR_INCOMPLETE_BODY;
+}
+
 void FIBER s3_respond_error(struct s3_request *q, int err)
 {
     CHECK(err < 0);
     q->err = err;
+    if (is_body_doubtful(err))
+        http_close_after(q->x, false);
     /* Past the head there is nothing to tell: the cut connection is the error. */
     if (http_responding(q->x))
         http_close_after(q->x, true);

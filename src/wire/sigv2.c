@@ -269,7 +269,8 @@ static int check_time(const struct http1_request *r, const struct sigv2_auth *au
         return now_ms / 1000 > auth->expires_s ? -ERR_EXPIRED : 0;
     if (!text.ptr)
         text = http1_find(r->headers, r->header_count, STR("date"));
-    if (date_parse_http(text, now_ms, &at_ms) && date_parse_amz(text, &at_ms))
+    bool bad = date_parse_http(text, now_ms, &at_ms) && date_parse_amz(text, &at_ms);
+    if (bad || at_ms == 0) /* 1970 or before */
         return -ERR_ACCESS_DENIED;
     bool late = now_ms > at_ms + SIGV4_SKEW_MS, early = at_ms > now_ms + SIGV4_SKEW_MS;
     return late || early ? -ERR_TIME_SKEWED : 0;
