@@ -16,6 +16,7 @@ struct conform {
     struct kv *(*open)(void *store);
     /* Makes the next reads cold, as far as the store has such a thing. */
     void (*set_cold)(struct conform *c, bool cold);
+    bool mirrored; /* over that store and another one */
 };
 
 /* Closes the store and opens it again: what was acknowledged is there. */

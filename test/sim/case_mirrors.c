@@ -255,13 +255,17 @@ static void FIBER bring_back(struct mc *c, unsigned disk)
     wait_state(c, disk, META_MIRROR_IN);
 }
 
+/* Reads fail where they go, that is in one of the mirrors. */
 static void FIBER fail_and_bring_back(struct mc *c, unsigned disk)
 {
-    if (sim_random_one_in(&c->random, 2))
+    if (sim_random_one_in(&c->random, 2)) {
         kv_mem_fail_syncs(c->mem[disk], UINT64_MAX, -EIO);
-    else
+    } else {
+        while (!state_of(c, disk).reading)
+            disk = (disk + 1) % DISKS;
         kv_mem_fail_reads(c->mem[disk], -ERR_CORRUPT);
-    rt_sleep_until(rt_now() + 20 * RT_MS);
+    }
+    wait_state(c, disk, META_MIRROR_LOST);
     bring_back(c, disk);
 }
 
