@@ -730,6 +730,7 @@ void meta_stats(struct meta *m, struct meta_stats *ret)
     ret->recoveries = m->recoveries;
     ret->refusing = m->refusing;
     rt_unlock(&m->lock);
+    mirrors_count(m->mirrors, ret);
     struct mirror *from = mirrors_try_cold(m->mirrors);
     if (!from)
         return;

@@ -220,6 +220,7 @@ struct meta_stats {
     uint64_t writes, write_batches, write_errors;
     uint64_t recoveries; /* times the store was opened anew after it had refused a write */
     int refusing;        /* what every write is answered at present, or 0 */
+    uint64_t mirrors_in, mirrors_rebuilding, mirrors_lost;
     struct kv_stats kv;
 };
 void meta_stats(struct meta *m, struct meta_stats *ret);

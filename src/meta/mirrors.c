@@ -970,6 +970,18 @@ int FIBER mirrors_wait_left(struct mirrors *set, const uint8_t *id)
 
 /* ---- watching ------------------------------------------------------------------------------- */
 
+void mirrors_count(struct mirrors *set, struct meta_stats *ret)
+{
+    rt_lock(&set->lock);
+    for (unsigned i = 0; i < set->count; i++) {
+        enum meta_mirror_state state = set->all[i]->state;
+        ret->mirrors_in += state == META_MIRROR_IN;
+        ret->mirrors_rebuilding += state == META_MIRROR_REBUILDING;
+        ret->mirrors_lost += state == META_MIRROR_LOST;
+    }
+    rt_unlock(&set->lock);
+}
+
 unsigned mirrors_stats(struct mirrors *set, struct meta_mirror_stats ret[META_MIRRORS_MAX])
 {
     rt_lock(&set->lock);

@@ -170,6 +170,7 @@ int mirrors_ask_to_leave(struct mirrors *set, const uint8_t *id);
 /* Nothing can be noted any more. */
 void mirrors_nobody_leaves(struct mirrors *set);
 int FIBER mirrors_wait_left(struct mirrors *set, const uint8_t *id);
+void mirrors_count(struct mirrors *set, struct meta_stats *ret);
 unsigned mirrors_stats(struct mirrors *set, struct meta_mirror_stats ret[META_MIRRORS_MAX]);
 
 /* The codes of a store that refuses for want of something, of which nothing will be seen. */
