@@ -25,6 +25,16 @@ static const struct route routes[] = {
     {"GET", PREFIX "users", false, admin_user_list},
     {"POST", PREFIX "users", false, admin_user_add},
     {"DELETE", PREFIX "users/", false, admin_user_remove},
+    {"GET", PREFIX "policies", false, admin_policy_list},
+    {"POST", PREFIX "policies", false, admin_policy_add},
+    {"GET", PREFIX "policies/", false, admin_policy_get},
+    {"DELETE", PREFIX "policies/", false, admin_policy_remove},
+    {"POST", PREFIX "attachments", false, admin_policy_attach},
+    {"POST", PREFIX "explain", false, admin_policy_explain},
+    {"GET", PREFIX "groups", false, admin_group_list},
+    {"POST", PREFIX "groups", false, admin_group_add},
+    {"DELETE", PREFIX "groups/", false, admin_group_remove},
+    {"POST", PREFIX "members", false, admin_group_member},
     {"POST", PREFIX "check", false, admin_check},
     {"GET", PREFIX "jobs", false, admin_job_list},
     {"POST", PREFIX "jobs/", false, admin_job_change},
@@ -202,4 +212,12 @@ json_t *admin_json_str(struct str s)
     text = json_stringn(b.data ? b.data : "", b.len);
     buf_release(&b);
     return text;
+}
+
+json_t *admin_json_names(const struct str *names, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, admin_json_str(names[i]));
+    return list;
 }

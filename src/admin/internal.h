@@ -21,6 +21,8 @@ void FIBER admin_respond_error(struct http_exchange *x, int err, const char *mes
 /* A JSON string of bytes that may be no UTF-8 (invalid ones are replaced); never NULL but out of
  * memory. */
 json_t *admin_json_str(struct str s);
+/* A list of such strings. */
+json_t *admin_json_names(const struct str *names, size_t count);
 
 /* The handlers; each answers. `body` is the request's, verified; empty on open routes. */
 void FIBER admin_health_live(struct admin *a, struct http_exchange *x, struct str body);
@@ -30,6 +32,16 @@ void FIBER admin_info(struct admin *a, struct http_exchange *x, struct str body)
 void FIBER admin_user_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_user_add(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_policy_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_policy_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_policy_get(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_policy_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_policy_attach(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_policy_explain(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_group_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_group_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_group_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_group_member(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_change(struct admin *a, struct http_exchange *x, struct str body);

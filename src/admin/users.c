@@ -9,6 +9,9 @@ static json_t *user_json(const struct iam_user *u)
     json_object_set_new(o, "access_key", admin_json_str(u->access_key));
     json_object_set_new(o, "email", admin_json_str(u->email));
     json_object_set_new(o, "display_name", admin_json_str(u->display_name));
+    json_object_set_new(o, "account", admin_json_str(u->account));
+    json_object_set_new(o, "policies", admin_json_names(u->policies, u->policy_count));
+    json_object_set_new(o, "groups", admin_json_names(u->groups, u->group_count));
     json_object_set_new(o, "created_ms", json_integer((json_int_t)u->created_ms));
     return o;
 }
@@ -49,9 +52,10 @@ static int parse_spec(const json_t *o, struct iam_user_spec *ret)
         .user_id = member(o, "id"),
         .email = member(o, "email"),
         .display_name = member(o, "display_name"),
+        .account = member(o, "account"),
     };
     if (!s.name.ptr || !s.access_key.ptr || !s.secret_key.ptr || !s.user_id.ptr || !s.email.ptr ||
-        !s.display_name.ptr)
+        !s.display_name.ptr || !s.account.ptr)
         return -EINVAL;
     *ret = s;
     return 0;
@@ -68,6 +72,8 @@ void FIBER admin_user_add(struct admin *a, struct http_exchange *x, struct str b
     json_decref(o);
     if (r == -ERR_EXISTS)
         admin_respond_error(x, r, "a user with this name, id or access key exists already");
+    else if (r == -ERR_NOT_FOUND)
+        admin_respond_error(x, r, "the account is not the id of a user that is one");
     else if (r == -EINVAL)
         admin_respond_error(x, r,
                             "a user needs a name, an access_key of 3 to 128 bytes and a secret_key "
@@ -106,6 +112,8 @@ void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct st
         r = iam_user_remove(a->config.iam, name);
     if (r == -ERR_NOT_FOUND)
         admin_respond_error(x, r, "no such user");
+    else if (r == -ERR_CONFLICT)
+        admin_respond_error(x, r, "the user's account has members: remove them first");
     else if (r < 0)
         admin_respond_error(x, r, NULL);
     else

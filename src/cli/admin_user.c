@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static struct {
-    const char *access_key, *secret_key, *id, *email, *display_name;
+    const char *access_key, *secret_key, *id, *email, *display_name, *account;
 } spec;
 
 /* For `user add`, --access-key and --secret-key are the new user's; root's come from the
@@ -16,6 +16,8 @@ static const struct cli_option add_options[] = {
     {"id", CLI_TEXT, &spec.id, "ID", "canonical id; made up if not given"},
     {"email", CLI_TEXT, &spec.email, "E", "mail address"},
     {"display-name", CLI_TEXT, &spec.display_name, "D", "shown as owner; NAME if not given"},
+    {"account", CLI_TEXT, &spec.account, "ID",
+     "make it a member of this account: root, or the id of a user; its own if not given"},
     {"endpoint", CLI_TEXT, &admin_options.endpoint, "URL",
      "the server; $CAIRN_ENDPOINT, or http://127.0.0.1:9000"},
     {"root-access-key", CLI_TEXT, &admin_options.access_key, "KEY",
@@ -54,7 +56,8 @@ static int add(char **operands, unsigned count)
         set_text(body, "access_key", spec.access_key) < 0 ||
         set_text(body, "secret_key", spec.secret_key) < 0 || set_text(body, "id", spec.id) < 0 ||
         set_text(body, "email", spec.email) < 0 ||
-        set_text(body, "display_name", spec.display_name) < 0) {
+        set_text(body, "display_name", spec.display_name) < 0 ||
+        set_text(body, "account", spec.account) < 0) {
         json_decref(body);
         return cli_fail("names and keys are UTF-8 text");
     }
@@ -79,10 +82,10 @@ static int list(char **operands, unsigned count)
         return r;
     if (admin_options.json)
         return admin_print_json(answer);
-    printf("%-20s %-24s %-34s %s\n", "NAME", "ACCESS KEY", "ID", "EMAIL");
+    printf("%-20s %-24s %-34s %-24s %s\n", "NAME", "ACCESS KEY", "ID", "ACCOUNT", "EMAIL");
     json_array_foreach(json_object_get(answer, "users"), i, user)
-        printf("%-20s %-24s %-34s %s\n", text_of(user, "name"), text_of(user, "access_key"),
-               text_of(user, "id"), text_of(user, "email"));
+        printf("%-20s %-24s %-34s %-24s %s\n", text_of(user, "name"), text_of(user, "access_key"),
+               text_of(user, "id"), text_of(user, "account"), text_of(user, "email"));
     json_decref(answer);
     return 0;
 }
@@ -108,7 +111,9 @@ const struct cli_command cli_admin_user_add = {
     .name = "admin user add",
     .operands = "NAME",
     .summary = "add a user with an access key",
-    .description = "Adds a user. It owns the buckets it creates, and sees no others.",
+    .description =
+        "Adds a user. It is an account of its own, which owns the buckets it creates, and sees no\n"
+        "others; or, with --account, a member of another, with the rights that policies give it.",
     .options = add_options,
     .operands_min = 1,
     .operands_max = 1,

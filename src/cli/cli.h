@@ -43,6 +43,11 @@ extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_adm
     cli_admin_scrub_start, cli_admin_scrub_status, cli_admin_scrub_stop, cli_admin_disk_list,
     cli_admin_disk_add, cli_admin_disk_replace, cli_admin_disk_drain, cli_admin_durability;
 
+extern const struct cli_command cli_admin_policy_add, cli_admin_policy_list, cli_admin_policy_show,
+    cli_admin_policy_rm, cli_admin_policy_attach, cli_admin_policy_detach, cli_admin_policy_explain,
+    cli_admin_group_add, cli_admin_group_list, cli_admin_group_rm, cli_admin_group_join,
+    cli_admin_group_leave;
+
 /* Every command, in the order of the help; NULL ends it. */
 extern const struct cli_command *const cli_commands[];
 

@@ -104,12 +104,26 @@ static int FIBER authorise_condition(struct s3_request *q)
     return s3_authorise(q, "s3:GetObject", &q->bucket, q->key);
 }
 
+/* Whoever may not read an object, but may list, is told that there is none. */
+static int FIBER tell_absence(struct s3_request *q)
+{
+    struct store_reader *reader = NULL;
+    if (s3_hide_absence(q, &q->bucket, q->key, -ERR_NO_SUCH_KEY) != -ERR_NO_SUCH_KEY)
+        return -ERR_ACCESS_DENIED;
+    int r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+    if (reader)
+        store_reader_close(reader);
+    return r == -ERR_NO_SUCH_KEY ? r : -ERR_ACCESS_DENIED;
+}
+
 static int FIBER enter_bucket(struct s3_request *q)
 {
     if (q->op->flags & S3_OP_JUDGED_INSIDE)
         return s3_authorise_later(q, &q->bucket);
     const char *action = s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL);
     int r = s3_authorise(q, action, &q->bucket, q->key);
+    if (r == -ERR_ACCESS_DENIED && q->op->level == S3_OBJECT && strcmp(action, "s3:GetObject") == 0)
+        return tell_absence(q);
     return r ? r : authorise_condition(q);
 }
 
