@@ -143,6 +143,8 @@
     X(MALFORMED_XML, false, 400, "MalformedXML",                                                   \
       "The XML you provided was not well-formed or did not validate against our published schema") \
     X(MALFORMED_POLICY, false, 400, "MalformedPolicy", "This policy is not well-formed.")          \
+    X(NO_SUCH_PUBLIC_ACCESS_BLOCK, false, 404, "NoSuchPublicAccessBlockConfiguration",             \
+      "The public access block configuration was not found")                                       \
     X(NO_SUCH_BUCKET_POLICY, false, 404, "NoSuchBucketPolicy", "The bucket policy does not exist") \
     X(MAX_MESSAGE_LENGTH, false, 400, "MaxMessageLengthExceeded", "Your request was too big.")     \
     X(HEADERS_TOO_LARGE, false, 400, "RequestHeaderSectionTooLarge",                               \

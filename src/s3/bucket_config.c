@@ -134,6 +134,8 @@ static const struct s3_config_kind configs[] = {
      canonical_ownership},
     {"requestPayment", STORE_SETTING_REQUEST_PAYMENT, 0, canonical_payment},
     {"website", STORE_SETTING_WEBSITE, -ERR_NO_SUCH_WEBSITE, s3_canonical_website},
+    {"publicAccessBlock", STORE_SETTING_PUBLIC_ACCESS_BLOCK, -ERR_NO_SUCH_PUBLIC_ACCESS_BLOCK,
+     s3_canonical_public_access},
     {"tagging", STORE_SETTING_TAGGING, -ERR_NO_SUCH_TAG_SET, canonical_tagging, .put_status = 204},
 };
 

@@ -16,9 +16,11 @@ static int check(struct s3_request *q, struct str document)
     int r = policy_compile(POLICY_BUCKET, q->bucket.name, document, &policy, &fault);
     if (r == -ERR_MALFORMED_POLICY)
         return s3_error(q, r, "%s", fault.text);
-    if (!r)
-        policy_unref(policy);
-    return r;
+    if (r)
+        return r;
+    bool blocked = policy_is_public(policy) && s3_blocks_public_policy(&q->bucket);
+    policy_unref(policy);
+    return blocked ? -ERR_ACCESS_DENIED : 0;
 }
 
 int FIBER s3_put_bucket_policy(struct s3_request *q)

@@ -117,6 +117,10 @@ int s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket);
 const char *s3_action(const char *plain, bool of_version);
 /* -ERR_NO_SUCH_BUCKET, or -ERR_ACCESS_DENIED to the unsigned. store_bucket_release() it. */
 int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_bucket *ret);
+/* public_access.c: IAM_IGNORE_... as the bucket's public access block says; whether it refuses
+ * public policies. */
+unsigned s3_public_block(const struct store_bucket *bucket);
+bool s3_blocks_public_policy(const struct store_bucket *bucket);
 /* That a key is not there is told to who may list the bucket: `err`, or -ERR_ACCESS_DENIED. */
 int FIBER s3_hide_absence(struct s3_request *q, const struct store_bucket *bucket, struct str key,
                           int err);

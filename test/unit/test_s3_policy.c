@@ -207,6 +207,51 @@ DOOR_CASE(every_action_of_the_operations_is_known)
     return 0;
 }
 
+#define BLOCK(policy, restrict)                                                         \
+    "<PublicAccessBlockConfiguration><BlockPublicPolicy>" policy                        \
+    "</BlockPublicPolicy><RestrictPublicBuckets>" restrict "</RestrictPublicBuckets></" \
+                                                           "PublicAccessBlockConfiguration>"
+
+static int FIBER put_document(struct door *d, const char *target, const char *text)
+{
+    char sum[BASE64_LEN(16) + 1];
+    uint8_t md5[16];
+    struct md5 hash;
+    md5_init(&hash);
+    md5_update(&hash, text, strlen(text));
+    md5_finish(&hash, md5);
+    sum[base64_encode(md5, sizeof(md5), sum)] = 0;
+    return ASK(d, "PUT", target, str_from(text), .headers = {{"content-md5", sum}}).status;
+}
+
+DOOR_CASE(public_access_block_keeps_the_public_out)
+{
+    const char *open = POLICY(STATEMENT("Allow", ANYBODY, "\"s3:GetObject\"", OBJECTS));
+    const char *shared = POLICY(STATEMENT("Allow", OTHER, "\"s3:GetObject\"", OBJECTS));
+    set_up(d);
+    struct answer a = ASK(d, "GET", "/bucket?publicAccessBlock");
+    CHECK(a.status == 404 && str_eq(a.code, STR("NoSuchPublicAccessBlockConfiguration")));
+    CHECK(put_policy(d, open) == 204);
+    CHECK(status_of(d, "GET", "/bucket/k", NULL) == 200);
+    CHECK(put_document(d, "/bucket?publicAccessBlock", BLOCK("false", "TRUE")) == 200);
+    a = ASK(d, "GET", "/bucket?publicAccessBlock");
+    CHECK(str_eq(element_of(&a, "RestrictPublicBuckets"), STR("true")));
+    CHECK(str_eq(element_of(&a, "BlockPublicAcls"), STR("false")));
+    CHECK(status_of(d, "GET", "/bucket/k", NULL) == 403);
+    CHECK(status_of(d, "GET", "/bucket/k", OTHER_KEY) == 403);
+    CHECK(status_of(d, "GET", "/bucket/k", OWNER_KEY) == 200);
+    CHECK(put_document(d, "/bucket?publicAccessBlock", BLOCK("true", "false")) == 200);
+    CHECK(status_of(d, "GET", "/bucket/k", NULL) == 200); /* what there is stays */
+    CHECK(put_policy(d, open) == 403);
+    CHECK(put_policy(d, shared) == 204);
+    CHECK(status_of(d, "GET", "/bucket/k", OTHER_KEY) == 200);
+    CHECK(put_document(d, "/bucket?publicAccessBlock", BLOCK("perhaps", "false")) == 400);
+    CHECK(put_document(d, "/bucket?publicAccessBlock", "<PublicAccess/>") == 400);
+    CHECK(ASK(d, "DELETE", "/bucket?publicAccessBlock").status == 204);
+    CHECK(put_policy(d, open) == 204);
+    return 0;
+}
+
 /* ---- what an answer tells ------------------------------------------------------------------- */
 
 DOOR_CASE(absence_is_told_to_who_may_list)
@@ -420,6 +465,7 @@ int main(void)
         cmocka_unit_test(deny_wins_over_the_owner_and_root),
         cmocka_unit_test(deny_wins_for_every_operation),
         cmocka_unit_test(every_action_of_the_operations_is_known),
+        cmocka_unit_test(public_access_block_keeps_the_public_out),
         cmocka_unit_test(absence_is_told_to_who_may_list),
         cmocka_unit_test(conditional_write_needs_the_right_to_read),
         cmocka_unit_test(delete_of_many_judges_each_key),
