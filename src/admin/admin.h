@@ -52,6 +52,7 @@ struct admin_config {
     void *disks_arg;
     metrics_source *door_metrics; /* of the S3 door; may be NULL */
     void *door_metrics_arg;
+    struct blob *blob;                /* for what the disks survive */
     const struct http_server *server; /* set by admin_set_server once it listens */
 };
 

@@ -49,8 +49,8 @@ static json_t *rebalance_json(struct admin *a)
 void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str body)
 {
     admin_respond_json(x, 200,
-                       json_pack("{s:o, s:o}", "disks", admin_disks_json(a, true), "rebalance",
-                                 rebalance_json(a)));
+                       json_pack("{s:o, s:o, s:o}", "redundancy", admin_redundancy_json(a), "disks",
+                                 admin_disks_json(a, true), "rebalance", rebalance_json(a)));
 }
 
 static int parse_action(struct str text, enum admin_disk_action *ret)

@@ -57,8 +57,9 @@ void FIBER admin_info(struct admin *a, struct http_exchange *x, struct str body)
                   t.bytes, "versions", t.versions, "uploads", t.uploads);
     uint64_t uptime_s = (rt_now() - a->started_ns) / RT_S;
     admin_respond_json(x, 200,
-                       json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "version", CAIRN_VERSION,
-                                 "uptime_s", (json_int_t)uptime_s, "threads",
-                                 (json_int_t)rt_thread_count(), "usage", usage, "disks", disks,
-                                 "jobs", admin_jobs_json(a), "scrub", admin_scrub_json(a)));
+                       json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+                                 CAIRN_VERSION, "uptime_s", (json_int_t)uptime_s, "threads",
+                                 (json_int_t)rt_thread_count(), "usage", usage, "redundancy",
+                                 admin_redundancy_json(a), "disks", disks, "jobs",
+                                 admin_jobs_json(a), "scrub", admin_scrub_json(a)));
 }

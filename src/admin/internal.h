@@ -58,5 +58,8 @@ json_t *admin_job_json(const struct job_status *s);
 /* An array of the jobs: name, state, progress. */
 json_t *admin_jobs_json(struct admin *a);
 
+/* What the store as a whole survives. */
+json_t *FIBER admin_redundancy_json(struct admin *a);
+
 /* The last segment of the path, decoded, for routes that end in one. */
 struct str admin_path_name(struct http_exchange *x);

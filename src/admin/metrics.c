@@ -123,6 +123,21 @@ static const struct field jobs_fields[] = {
         "Needles without a record removed by the sweep."),
 };
 
+static const struct field blob_fields[] = {
+    COUNTER(blob_stats, degraded_reads, "cairn_blob_degraded_reads_total",
+        "Shards that could not be read and were replaced by others."),
+    COUNTER(blob_stats, hedged_reads, "cairn_blob_hedged_reads_total",
+        "Reads for which others were begun because they were slow."),
+    COUNTER(blob_stats, damaged_shards, "cairn_blob_damaged_shards_total",
+        "Shards that reads found missing or wrong."),
+    COUNTER(blob_stats, lost_writes, "cairn_blob_lost_writes_total",
+        "Shards that could not be written."),
+    COUNTER(blob_stats, reencoded, "cairn_blob_reencoded_chunks_total",
+        "Chunks written anew because too many of their disks failed meanwhile."),
+    GAUGE(blob_stats, lingering, "cairn_blob_lingering_reads",
+        "Slow reads that nobody waits for."),
+};
+
 static const struct field disk_fields[] = {
     GAUGE(node_stats, state, "cairn_disk_state",
         "0: online, 1: suspect, 2: gone."),
@@ -226,6 +241,22 @@ static void write_rooms(struct admin *a, struct buf *out)
     jobs_scrub_metrics(out, a->config.jobs);
 }
 
+/* What the disks survive. */
+static void write_redundancy(struct admin *a, struct buf *out)
+{
+    unsigned active, usable;
+    struct blob_stats blob;
+    blob_stats(a->config.blob, &blob);
+    WRITE_FIELDS(out, blob_fields, &blob);
+    blob_disks(a->config.blob, &active, &usable);
+    unsigned m = blob_code_for(active, BLOB_CHUNK_MAX).m, missing = active - usable;
+    metrics_single(out, "cairn_disks", "gauge", "Disks that the store is to have.", active);
+    metrics_single(out, "cairn_disks_usable", "gauge", "Of those, disks that take writes.", usable);
+    metrics_single(out, "cairn_losses_survived", "gauge",
+                   "Further disks that may be lost without losing data.",
+                   m > missing ? m - missing : 0);
+}
+
 static void write_disks(struct admin *a, struct buf *out)
 {
     uint32_t count = nodes_count(a->config.nodes);
@@ -266,6 +297,7 @@ void FIBER admin_metrics(struct admin *a, struct http_exchange *x, struct str bo
     if (a->config.door_metrics)
         a->config.door_metrics(&out, a->config.door_metrics_arg);
     write_rooms(a, &out);
+    write_redundancy(a, &out);
     write_disks(a, &out);
     if (buf_error(&out) < 0) {
         admin_respond_error(x, -ENOMEM, NULL);

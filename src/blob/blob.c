@@ -108,6 +108,8 @@ int FIBER blob_delete(struct blob *b, const struct blob_needle *needles, size_t 
         struct node *n = nodes_get(b->nodes, i);
         if (!n || node_state(n) == NODE_GONE || !concerns(needles, count, i))
             continue;
+        if (disks > 1 && !node_writable(n))
+            continue; /* as good as gone: one disk must not keep all others' garbage */
         struct forget *f = &all[started++];
         *f = (struct forget){.node = n, .needles = needles, .count = count};
         if (disks == 1 || rt_spawn(&f->fiber, "blob-delete", forget_on_disk, f) != 0)

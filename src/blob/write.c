@@ -90,10 +90,18 @@ static uint8_t *slot(const struct blob_writer *w, unsigned area, const struct bl
 
 /* ---- begin ---------------------------------------------------------------------------------- */
 
-static void writer_free(struct blob_writer *w)
+/* A lane that failed while the others went on has its needle begun still. */
+static void FIBER lanes_release(struct chunk *k)
+{
+    for (unsigned i = 0; k->lanes && i < shards_of(&k->c); i++)
+        lane_abort(&k->lanes[i]);
+    free(TAKE_PTR(k->lanes));
+}
+
+static void FIBER writer_free(struct blob_writer *w)
 {
     for (size_t i = 0; i < w->begun; i++)
-        free(w->chunks[i].lanes);
+        lanes_release(&w->chunks[i]);
     free(w->area[0]);
     free(w->area[1]);
     free(w->chunks);
@@ -112,8 +120,8 @@ static bool areas_new(struct blob_writer *w)
     return w->area[0] && w->area[1];
 }
 
-static int writer_new(struct blob *b, uint64_t len_bytes, const struct disk_set *avoid,
-                      struct blob_writer **ret)
+static int FIBER writer_new(struct blob *b, uint64_t len_bytes, const struct disk_set *avoid,
+                            struct blob_writer **ret)
 {
     struct blob_writer *w = calloc(1, sizeof(*w));
     if (!w)
@@ -169,9 +177,10 @@ int FIBER blob_begin(struct blob *b, uint64_t len_bytes, struct blob_writer **re
 /* ---- chunks --------------------------------------------------------------------------------- */
 
 /* Gives the chunk an id, a code and its places. */
-static int chunk_place(struct blob_writer *w, struct chunk *k, uint64_t len_bytes)
+static int FIBER chunk_place(struct blob_writer *w, struct chunk *k, uint64_t len_bytes)
 {
     uint32_t disks[BLOB_SHARDS_MAX];
+    lanes_release(k); /* of a try before */
     unsigned count = MIN(blob_place_count(w->b, &w->avoid), w->disks);
     struct blob_code code = blob_code_for(count, len_bytes);
     k->c = (struct blob_chunk){
@@ -187,7 +196,6 @@ static int chunk_place(struct blob_writer *w, struct chunk *k, uint64_t len_byte
     if (count == 0 ||
         blob_place(w->b, k->c.id, &w->avoid, code.k + code.m, disks) < (unsigned)code.k + code.m)
         return -ERR_DISK_GONE;
-    free(k->lanes);
     k->lanes = calloc(k->c.shard_count, sizeof(*k->lanes));
     if (!k->lanes)
         return -ENOMEM;
@@ -196,7 +204,7 @@ static int chunk_place(struct blob_writer *w, struct chunk *k, uint64_t len_byte
     return 0;
 }
 
-static int chunk_next(struct blob_writer *w, struct chunk **ret)
+static int FIBER chunk_next(struct blob_writer *w, struct chunk **ret)
 {
     CHECK(w->begun < w->chunk_count);
     uint64_t done = w->begun * BLOB_CHUNK_MAX;
@@ -442,7 +450,7 @@ static int FIBER chunk_rewrite(struct blob_writer *w, struct chunk *k, struct ar
     if (err)
         return err;
     chunk_delete(w, k);
-    free(TAKE_PTR(k->lanes));
+    lanes_release(k);
     k->c = new.chunks[0];
     blob_count(&w->b->stats.reencoded, 1);
     return 0;
@@ -509,8 +517,6 @@ void FIBER blob_abort(struct blob_writer *w)
     settle(w);
     for (size_t i = 0; i < w->begun; i++) {
         struct chunk *k = &w->chunks[i];
-        for (unsigned j = 0; k->lanes && j < shards_of(&k->c); j++)
-            lane_abort(&k->lanes[j]);
         chunk_delete(w, k);
         if (!k->lanes && k->settled) /* written anew */
             blob_delete_layout(w->b, &(struct blob_layout){&k->c, 1, k->c.len_bytes});

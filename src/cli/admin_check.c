@@ -198,7 +198,8 @@ const struct cli_command cli_admin_check = {
         "Walks the whole store: every record's invariants, every chunk it names, the usage "
         "counters.\n"
         "With --deep every stored byte is read and its digest verified. Online the server does it\n"
-        "while it serves; with --dir the directories are opened by this command, which needs that no\n"
+        "while it serves; with --dir the directories are opened by this command, which needs that "
+        "no\n"
         "server uses it. Each fault is a line; the exit status is 0 only when there was none.",
     .options = option_table,
     .run = run,

@@ -55,6 +55,8 @@ int admin_print_json(json_t *value);
 const char *admin_format_bytes(uint64_t bytes, char ret[32]);
 /* "90 s", "12 min", "5 h", "3 days"; `ret` holds 32 bytes. */
 const char *admin_format_duration(uint64_t s, char ret[32]);
+/* What the disks survive, as the server tells of it. */
+void admin_print_redundancy(const json_t *r);
 /* A line about a job as the server tells of it. */
 void admin_print_job(const json_t *job);
 /* Lines about what the scrub found, if it found anything. */

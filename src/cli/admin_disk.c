@@ -38,6 +38,26 @@ static void print_disk(const json_t *d)
            admin_format_bytes(number_of(d, "total_bytes"), total), text_of(d, "path"));
 }
 
+void admin_print_redundancy(const json_t *r)
+{
+    char raw[32], usable[32];
+    const json_t *mirrors = json_object_get(r, "metadata_mirrors");
+    printf("%llu disks, %llu there; %llu + %llu shards, %llu more losses survived\n",
+           (unsigned long long)number_of(r, "disks"), (unsigned long long)number_of(r, "usable"),
+           (unsigned long long)number_of(r, "code_k"), (unsigned long long)number_of(r, "code_m"),
+           (unsigned long long)number_of(r, "losses_survived"));
+    printf(
+        "%s raw, %s usable; metadata on %zu:", admin_format_bytes(number_of(r, "raw_bytes"), raw),
+        admin_format_bytes(number_of(r, "usable_bytes"), usable), json_array_size(mirrors));
+    for (size_t i = 0; i < json_array_size(mirrors); i++)
+        printf(" %s", json_string_value(json_array_get(mirrors, i)));
+    puts("");
+    if (number_of(r, "repair_waiting"))
+        printf("ATTENTION: %llu chunks want repair and wait for a disk; %llu cannot be read\n",
+               (unsigned long long)number_of(r, "repair_waiting"),
+               (unsigned long long)number_of(r, "repair_unreadable"));
+}
+
 static int get_list(json_t **ret)
 {
     return admin_call(&(struct admin_call){.method = "GET", .path = "/-/admin/v1/disks"}, ret);
@@ -52,6 +72,7 @@ static int list(char **operands, unsigned count)
         return r;
     if (admin_options.json)
         return admin_print_json(answer);
+    admin_print_redundancy(json_object_get(answer, "redundancy"));
     printf("%4s  %-8s  %-7s  %10s  %10s  %10s  %s\n", "DISK", "ROLE", "STATE", "DATA", "FREE",
            "SIZE", "DIRECTORY");
     json_array_foreach(json_object_get(answer, "disks"), i, d) print_disk(d);

@@ -16,7 +16,10 @@ static uint64_t number(const json_t *o, const char *name)
 static void print_disk(const json_t *d)
 {
     char live[32], dead[32], available[32], total[32];
-    printf("  %s\n", json_string_value(json_object_get(d, "path")));
+    printf("  %llu %s  %s, %s\n", (unsigned long long)number(d, "number"),
+           json_string_value(json_object_get(d, "path")),
+           json_string_value(json_object_get(d, "state")),
+           json_string_value(json_object_get(d, "role")));
     printf("    %s free of %s; volumes: %s live, %s dead in %llu files\n",
            admin_format_bytes(number(d, "free_bytes"), available),
            admin_format_bytes(number(d, "total_bytes"), total),
@@ -49,6 +52,7 @@ static int run(char **operands, unsigned count)
            (unsigned long long)number(usage, "objects"),
            admin_format_bytes(number(usage, "bytes"), bytes),
            (unsigned long long)number(usage, "uploads"));
+    admin_print_redundancy(json_object_get(info, "redundancy"));
     puts("disks");
     json_array_foreach(json_object_get(info, "disks"), i, disk) print_disk(disk);
     admin_print_damages(json_object_get(info, "scrub"));

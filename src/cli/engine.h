@@ -6,8 +6,8 @@
  * store, identities, jobs. `cairn server` serves it, `cairn admin check --dir` walks it.
  *
  * A directory (docs/FORMATS.md): `lock` (held while open), `disk.id`, `index/`, `volumes/`,
- * `root.credentials` where they were generated, and on one of them `meta/`. (The metadata has no
- * mirror yet: the store does not start without that directory.)
+ * `root.credentials` where they were generated, and on up to three of them `meta/`, a mirror of the
+ * metadata.
  *
  * Directories are known by their `disk.id`, in whatever order and under whatever path they are
  * given. Any of them may be missing, as far as the codes survive it: its disk is gone then, and is
@@ -37,7 +37,7 @@ struct engine_disk {
 };
 
 struct engine {
-    char meta_dir[PATH_MAX];
+    char meta_dir[PATH_MAX]; /* of the first mirror that was opened; for people */
     struct kv_rocks_shared *shared;
     struct meta *meta;
     struct store_disks table;
@@ -56,6 +56,7 @@ struct engine_config {
     const char *const *dirs;
     unsigned dir_count;
     struct str root_access_key, root_secret_key;
+    bool force_metadata;          /* start with fewer than a majority of its mirrors */
     bool no_jobs;                 /* nothing in the background: for a check */
     uint64_t volume_bytes_max;    /* 0: struct disk_config's choice */
     unsigned compact_interval_ms; /* 0: struct jobs_config's choice */

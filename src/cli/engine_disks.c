@@ -3,10 +3,10 @@
 /*
  * From directories to disks.
  *
- * At the start each directory is looked at and locked: whose is it, has it the metadata. The
- * metadata's table of disks then says which of them belong to the store. Its first form is made
- * here: after the identities were written, so that a start that is cut short between the two finds
- * the numbers that they were given, and makes the same table.
+ * At the start each directory is looked at and locked: whose is it, has it a mirror of the
+ * metadata. The metadata's table of disks then says which of them belong to the store. Its first
+ * form is made here: after the identities were written, so that a start that is cut short between
+ * the two finds the numbers that they were given, and makes the same table.
  */
 
 #include "cli/engine.h"
@@ -130,44 +130,7 @@ int FIBER engine_prepare(const char *const *dirs, unsigned count)
     return 0;
 }
 
-/* ---- the metadata --------------------------------------------------------------------------- */
-
-/* Where it is; at the first start, where it will be: in the first directory. */
-static const char *meta_place(const struct finds *all)
-{
-    bool known = false;
-    for (unsigned i = 0; i < all->count; i++) {
-        if (all->at[i].has_meta)
-            return all->at[i].path;
-        known = known || all->at[i].has_id;
-    }
-    return known || !all->at[0].there ? NULL : all->at[0].path;
-}
-
-static int FIBER open_metadata(struct engine *e, const struct finds *all)
-{
-    struct kv *kv;
-    const char *dir = meta_place(all);
-    if (!dir && all->count == 1 && all->at[0].err)
-        return fail(all->at[0].err, "cannot use the directory %s: %s", all->at[0].path,
-                    err_text(all->at[0].err));
-    if (!dir)
-        return fail(-ERR_NOT_FOUND,
-                    "none of the directories has the metadata: the disk that has it is "
-                    "missing");
-    snprintf(e->meta_dir, sizeof(e->meta_dir), "%s", dir);
-    int r = engine_open_rocks(e, dir, "meta", true, &kv);
-    if (r < 0)
-        return fail(r, "cannot open %s/meta: %s", dir, err_text(r));
-    r = meta_local_open(&e->meta, kv, 0);
-    if (r == 0)
-        r = store_new_session(e->meta, &e->session);
-    if (r < 0)
-        cli_fail("cannot open the metadata in %s: %s", dir, err_text(r));
-    return r;
-}
-
-/* ---- the first table ------------------------------------------------------------------------ */
+/* ---- the first start ------------------------------------------------------------------------ */
 
 static struct store_disk *table_put(struct engine *e, uint32_t number)
 {
@@ -235,7 +198,8 @@ static uint64_t FIBER weight_of(const char *path)
     return MAX(space.total_bytes, UINT64_C(1));
 }
 
-static int FIBER first_table(struct engine *e, struct finds *all)
+/* Before the metadata is made: a start that is cut short finds the numbers again. */
+static int FIBER first_identities(struct engine *e, struct finds *all)
 {
     for (unsigned i = 0; i < all->count; i++)
         if (!all->at[i].there)
@@ -245,7 +209,12 @@ static int FIBER first_table(struct engine *e, struct finds *all)
     int r = number_directories(all, e->table.store);
     for (unsigned i = 0; r == 0 && i < all->count; i++)
         r = write_identity(&all->at[i]);
-    for (unsigned i = 0; r == 0 && i < all->count; i++) {
+    return r;
+}
+
+static int FIBER first_table(struct engine *e, struct finds *all)
+{
+    for (unsigned i = 0; i < all->count; i++) {
         const struct found *f = &all->at[i];
         struct store_disk *d = table_put(e, f->id.number);
         if (!d)
@@ -254,11 +223,141 @@ static int FIBER first_table(struct engine *e, struct finds *all)
         d->weight = weight_of(f->path);
         snprintf(d->path, sizeof(d->path), "%s", f->path);
     }
-    if (r == 0)
-        r = store_disks_save(e->meta, &e->table);
+    int r = store_disks_save(e->meta, &e->table);
     if (r < 0)
         cli_fail("cannot write the table of disks: %s", err_text(r));
     return r;
+}
+
+/* ---- the metadata --------------------------------------------------------------------------- */
+
+static void tell_mirror(void *arg, const uint8_t *id, enum meta_mirror_state state, int err)
+{
+    static const char *const texts[] = {"a mirror of the metadata is whole again",
+                                        "a mirror of the metadata is being rebuilt",
+                                        "a mirror of the metadata is lost"};
+    char hex[33] = "";
+    struct log_line line;
+    hex_encode(id, META_MIRROR_ID_BYTES, hex);
+    log_begin(&line, state == META_MIRROR_LOST ? LOG_ERROR : LOG_INFO, texts[state]);
+    log_str(&line, "disk_uuid", str_from(hex));
+    if (err)
+        log_err(&line, err);
+    log_end(&line);
+}
+
+/* Opens the mirror in a directory; one that cannot be is left out, and told of. */
+static void FIBER open_mirror(struct engine *e, const struct found *f, struct meta_mirror *mirrors,
+                              unsigned *count)
+{
+    struct meta_mirror *m = &mirrors[*count];
+    int r = engine_open_rocks(e, f->path, "meta", true, &m->kv);
+    if (r < 0) {
+        log_event(LOG_ERROR, "a mirror of the metadata cannot be opened", "%s/meta: %s", f->path,
+                  err_text(r));
+        return;
+    }
+    memcpy(m->id, f->id.disk, sizeof(m->id));
+    if (*count == 0)
+        snprintf(e->meta_dir, sizeof(e->meta_dir), "%s", f->path);
+    ++*count;
+}
+
+static int FIBER open_mirrors(struct engine *e, const struct finds *all, bool first,
+                              const struct engine_config *config)
+{
+    struct meta_mirror mirrors[META_MIRRORS_MAX];
+    unsigned count = 0;
+    char why[META_WHY_BYTES] = "";
+    for (unsigned i = 0; i < all->count && count < META_MIRRORS_MAX; i++)
+        if (first || all->at[i].has_meta)
+            open_mirror(e, &all->at[i], mirrors, &count);
+    if (count == 0)
+        return fail(-ERR_NOT_FOUND, "none of the directories has metadata that can be opened");
+    struct meta_mirrors_config mirrored = {.mirrors = mirrors,
+                                           .count = count,
+                                           .force = config->force_metadata,
+                                           .changed = tell_mirror};
+    int r = meta_mirrors_open(&e->meta, &mirrored, why);
+    if (r < 0)
+        return fail(r, "cannot open the metadata in %s: %s", e->meta_dir,
+                    why[0] ? why : err_text(r));
+    r = store_new_session(e->meta, &e->session);
+    return r < 0 ? fail(r, "cannot open the metadata in %s: %s", e->meta_dir, err_text(r)) : 0;
+}
+
+/* Of a store that was made by a version which gave them to disks later. */
+static int FIBER name_nameless(struct finds *all)
+{
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < all->count; i++) {
+        struct found *f = &all->at[i];
+        if (!f->has_meta || f->has_id)
+            continue;
+        rt_random(f->id.disk, 16);
+        r = write_identity(f);
+    }
+    return r;
+}
+
+static int FIBER open_metadata(struct engine *e, struct finds *all,
+                               const struct engine_config *config)
+{
+    bool any_meta = false, any_data = false, any_there = false;
+    for (unsigned i = 0; i < all->count; i++) {
+        any_meta = any_meta || all->at[i].has_meta;
+        any_data = any_data || all->at[i].has_data;
+        any_there = any_there || all->at[i].there;
+    }
+    if (!any_there)
+        return fail(all->at[0].err, "cannot use the directory %s: %s", all->at[0].path,
+                    err_text(all->at[0].err));
+    if (!any_meta && any_data)
+        return fail(-ERR_NOT_FOUND, "none of the directories has the metadata: the disks that "
+                                    "have it are missing");
+    int r = any_meta ? name_nameless(all) : first_identities(e, all);
+    return r < 0 ? r : open_mirrors(e, all, !any_meta, config);
+}
+
+/* Whether the metadata has a mirror on the disk. */
+static bool has_mirror(struct engine *e, const uint8_t uuid[16])
+{
+    struct meta_mirror_stats stats[META_MIRRORS_MAX];
+    unsigned count = meta_mirror_stats(e->meta, stats);
+    for (unsigned i = 0; i < count; i++)
+        if (memcmp(stats[i].id, uuid, sizeof(stats[i].id)) == 0)
+            return true;
+    return false;
+}
+
+static void FIBER add_mirror(struct engine *e, const struct store_disk *d)
+{
+    struct meta_mirror m;
+    int r = engine_open_rocks(e, d->path, "meta", true, &m.kv);
+    if (r == 0) {
+        memcpy(m.id, d->uuid, sizeof(m.id));
+        r = meta_mirror_add(e->meta, &m);
+    }
+    if (r < 0)
+        log_event(LOG_ERROR, "a mirror of the metadata cannot be made", "%s/meta: %s", d->path,
+                  err_text(r));
+}
+
+/* Mirrors on up to three disks that are there; the one of a disk that was replaced goes first. */
+static void FIBER fill_mirrors(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->table.count; i++)
+        if (e->table.list[i].state == STORE_DISK_GONE && has_mirror(e, e->table.list[i].uuid))
+            meta_mirror_remove(e->meta, e->table.list[i].uuid);
+    struct meta_mirror_stats stats[META_MIRRORS_MAX];
+    for (uint32_t i = 0; i < e->table.count; i++) {
+        const struct store_disk *d = &e->table.list[i];
+        const struct node *n = nodes_get(&e->nodes, d->number);
+        if (meta_mirror_stats(e->meta, stats) < META_MIRRORS_MAX && n &&
+            d->state == STORE_DISK_ACTIVE && node_state(n) == NODE_ONLINE &&
+            !has_mirror(e, d->uuid))
+            add_mirror(e, d);
+    }
 }
 
 /* ---- disks ---------------------------------------------------------------------------------- */
@@ -398,19 +497,25 @@ static int FIBER open_all(struct engine *e, struct finds *all, const struct engi
 {
     int r = look_at_all(all, config);
     if (r == 0)
-        r = open_metadata(e, all);
+        r = open_metadata(e, all, config);
     if (r < 0)
         return r;
     r = store_disks_load(e->meta, &e->table);
-    if (r == -ERR_NOT_FOUND)
-        r = first_table(e, all);
-    else if (r < 0)
+    if (r == -ERR_NOT_FOUND) {
+        r = first_identities(e, all); /* of a store of one disk, and of those beside it now */
+        if (r == 0)
+            r = first_table(e, all);
+    } else if (r < 0)
         cli_fail("cannot read the table of disks: %s", err_text(r));
     if (r == 0)
         r = open_nodes(e, all);
     if (r == 0)
         r = tell_strangers(all);
-    return r < 0 ? r : test_usable(e);
+    if (r == 0)
+        r = test_usable(e);
+    if (r == 0)
+        fill_mirrors(e);
+    return r;
 }
 
 int FIBER engine_open_disks(struct engine *e, const struct engine_config *config)
@@ -486,13 +591,17 @@ static int FIBER change(struct engine *e, struct store_disk *old, const char *di
         rt_file_close(lock);
         return r;
     }
-    if (old)
+    if (old) {
         node_set_role(nodes_get(&e->nodes, old->number), NODE_RETIRED);
+        nodes_look(&e->nodes); /* lets the old one's files go: the new one may have their names */
+    }
     *ret_number = row->number;
     r = add_node(e, row, lock);
-    return r < 0 ? refuse(why, r, "the disk is in the table and opens at the next start: %s",
-                          err_text(r))
-                 : 0;
+    if (r < 0)
+        return refuse(why, r, "the disk is in the table and opens at the next start: %s",
+                      err_text(r));
+    fill_mirrors(e);
+    return 0;
 }
 
 static int FIBER change_alone(struct engine *e, struct store_disk *old, const char *dir,

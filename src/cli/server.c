@@ -26,7 +26,7 @@
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level;
-    bool sigv2;
+    bool sigv2, force_metadata;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days;
 } options = {.address = "127.0.0.1:9000",
              .region = "us-east-1",
@@ -54,6 +54,9 @@ static const struct cli_option option_table[] = {
     {"scrub-days", CLI_NUMBER, &options.scrub_days, "DAYS",
      "every stored byte is read and verified within as many days; 14 if not given, 0: only when "
      "'cairn admin scrub start' asks for it"},
+    {"force-metadata", CLI_FLAG, &options.force_metadata, NULL,
+     "start with fewer than a majority of the metadata's mirrors; what only the others know is "
+     "lost"},
     {"log-format", CLI_TEXT, &options.log_format, "text|json", "form of the log on standard error"},
     {"log-level", CLI_TEXT, &options.log_level, "debug|info|warn|error",
      "least level that is logged; requests are info"},
@@ -121,6 +124,7 @@ static int FIBER open_doors(struct server *s)
                                  .nodes = &s->engine.nodes,
                                  .change_disk = disk_change,
                                  .disks_arg = &s->engine,
+                                 .blob = s->engine.blob,
                                  .door_metrics = s3_metrics,
                                  .door_metrics_arg = s->s3};
     r = admin_new(&s->admin, &admin);
@@ -314,6 +318,7 @@ static int FIBER server_fiber(void *arg)
                                    .dir_count = s->dir_count,
                                    .root_access_key = s->credentials.access_key,
                                    .root_secret_key = s->credentials.secret_key,
+                                   .force_metadata = options.force_metadata,
                                    .volume_bytes_max = options.volume_mib * MIB,
                                    .compact_interval_ms =
                                        (unsigned)options.compact_interval_s * 1000,

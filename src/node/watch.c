@@ -37,8 +37,12 @@ static int FIBER probe(struct node *n)
 /* While it is gone and nobody is inside, the disk is ours. */
 static void FIBER reopen(struct node *n)
 {
-    if (!n->config.open || node_role(n) == NODE_RETIRED || !node_idle(n))
+    if (!n->config.open || !node_idle(n))
         return;
+    if (node_role(n) == NODE_RETIRED) { /* its place is another's now */
+        disk_close(TAKE_PTR(n->disk));
+        return;
+    }
     if (n->config.probe && n->config.probe(n->config.arg) != 0)
         return;
     disk_close(TAKE_PTR(n->disk));

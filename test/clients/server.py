@@ -55,13 +55,14 @@ def make_certificate(folder):
 class Server:
     """One server process; start() and stop() may be repeated over the same directory."""
 
-    def __init__(self, tls=False, options=(), folder=None, env=None):
+    def __init__(self, tls=False, options=(), folder=None, env=None, disks=1):
         self.tls = tls
         self.options = list(options)
         self.wrapper = []  # words before the command: prlimit and its like
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix='cairn-test-')
         self.data = os.path.join(self.folder, 'data')
+        self.dirs = [self.data] if disks == 1 else [os.path.join(self.folder, 'd%d' % i) for i in range(disks)]
         self.log_path = os.path.join(self.folder, 'server.log')
         self.port = free_port()
         self.access_key, self.secret_key = ROOT_USER, ROOT_PASSWORD
@@ -84,7 +85,7 @@ class Server:
         """Starts the process and waits for nothing."""
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(
-                self.wrapper + [CAIRN, 'server', self.data, '--address', self.host] + self.options,
+                self.wrapper + [CAIRN, 'server'] + self.dirs + ['--address', self.host] + self.options,
                 stdout=log, stderr=log, env=self.env)
 
     def start(self, timeout=60):

@@ -12,21 +12,47 @@
 #define LIVES      4u
 
 /* Lives with a crash in two of three, then a last one that looks for garbage. */
+static void lives(struct sm *m, uint32_t ops, unsigned bias)
+{
+    struct history *h = m->h;
+    m->bias = bias;
+    struct sim_random r = history_op_random(h, ops + 1);
+    for (uint32_t life = 1; life <= LIVES; life++) {
+        m->life_ops_end = ops * life / LIVES;
+        uint64_t at = sim_events(m->sim) + 1 + sim_random_below(&r, 350);
+        sm_run_to_crash(m, sim_random_one_in(&r, 3) ? 0 : at);
+    }
+    sm_run(m, sm_life_work, "the rest");
+    sim_power_off(m->sim);
+    sm_run(m, sm_life_final, "final");
+    sm_release(m);
+}
+
 static void model_history(struct history *h, uint32_t ops, unsigned bias)
 {
     struct sm m;
     sm_init(&m, h, SIM_KEEP_SEED, DISK_BYTES, ops);
-    m.bias = bias;
-    struct sim_random r = history_op_random(h, ops + 1);
-    for (uint32_t life = 1; life <= LIVES; life++) {
-        m.life_ops_end = ops * life / LIVES;
-        uint64_t at = sim_events(m.sim) + 1 + sim_random_below(&r, 350);
-        sm_run_to_crash(&m, sim_random_one_in(&r, 3) ? 0 : at);
-    }
-    sm_run(&m, sm_life_work, "the rest");
-    sim_power_off(m.sim);
-    sm_run(&m, sm_life_final, "final");
-    sm_release(&m);
+    lives(&m, ops, bias);
+}
+
+/* Disks die, as many as may, come back or are replaced; no client sees an error or a wrong byte. */
+static void disks_history(struct history *h, uint32_t ops, unsigned disks, bool big)
+{
+    struct sm m;
+    sm_init_disks(&m, h, SIM_KEEP_SEED, DISK_BYTES, ops, disks);
+    m.big = big;
+    lives(&m, ops, 0);
+}
+
+void case_disks_die_and_are_replaced(struct history *h)
+{
+    static const unsigned counts[] = {2, 3, 4, 5, 6};
+    disks_history(h, 100, counts[h->seed % ARRAY_LEN(counts)], false);
+}
+
+void case_two_disks_of_six_die(struct history *h)
+{
+    disks_history(h, 60, 6, true);
 }
 
 void case_model_put_get_delete_list(struct history *h)

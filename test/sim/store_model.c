@@ -14,6 +14,8 @@ static void stores_crash(struct sim *s, void *arg)
 {
     struct sm *m = arg;
     kv_mem_crash(m->index_mem, sim_choose(s, kv_mem_unsynced(m->index_mem) + 1));
+    for (unsigned i = 1; i < m->disk_count; i++)
+        kv_mem_crash(m->at[i].index, sim_choose(s, kv_mem_unsynced(m->at[i].index) + 1));
     kv_mem_crash(m->meta_mem, sim_choose(s, kv_mem_unsynced(m->meta_mem) + 1));
 }
 
@@ -63,7 +65,7 @@ static int FIBER open_store(struct sm *m)
     int err = store_new_session(m->meta, &m->session);
     if (err)
         return err;
-    err = nodes_wrap(&m->nodes, 0, "/d0", m->disk);
+    err = m->disk_count ? sm_open_disks(m) : nodes_wrap(&m->nodes, 0, "/d0", m->disk);
     if (err)
         return err;
     struct blob_config blob = {.nodes = &m->nodes, .session = m->session};
@@ -112,7 +114,7 @@ int FIBER sm_open(struct sm *m)
     /* half of the seeds never find a row in memory and take the way over an offload thread */
     kv_mem_set_cold(m->index_mem, m->h->seed / 2 % 2);
     kv_mem_set_cold(m->meta_mem, m->h->seed % 2);
-    int err = open_disk(m);
+    int err = m->disk_count ? 0 : open_disk(m);
     if (!err)
         err = open_meta(m);
     if (!err)
@@ -147,6 +149,32 @@ static int FIBER client_main(void *arg)
     return 0;
 }
 
+/* A dead disk fails upkeep until it is known to be one. */
+static void upkeep_excused(struct sm *m, int err, const char *what)
+{
+    bool dead = err == -EIO || err == -ERR_READ_ONLY || err == -ERR_DISK_GONE;
+    if (m->deaths && dead)
+        history_say(m->h, "  %s: %s", what, err_text(err));
+    else
+        sm_excused(m, err, what, 0);
+    m->leftovers |= err != 0;
+}
+
+static void FIBER compact_all(struct sm *m)
+{
+    uint64_t done;
+    for (uint32_t i = 0; i < nodes_count(&m->nodes); i++)
+        if (node_state(nodes_get(&m->nodes, i)) != NODE_GONE)
+            upkeep_excused(m, node_compact(nodes_get(&m->nodes, i), &done), "compact");
+}
+
+static void FIBER checkpoint_all(struct sm *m)
+{
+    for (uint32_t i = 0; i < nodes_count(&m->nodes); i++)
+        if (node_state(nodes_get(&m->nodes, i)) != NODE_GONE)
+            upkeep_excused(m, node_checkpoint(nodes_get(&m->nodes, i)), "checkpoint");
+}
+
 /* Garbage collection, compaction, checkpoints and one sweep beside the clients. */
 static int FIBER upkeep_main(void *arg)
 {
@@ -154,16 +182,18 @@ static int FIBER upkeep_main(void *arg)
     struct sim_random r = history_op_random(m->h, m->ops + m->life_ops_end);
     if (sim_random_one_in(&r, 2)) {
         struct store_sweep_result swept;
-        sm_excused(m, store_sweep(m->store, m->session, NULL, NULL, &swept), "sweep", 0);
+        upkeep_excused(m, store_sweep(m->store, m->session, NULL, NULL, &swept), "sweep");
     }
     while (m->clients_left > 0) {
         uint64_t done;
         rt_sleep_until(rt_now() + sim_random_below(&r, 20) * RT_MS);
-        sm_excused(m, store_gc(m->store, 64, &done), "gc", 0);
+        upkeep_excused(m, store_gc(m->store, 64, &done), "gc");
         if (sim_random_one_in(&r, 2))
-            sm_excused(m, disk_compact(m->disk, &done), "compact", 0);
+            compact_all(m);
         if (sim_random_one_in(&r, 4))
-            sm_excused(m, disk_checkpoint(m->disk), "checkpoint", 0);
+            checkpoint_all(m);
+        if (m->disk_count && sim_random_one_in(&r, 3))
+            sm_disk_event(m, &r);
     }
     return 0;
 }
@@ -212,7 +242,7 @@ int FIBER sm_life_work(void *arg)
     if (err)
         return err;
     sm_check(m);
-    if (m->h->seed % 3 == 0 && !m->faults)
+    if (m->h->seed % 3 == 0 && !m->faults && !m->disk_count)
         run_with_jobs(m);
     else
         run_with_upkeep(m);
@@ -226,6 +256,7 @@ int FIBER sm_life_final(void *arg)
     int err = sm_open(m);
     if (err)
         return err;
+    sm_mend_disks(m);
     sm_check(m);
     sm_check_no_garbage(m);
     sm_close(m);

@@ -46,11 +46,27 @@ struct sm_upload {
     enum sm_upload_state state;
 };
 
+#define SM_DISKS_MAX 24u /* with those that replace others */
+
+/* One of several disks. */
+struct sm_disk {
+    struct sm *m;
+    char path[16];
+    struct sim_disk *sim;
+    struct kv_mem *index;
+    enum { SM_DISK_THERE, SM_DISK_DEAD, SM_DISK_REPLACED } state;
+};
+
 struct sm {
     struct history *h;
     struct sim *sim;
     struct sim_disk *sim_disk;
     struct kv_mem *index_mem, *meta_mem;
+    /* several disks: number 0 is the one above. None: that one alone */
+    struct sm_disk at[SM_DISKS_MAX];
+    unsigned disk_count, width; /* made so far; those that the store is to have */
+    unsigned deaths;            /* since every chunk was whole */
+    uint64_t capacity_bytes;
     /* of the present life */
     struct disk *disk;
     struct nodes nodes;
@@ -81,6 +97,10 @@ struct sm {
 
 void sm_init(struct sm *m, struct history *h, enum sim_keep keep, uint64_t capacity_bytes,
              uint32_t ops);
+/* The same with several disks, of which as many as the code survives die at a time, come back or
+ * are replaced, while clients see nothing of it. */
+void sm_init_disks(struct sm *m, struct history *h, enum sim_keep keep, uint64_t capacity_bytes,
+                   uint32_t ops, unsigned disks);
 void sm_release(struct sm *m);
 
 /* For lives of a case's own: everything up to the store and its bucket. */
@@ -112,6 +132,12 @@ void sm_object_done(struct sm_object *o);
 int FIBER sm_read_object(struct sm *m, unsigned client, unsigned key, uint64_t off, uint64_t len);
 /* Lists the client's keys, `max` a page, and holds them against the model. */
 int FIBER sm_list_client(struct sm *m, unsigned client, size_t max);
+
+/* store_disks.c: opens the nodes of several disks; something happens to one of them; all are there
+ * again, and every chunk is whole. */
+int FIBER sm_open_disks(struct sm *m);
+void FIBER sm_disk_event(struct sm *m, struct sim_random *r);
+void FIBER sm_mend_disks(struct sm *m);
 
 /* store_ops.c: one operation of a client; the kinds a case may favour. */
 enum sm_op { SM_PUT = 1, SM_READ_DELETED, SM_MULTIPART, SM_LIST };

@@ -53,7 +53,8 @@ static inline void home_more_disk(struct store_home *h)
     struct home_disk *d = &h->more[h->more_count++];
     char name[16];
     snprintf(name, sizeof(name), "/more-%u", h->more_count);
-    strcpy(stpcpy(d->path, h->path), name);
+    memcpy(d->path, h->path, strlen(h->path) + 1);
+    strncat(d->path, name, sizeof(d->path) - strlen(d->path) - 1);
     assert_int_equal(kv_mem_new(&d->index, false), 0);
 }
 

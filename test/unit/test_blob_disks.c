@@ -222,6 +222,23 @@ CASE(one_disk_that_dies_meanwhile_is_left_to_repair, 6)
     return 0;
 }
 
+CASE(disk_that_dies_within_a_needle_keeps_nothing_of_it, 6)
+{
+    struct disks *d = arg;
+    struct blob_layout l;
+    disks_open(d);
+    for (unsigned nth = 1; nth < 12; nth++) {
+        sim_disk_fault(d->at[2].sim_disk, &(struct sim_fault){SIM_WRITE_EIO, ".vol", nth, 1});
+        assert_int_equal(blob_write_bytes(d, nth, 5 * MIB, &l), 0);
+        sim_disk_heal(d->at[2].sim_disk);
+        blob_reads_all(d, nth, &l);
+        rt_sleep_until(rt_now() + 11 * RT_S);
+        nodes_look(&d->nodes);
+    }
+    disks_close(d); /* CHECKs that nobody is inside */
+    return 0;
+}
+
 CASE(chunk_that_loses_too_many_is_written_anew_onto_the_living, 6)
 {
     struct disks *d = arg;
@@ -497,6 +514,7 @@ int main(void)
         cmocka_unit_test(shards_of_another_encoding_are_never_mixed_in),
         cmocka_unit_test(disk_that_fails_its_reads_is_read_around_and_then_left_out),
         cmocka_unit_test(one_disk_that_dies_meanwhile_is_left_to_repair),
+        cmocka_unit_test(disk_that_dies_within_a_needle_keeps_nothing_of_it),
         cmocka_unit_test(chunk_that_loses_too_many_is_written_anew_onto_the_living),
         cmocka_unit_test(chunk_beyond_saving_is_refused),
         cmocka_unit_test(disks_known_to_be_gone_narrow_the_code),

@@ -235,7 +235,7 @@ CASE(an_orphan_is_a_remark_not_a_fault)
     struct found f = {.h = h};
     assert_int_equal(store_check(h->store, false, on_event, &f), 0);
     assert_int_equal(f.count, 0);
-    assert_non_null(strstr(f.remark, "1 chunks are named by nothing"));
+    assert_non_null(strstr(f.remark, "1 needles are named by nothing"));
 }
 
 /* Flips a bit in the middle of the volume's largest run of data. */

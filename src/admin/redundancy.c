@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/* What the disks together survive, and what of their bytes objects can have. */
+
+#include "admin/internal.h"
+
+static json_t *mirrors_json(struct admin *a)
+{
+    static const char *const states[] = {"in", "rebuilding", "lost"};
+    struct meta_mirror_stats stats[META_MIRRORS_MAX];
+    unsigned count = meta_mirror_stats(a->config.meta, stats);
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, json_string(states[stats[i].state]));
+    return list;
+}
+
+/* The bytes of the disks that are there, and what of them objects can have. */
+static uint64_t FIBER raw_bytes(struct admin *a)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < nodes_count(a->config.nodes); i++) {
+        struct node *n = nodes_get(a->config.nodes, i);
+        struct node_stats s;
+        if (!n || node_role(n) != NODE_ACTIVE)
+            continue;
+        node_stats(n, &s);
+        sum += s.disk.total_bytes;
+    }
+    return sum;
+}
+
+json_t *FIBER admin_redundancy_json(struct admin *a)
+{
+    unsigned active, usable;
+    struct jobs_stats jobs;
+    jobs_stats(a->config.jobs, &jobs);
+    blob_disks(a->config.blob, &active, &usable);
+    struct blob_code code = blob_code_for(active, BLOB_CHUNK_MAX);
+    unsigned missing = active - usable;
+    uint64_t raw = raw_bytes(a);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks", (json_int_t)active, "usable",
+        (json_int_t)usable, "code_k", (json_int_t)code.k, "code_m", (json_int_t)code.m,
+        "losses_survived", (json_int_t)(code.m > missing ? code.m - missing : 0), "raw_bytes",
+        (json_int_t)raw, "usable_bytes", (json_int_t)(raw / (code.k + code.m) * code.k),
+        "repair_waiting", (json_int_t)jobs.repair_left, "repair_unreadable",
+        (json_int_t)jobs.repair_lost, "metadata_mirrors", mirrors_json(a));
+}

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""Disks that are pulled, replaced, damaged, brought back old, while clients work: nothing acknowledged is lost or wrong."""
+import json
+import os
+import random
+import shutil
+import time
+
+from client import Client, content, metrics
+from conftest import SOAK
+from load import Load
+from oracle import Oracle
+
+SEED = int(os.environ.get('CAIRN_SEED') or random.randrange(1 << 32))
+# Inline, beside the record, copied, striped, several stripes.
+SIZES = [0, 100, 5000, 17000, 70000, 262143, 262144, 700000, (1 << 20) + 1, 3 << 20]
+
+
+def start_load(server):
+    print('CAIRN_SEED=%d' % SEED)
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+    return Load(server, Oracle(), 'disks', SEED, sizes=SIZES)
+
+
+def redundancy(server):
+    return json.loads(server.admin('disk', 'list', '--json').stdout)['redundancy']
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, 'not within %d s' % seconds
+        time.sleep(0.1)
+
+
+def whole(server):
+    """Nothing waits for repair, and the check finds nothing; a pass may be under way, so more than once."""
+    return server.admin('check', check=False).returncode == 0
+
+
+def check_deep(server):
+    result = server.admin('check', '--deep', check=False)
+    assert result.returncode == 0 and 'check: 0 faults' in result.stdout, result.stdout[-2000:] + result.stderr
+
+
+def pull(server, disk):
+    os.rename(server.dirs[disk], server.dirs[disk] + '.pulled')
+
+
+def test_two_of_six_disks_are_pulled_under_load_and_replaced(make_server, figure):
+    server = make_server(disks=6)
+    server.start()
+    load = start_load(server)
+    load.start()
+    time.sleep(3)
+    r = random.Random(SEED)
+    first, second = r.sample(range(6), 2)
+    pull(server, first)
+    time.sleep(r.uniform(0, 2))
+    pull(server, second)
+    wait_for(lambda: metrics(server)['cairn_disks_usable'] == 4)
+    time.sleep(3)
+    load.stop()
+    load.verify()
+    assert redundancy(server)['losses_survived'] == 0
+    load.start(workers=3)
+    begin = time.monotonic()
+    server.admin('disk', 'replace', str(first), server.dirs[first])
+    elsewhere = server.dirs[second] + '.new'
+    server.admin('disk', 'replace', str(second), elsewhere)
+    server.dirs[second] = elsewhere
+    time.sleep(3)
+    load.stop()
+    wait_for(lambda: whole(server), 120)
+    seconds = time.monotonic() - begin
+    load.verify()
+    check_deep(server)
+    assert redundancy(server)['losses_survived'] == 2
+    assert metrics(server)['cairn_repair_chunks_total'] > 0
+    figure('two of six disks replaced under load: whole after %.1f s; %s' % (seconds, load.done))
+    assert server.stop() == 0
+    for d in server.dirs:  # what is left of the old ones counts no more
+        shutil.rmtree(d + '.pulled', ignore_errors=True)
+    random.Random(SEED).shuffle(server.dirs)
+    server.start()
+    load.verify()
+    check_deep(server)
+    assert server.stop() == 0
+
+
+def test_disk_that_comes_back_old_serves_nothing_stale(make_server):
+    """Overwritten, deleted and new objects while it was away: what it still has is never given out."""
+    server = make_server(disks=4)
+    server.start()
+    load = start_load(server)
+    load.start()
+    time.sleep(2)
+    for _ in range(6 if SOAK else 2):
+        disk = random.Random(SEED).randrange(4)
+        pull(server, disk)
+        wait_for(lambda: metrics(server)['cairn_disks_usable'] == 3)
+        time.sleep(2)
+        os.rename(server.dirs[disk] + '.pulled', server.dirs[disk])
+        wait_for(lambda: metrics(server)['cairn_disks_usable'] == 4)
+        time.sleep(1)
+    load.stop()
+    load.verify()
+    wait_for(lambda: whole(server), 120)
+    check_deep(server)
+    assert server.stop() == 0
+
+
+def test_started_without_a_disk_and_in_another_order(make_server):
+    server = make_server(disks=6)
+    server.start()
+    load = start_load(server)
+    load.start(workers=3)
+    time.sleep(2)
+    load.stop()
+    assert server.stop() == 0
+    pull(server, 0)
+    random.Random(SEED).shuffle(server.dirs)
+    server.start()
+    assert redundancy(server)['usable'] == 5
+    load.verify()
+    load.start(workers=3)
+    time.sleep(1)
+    load.stop()
+    load.verify()
+    assert server.stop() == 0
+
+
+def flip_bytes(folder, r):
+    """A byte in every 20 KiB of every volume."""
+    volumes = os.path.join(folder, 'volumes')
+    for name in os.listdir(volumes):
+        path = os.path.join(volumes, name)
+        with open(path, 'r+b') as f:
+            for at in range(8192, os.path.getsize(path), 20000):
+                f.seek(at + r.randrange(20000))
+                byte = f.read(1)
+                if byte:
+                    f.seek(-1, 1)
+                    f.write(bytes([byte[0] ^ 1 << r.randrange(8)]))
+
+
+def test_disk_full_of_flipped_bits_is_read_around_and_repaired(make_server):
+    server = make_server(disks=6)
+    server.start()
+    bodies = {}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for i in range(40):
+            bodies['k%d' % i] = content(i, SIZES[2 + i % 8])
+            assert c.put('disks', 'k%d' % i, bodies['k%d' % i]).status == 200
+        for disk in (1, 4):
+            flip_bytes(server.dirs[disk], random.Random(SEED + disk))
+        for _ in range(2):  # the second time around some are repaired
+            for key, body in bodies.items():
+                reply = c.get('disks', key)
+                assert reply.status == 200 and reply.body == body, key
+            assert metrics(server)['cairn_blob_damaged_shards_total'] > 0
+    assert server.stop() == 0
+
+
+def test_strange_and_unusable_directories_are_refused(make_server):
+    server, other = make_server(disks=2), make_server(disks=2)
+    for s in (server, other):
+        s.start()
+        assert s.stop() == 0
+    ours = list(server.dirs)
+    for dirs, words in (([ours[0], other.dirs[0]], 'two different stores'), ([ours[0]], '--force-metadata')):
+        server.dirs = dirs
+        server.launch()
+        assert server.process.wait(60) != 0
+        assert words in server.log_tail(), server.log_tail()
+    server.dirs = ours
+    empty = os.path.join(server.folder, 'empty')
+    os.mkdir(empty)
+    server.dirs = ours + [empty]
+    server.start()
+    assert redundancy(server)['disks'] == 2  # it is no disk by itself
+    refused = server.admin('disk', 'replace', '0', empty, check=False)
+    assert refused.returncode != 0 and 'only a disk that is gone' in refused.stderr
+    server.admin('disk', 'add', empty + '.more')
+    assert redundancy(server)['disks'] == 3
+    assert server.stop() == 0
