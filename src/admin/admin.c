@@ -38,6 +38,7 @@ static const struct route routes[] = {
     {"POST", PREFIX "check", false, admin_check},
     {"GET", PREFIX "jobs", false, admin_job_list},
     {"POST", PREFIX "jobs/", false, admin_job_change},
+    {"POST", PREFIX "heal", false, admin_heal},
     {"GET", PREFIX "disks", false, admin_disk_list},
     {"POST", PREFIX "disks", false, admin_disk_change},
     {"GET", PREFIX "scrub", false, admin_scrub_status},

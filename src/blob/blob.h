@@ -150,6 +150,8 @@ int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep,
 bool blob_wants_repair(const struct blob *b, const struct blob_chunk *chunk);
 /* Shards that are somewhere beyond those needed to read: 0, the next loss is one of data. */
 unsigned blob_spare_shards(const struct blob_chunk *chunk);
+/* Shards on disks that are there and stay in the store. */
+unsigned blob_shards_there(const struct blob *b, const struct blob_chunk *chunk);
 
 /*
  * Moves shards to where the newest placement wants them: copied, and read back from the new place.

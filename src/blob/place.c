@@ -151,6 +151,17 @@ unsigned blob_spare_shards(const struct blob_chunk *c)
     return there > c->code_k ? there - c->code_k : 0;
 }
 
+unsigned blob_shards_there(const struct blob *b, const struct blob_chunk *c)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->shard_count; i++) {
+        uint32_t disk = c->shards[i].disk;
+        const struct node *node = disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, disk);
+        n += node && node_role(node) != NODE_RETIRED && node_state(node) != NODE_GONE;
+    }
+    return n;
+}
+
 static bool narrower(struct blob_code a, struct blob_code b)
 {
     return a.k + a.m < b.k + b.m;

@@ -63,6 +63,22 @@ struct jobs_stats {
 };
 void jobs_stats(const struct jobs *j, struct jobs_stats *ret);
 
+/* ---- one object: any thread ----------------------------------------------------------------- */
+
+/* A chunk, and what reading each of its shards whole came to. */
+struct heal_chunk {
+    const struct blob_chunk *chunk;
+    int errors[BLOB_SHARDS_MAX];
+    bool sound;
+};
+/*
+ * Tells of each chunk of the current object, none when its bytes are in the metadata; with
+ * `repair`, has those made whole that are not sound, after they were told of. -ERR_NO_SUCH_KEY,
+ * -ERR_BUSY while the sweep runs.
+ */
+int FIBER jobs_heal(struct jobs *j, struct bucket_id b, struct str key, bool repair,
+                    int (*fn)(const struct heal_chunk *c, void *arg), void *arg);
+
 /* ---- scrub: any thread ---------------------------------------------------------------------- */
 
 struct scrub_status {

@@ -19,6 +19,7 @@
 
 #define FIRST_MS      5000
 #define IDLE_MS       10000
+#define SETTLE_NS     (60 * RT_S) /* between a move and one for another goal */
 #define AGAIN_NS      (60 * RT_S) /* after a walk that left something */
 #define KEEP_EVERY_NS (10 * RT_S)
 #define BYTES_PER_S   (128 * MIB)
@@ -46,7 +47,7 @@ struct mover {
     struct job *job;
     struct move_state state; /* changed by the job alone; numbers are read atomically */
     bool loaded;
-    uint64_t kept_ns, again_ns;
+    uint64_t kept_ns, again_ns, moved_ns;
     /* of the page at hand */
     struct arena arena;
     struct task *tasks;
@@ -153,12 +154,24 @@ static int copy_task(struct mover *m, const struct store_place *p, const struct 
     return 0;
 }
 
+static bool is_draining(const struct mover *m, const struct blob_chunk *c)
+{
+    for (unsigned i = 0; i < c->shard_count; i++) {
+        const struct node *n = c->shards[i].disk == BLOB_DISK_NONE
+                                   ? NULL
+                                   : nodes_get(m->jobs->config.nodes, c->shards[i].disk);
+        if (n && node_role(n) == NODE_DRAINING)
+            return true;
+    }
+    return false;
+}
+
 /* Of a page with more than fits the rest is left for the next walk. */
 static int note_chunk(const struct store_place *p, const struct blob_chunk *c, void *arg)
 {
     struct mover *m = arg;
-    if (!blob_misplaced(m->jobs->config.blob, c))
-        return 0;
+    if (!blob_misplaced(m->jobs->config.blob, c) || (p->upload.len && !is_draining(m, c)))
+        return 0; /* parts soon become an object, or garbage */
     if (m->count == TASKS_MAX) {
         m->state.left++;
         return 0;
@@ -178,6 +191,7 @@ static int FIBER move_one(struct mover *m, const struct task *t)
     if (r == 0 && moved.moved) {
         m->state.chunks++;
         m->state.bytes += moved.bytes;
+        m->moved_ns = rt_now();
     }
     return job_pace(m->job, r == 0 ? moved.bytes : 0, 1);
 }
@@ -242,11 +256,28 @@ static void tell(const struct mover *m, const char *what)
     log_end(&line);
 }
 
+/*
+ * For another goal shards may go back to where they came from, and must not come there while the
+ * collector is about to delete what they left behind.
+ */
+static int FIBER let_garbage_go(struct mover *m, uint64_t goal)
+{
+    uint64_t until = m->moved_ns + SETTLE_NS;
+    if (goal == m->state.goal || m->moved_ns == 0)
+        return 0;
+    int r = 0;
+    while (r == 0 && rt_now() < until)
+        r = job_rest(m->job, until);
+    return r;
+}
+
 static int FIBER begin_walk(struct mover *m, uint64_t goal)
 {
     struct move_state *t = &m->state;
     uint64_t rows = 0;
-    int r = store_count_rows(m->jobs->config.store, &rows);
+    int r = let_garbage_go(m, goal);
+    if (r == 0)
+        r = store_count_rows(m->jobs->config.store, &rows);
     if (r < 0)
         return r;
     if (t->goal != goal)

@@ -13,9 +13,16 @@
 #define BYTES_PER_S (200 * MIB) /* written */
 #define ROWS_PER_S  20000       /* looked at by the scan: as items */
 
+struct repairing {
+    struct job *job;
+    struct store_repair_result found;
+};
+
 static int FIBER repair_pace(uint64_t bytes, void *arg)
 {
-    return job_spend(arg, bytes, 1);
+    struct repairing *p = arg;
+    job_set_progress(p->job, p->found.rows, MAX(p->found.total, p->found.rows));
+    return job_spend(p->job, bytes, 1);
 }
 
 static int FIBER scan_pace(uint64_t rows, void *arg)
@@ -48,10 +55,12 @@ static int FIBER scan(struct jobs *j, struct job *job)
 static int FIBER repair_round(struct job *job, void *arg)
 {
     struct jobs *j = arg;
-    struct store_repair_result found = {0};
+    struct repairing p = {.job = job};
     int r = scan(j, job);
     if (r == 0)
-        r = store_repair(j->config.store, repair_pace, job, &found);
+        r = store_repair(j->config.store, repair_pace, &p, &p.found);
+    const struct store_repair_result found = p.found;
+    job_set_progress(job, 0, 0);
     jobs_count(&j->repaired_chunks, found.repaired);
     jobs_count(&j->repaired_bytes, found.bytes);
     if (r == -ERR_BUSY) /* the sweep runs */

@@ -24,6 +24,8 @@ struct gc_batch {
     unsigned phase; /* must drain before anything is deleted */
 };
 
+#define STORE_MOVES_MAX 64 /* chunks whose shards move at once */
+
 struct store {
     struct meta *meta;
     struct blob *blob;
@@ -36,8 +38,10 @@ struct store {
     struct gc_batch batch;
     uint32_t gc_busy;                         /* atomic */
     uint64_t gc_chunks, gc_bytes, gc_refused; /* atomic */
-    uint32_t moving, sweeping;                /* atomic: shards on the move keep the sweep out */
-    uint64_t repairs_queued;                  /* atomic: rows put since the start */
+    struct rt_lock moves_lock;                /* guards: */
+    struct chunk_id moves[STORE_MOVES_MAX];
+    uint32_t moving, sweeping; /* atomic: shards on the move keep the sweep out */
+    uint64_t repairs_queued;   /* atomic: rows put since the start */
 };
 
 /*
@@ -141,10 +145,13 @@ int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
 int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *place,
                 const struct blob_layout *layout);
 
-/* repair.c: shards are about to move: false while a sweep runs, to which one on its way would look
- * like an orphan. */
-bool store_moving_begin(struct store *s);
-void store_moving_end(struct store *s);
+/*
+ * repair.c: the chunk's shards are about to be written elsewhere. -ERR_BUSY while a sweep runs, to
+ * which one on its way would look like an orphan; -ERR_CONFLICT while somebody else moves them: two
+ * would write the same needle, and the one that comes too late would delete it.
+ */
+int store_moving_begin(struct store *s, struct chunk_id id);
+void store_moving_end(struct store *s, struct chunk_id id);
 
 /* checksum.c: an object's checksum from its parts'. */
 int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,

@@ -53,20 +53,23 @@ int FIBER store_move(struct store *s, const struct store_place *place,
                      const struct blob_chunk *chunk, struct arena *a, struct store_moved *ret)
 {
     *ret = (struct store_moved){.bytes = 0};
-    if (!store_moving_begin(s))
-        return -ERR_BUSY;
+    int r = store_moving_begin(s, chunk->id);
+    if (r == -ERR_CONFLICT)
+        ret->left = 1; /* somebody repairs it: another time */
+    if (r < 0)
+        return r == -ERR_CONFLICT ? 0 : r;
     struct pin pin = pins_enter(&s->pins);
-    int r = move_pinned(s, place, chunk, a, ret);
+    r = move_pinned(s, place, chunk, a, ret);
     pins_leave(&s->pins, &pin);
-    store_moving_end(s);
+    store_moving_end(s, chunk->id);
     return r;
 }
 
 /* ---- the walk ------------------------------------------------------------------------------- */
 
 /* In the order in which references move. */
-static const struct str kinds[] = {KEY_PARTS, KEY_OBJECTS};
-enum { KIND_PARTS, KIND_OBJECTS };
+static const struct str kinds[] = {KEY_UPLOADS, KEY_OBJECTS};
+enum { KIND_UPLOADS, KIND_OBJECTS };
 
 struct chunks {
     struct store *store;
@@ -85,9 +88,15 @@ static int FIBER each_chunk(struct chunks *c, const struct store_place *p,
     return r;
 }
 
-static int FIBER part_chunks(struct chunks *c, struct str row, struct str value)
+struct upload_chunks {
+    struct chunks *chunks;
+    struct str key;
+};
+
+static int FIBER part_chunks(struct str row, struct str value, void *arg)
 {
-    struct store_place p = {.bucket = c->bucket, .key = STR("")};
+    struct upload_chunks *u = arg;
+    struct store_place p = {.bucket = u->chunks->bucket, .key = u->key};
     struct part_row part;
     uint64_t attempt;
     _cleanup_(arena_release) struct arena a;
@@ -97,7 +106,20 @@ static int FIBER part_chunks(struct chunks *c, struct str row, struct str value)
         r = part_row_decode(value, &a, &part);
     if (r < 0)
         return r == -ERR_CORRUPT ? 0 : r; /* the check and the scrub tell of it */
-    return each_chunk(c, &p, &part.layout);
+    return each_chunk(u->chunks, &p, &part.layout);
+}
+
+/* Garbage names the object's key, so the parts are met by their uploads. */
+static int FIBER upload_chunks(struct chunks *c, struct str row)
+{
+    char key[STORE_KEY_MAX];
+    size_t len = 0;
+    struct str upload = STR_NULL;
+    struct key_buf k;
+    if (key_parse_upload(row, key, &len, &upload) < 0)
+        return 0;
+    struct upload_chunks u = {c, str_make(key, len)};
+    return walk_rows(c->store, c->bucket, key_parts(&k, upload), part_chunks, &u);
 }
 
 static int FIBER object_chunks(struct chunks *c, struct str row, struct str value)
@@ -118,7 +140,7 @@ static int FIBER object_chunks(struct chunks *c, struct str row, struct str valu
 static int FIBER row_chunks(struct str row, struct str value, void *arg)
 {
     struct chunks *c = arg;
-    return c->place->kind == KIND_PARTS ? part_chunks(c, row, value) : object_chunks(c, row, value);
+    return c->place->kind == KIND_UPLOADS ? upload_chunks(c, row) : object_chunks(c, row, value);
 }
 
 int FIBER store_chunks(struct store *s, struct store_walk_place *place, store_chunk_fn *fn,

@@ -19,12 +19,15 @@
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-static uint8_t priority_of(const struct blob_chunk *c)
+/* Shards beyond those needed to read, as far as is known: one that was found wrong is none, nor is
+ * one on a disk that is gone. */
+static uint8_t priority_of(const struct store *s, const struct blob_chunk *c, bool deep)
 {
-    for (unsigned i = 0; i < c->shard_count; i++)
-        if (c->shards[i].disk == BLOB_DISK_NONE)
-            return (uint8_t)blob_spare_shards(c);
-    return PRIORITY_WIDEN;
+    unsigned there = blob_shards_there(s->blob, c);
+    if (there == c->shard_count && !deep)
+        return PRIORITY_WIDEN;
+    there -= deep && there > 0;
+    return (uint8_t)(there > c->code_k ? there - c->code_k : 0);
 }
 
 int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *place,
@@ -35,7 +38,7 @@ int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *pl
         const struct blob_chunk *c = &layout->chunks[i];
         if (likely(!blob_wants_repair(s->blob, c)))
             continue;
-        r = repair_row_put(tx, priority_of(c), c->id, place);
+        r = repair_row_put(tx, priority_of(s, c, false), c->id, place);
         __atomic_fetch_add(&s->repairs_queued, 1, __ATOMIC_RELAXED);
     }
     return r;
@@ -257,7 +260,7 @@ struct pass {
     struct bucket_id bucket;
     int (*pace)(uint64_t bytes, void *arg);
     void *arg;
-    struct store_repair_result result;
+    struct store_repair_result *result; /* the caller's, as it goes */
 };
 
 /* A row at hand. */
@@ -299,6 +302,8 @@ static int drop_tx(struct meta_tx *tx, void *arg)
 
 static int FIBER drop_row(struct task *t)
 {
+    if (!t->row_key.ptr)
+        return 0; /* asked for without one */
     return meta_write(t->store->meta, t->place.bucket, drop_tx, &t->row_key);
 }
 
@@ -335,19 +340,19 @@ static int FIBER repair_chunk(struct pass *p, struct task *t)
     if (err == -ENOMEM || err == -ECANCELED)
         return err;
     if (err) {
-        p->result.left++;
-        p->result.lost++;
+        p->result->left++;
+        p->result->lost++;
         return 0;
     }
-    p->result.bytes += r.written_bytes;
+    p->result->bytes += r.written_bytes;
     if (r.changed)
         err = record_repaired(t, &r);
     else if (r.left == 0 && !blob_wants_repair(t->store->blob, &t->chunk))
         return drop_row(t);
     if (err == -ERR_CONFLICT)
         return 0; /* the next pass finds out whether anything names it still */
-    p->result.repaired += err == 0 && r.changed;
-    p->result.left += r.left > 0 || !r.changed;
+    p->result->repaired += err == 0 && r.changed;
+    p->result->left += r.left > 0 || !r.changed;
     return err ? err : p->pace ? p->pace(r.written_bytes, p->arg) : 0;
 }
 
@@ -359,26 +364,67 @@ static int FIBER repair_found(struct pass *p, struct task *t)
     if (r == -ERR_NOT_FOUND)
         r = drop_row(t);
     else if (r == -ERR_CORRUPT)
-        p->result.left++, r = 0;
+        p->result->left++, r = 0;
     else if (r == 0)
         r = repair_chunk(p, t);
     pins_leave(&s->pins, &pin);
     return r;
 }
 
-/* Not while the sweep runs; counted, so that it waits. */
-bool store_moving_begin(struct store *s)
+static struct chunk_id *find_move(struct store *s, struct chunk_id id)
 {
-    __atomic_fetch_add(&s->moving, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&s->sweeping, __ATOMIC_SEQ_CST))
-        return true;
-    __atomic_fetch_sub(&s->moving, 1, __ATOMIC_SEQ_CST);
-    return false;
+    for (unsigned i = 0; i < STORE_MOVES_MAX; i++)
+        if (chunk_id_eq(s->moves[i], id))
+            return &s->moves[i];
+    return NULL;
 }
 
-void store_moving_end(struct store *s)
+static int enter_moves(struct store *s, struct chunk_id id)
+{
+    rt_lock(&s->moves_lock);
+    struct chunk_id *free_place = find_move(s, (struct chunk_id){0, 0});
+    int r = find_move(s, id) || !free_place ? -ERR_CONFLICT : 0;
+    if (r == 0)
+        *free_place = id;
+    rt_unlock(&s->moves_lock);
+    return r;
+}
+
+int store_moving_begin(struct store *s, struct chunk_id id)
+{
+    int r = enter_moves(s, id);
+    if (r < 0)
+        return r;
+    __atomic_fetch_add(&s->moving, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&s->sweeping, __ATOMIC_SEQ_CST))
+        return 0;
+    store_moving_end(s, id);
+    return -ERR_BUSY;
+}
+
+void store_moving_end(struct store *s, struct chunk_id id)
 {
     __atomic_fetch_sub(&s->moving, 1, __ATOMIC_SEQ_CST);
+    rt_lock(&s->moves_lock);
+    *find_move(s, id) = (struct chunk_id){0, 0};
+    rt_unlock(&s->moves_lock);
+}
+
+/* A chunk that somebody else moves is for the next pass. */
+static int FIBER repair_task(struct pass *p, struct task *t)
+{
+    int r = store_moving_begin(p->store, t->id);
+    if (r == -ERR_CONFLICT) {
+        p->result->left++;
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    arena_init(&t->arena, FOUND_ARENA);
+    r = repair_found(p, t);
+    arena_release(&t->arena);
+    store_moving_end(p->store, t->id);
+    return r;
 }
 
 static int FIBER repair_row(struct str key, struct str value, void *arg)
@@ -392,36 +438,121 @@ static int FIBER repair_row(struct str key, struct str value, void *arg)
     int r = key_parse_repair(key, &priority, &t.id);
     if (r == 0)
         r = repair_row_decode(value, &a, &row);
-    p->result.rows++;
+    p->result->rows++;
     if (r < 0)
         return r == -ERR_CORRUPT ? 0 : r; /* the check tells of it */
     t.place = (struct store_place){p->bucket, row.key, row.upload, row.part, row.seq};
     t.deep = row.deep;
-    if (!store_moving_begin(p->store))
-        return -ERR_BUSY;
-    arena_init(&t.arena, FOUND_ARENA);
-    r = repair_found(p, &t);
-    arena_release(&t.arena);
-    store_moving_end(p->store);
+    return repair_task(p, &t);
+}
+
+/* ---- the pass: the most endangered of all buckets first -------------------------------------- */
+
+#define PRIORITIES 256
+
+/* A bucket, and the priority of the first row that is left to look at; PRIORITIES: none is. */
+struct endangered {
+    struct bucket_id bucket;
+    unsigned priority;
+};
+
+static int endangered_tx(struct meta_tx *tx, void *arg)
+{
+    struct endangered *e = arg;
+    char from[2] = {KEY_REPAIRS.ptr[0], (char)e->priority};
+    struct meta_cursor *c;
+    int r = meta_cursor_open(tx, KEY_REPAIRS, &c);
+    if (r < 0)
+        return r;
+    r = meta_cursor_seek(c, str_make(from, sizeof(from)));
+    if (r == 0 && meta_cursor_valid(c) && meta_cursor_key(c).len > 1)
+        e->priority = (uint8_t)meta_cursor_key(c).ptr[1];
+    else
+        e->priority = PRIORITIES;
+    meta_cursor_close(c);
     return r;
+}
+
+/* From its priority on. */
+static int FIBER find_endangered(struct store *s, struct endangered *e)
+{
+    return e->priority < PRIORITIES ? meta_read(s->meta, e->bucket, endangered_tx, e) : 0;
+}
+
+static int FIBER count_row(struct str key, struct str value, void *arg)
+{
+    struct pass *p = arg;
+    p->result->total++;
+    return 0;
+}
+
+/* The buckets that have rows, and how many rows there are. */
+static int FIBER list_endangered(struct pass *p, struct endangered **ret, size_t *ret_count)
+{
+    struct bucket_ref *buckets;
+    size_t count, n = 0;
+    int r = buckets_all(&p->store->buckets, &buckets, &count);
+    if (r < 0)
+        return r;
+    struct endangered *list = calloc(count + 1, sizeof(*list));
+    r = list ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (buckets[i].dropped)
+            continue;
+        list[n] = (struct endangered){.bucket = buckets[i].id};
+        r = find_endangered(p->store, &list[n]);
+        if (r == 0 && list[n].priority < PRIORITIES)
+            r = walk_rows(p->store, list[n++].bucket, KEY_REPAIRS, count_row, p);
+    }
+    free(buckets);
+    if (r < 0) {
+        free(list);
+        return r;
+    }
+    *ret = list;
+    *ret_count = n;
+    return 0;
+}
+
+static int FIBER repair_priority(struct pass *p, struct endangered *e)
+{
+    char kind[2] = {KEY_REPAIRS.ptr[0], (char)e->priority};
+    p->bucket = e->bucket;
+    int r = walk_rows(p->store, e->bucket, str_make(kind, sizeof(kind)), repair_row, p);
+    e->priority++;
+    return r ? r : find_endangered(p->store, e);
 }
 
 int FIBER store_repair(struct store *s, int (*pace)(uint64_t bytes, void *arg), void *arg,
                        struct store_repair_result *ret)
 {
-    struct pass p = {.store = s, .pace = pace, .arg = arg};
-    struct bucket_ref *buckets;
+    struct pass p = {.store = s, .pace = pace, .arg = arg, .result = ret};
+    struct endangered *list;
     size_t count;
-    int r = buckets_all(&s->buckets, &buckets, &count);
+    *ret = (struct store_repair_result){.rows = 0};
+    int r = list_endangered(&p, &list, &count);
     if (r < 0)
         return r;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        p.bucket = buckets[i].id;
-        r = buckets[i].dropped ? 0 : walk_rows(s, p.bucket, KEY_REPAIRS, repair_row, &p);
+    for (unsigned next = 0; r == 0 && next < PRIORITIES;) {
+        unsigned now = next;
+        next = PRIORITIES;
+        for (size_t i = 0; r == 0 && i < count; i++) {
+            if (list[i].priority == now)
+                r = repair_priority(&p, &list[i]);
+            next = MIN(next, list[i].priority);
+        }
     }
-    free(buckets);
-    *ret = p.result;
+    free(list);
     return r;
+}
+
+int FIBER store_repair_one(struct store *s, const struct store_place *place, struct chunk_id id,
+                           struct store_repair_result *ret)
+{
+    struct pass p = {.store = s, .bucket = place->bucket, .result = ret};
+    struct task t = {.store = s, .place = *place, .id = id, .deep = true};
+    *ret = (struct store_repair_result){.rows = 1, .total = 1};
+    return repair_task(&p, &t);
 }
 
 /* ---- queueing ------------------------------------------------------------------------------- */
@@ -447,7 +578,8 @@ static int queue_tx(struct meta_tx *tx, void *arg)
     if (r < 0)
         return r == -ERR_NOT_FOUND || r == -ERR_NO_SUCH_BUCKET ? 0 : r;
     q->queued = 1;
-    return repair_row_put(tx, priority_of(&h.layout->chunks[h.at]), q->only, &row);
+    return repair_row_put(tx, priority_of(q->store, &h.layout->chunks[h.at], q->deep), q->only,
+                          &row);
 }
 
 int FIBER store_repair_queue(struct store *s, const struct store_place *place,

@@ -348,12 +348,14 @@ int FIBER store_sweep(struct store *s, uint64_t session, int (*pause)(void *arg)
  * them, by a read that found one damaged, or by store_repair_scan, which walks every record for
  * shards that are nowhere or on disks that were replaced, and codes narrower than the disks allow.
  *
- * store_repair works through the rows, the most endangered of each bucket first. `pace` (may be
+ * store_repair works through the rows, the most endangered of all buckets first; *ret is kept up
+ * to date as it goes. `pace` (may be
  * NULL) is told of the bytes written after each chunk, may suspend, and ends the pass when it
  * returns non-zero. -ERR_BUSY while a sweep runs, as a sweep waits for a repair under way: a shard
  * on the move would look like an orphan to it.
  */
 struct store_repair_result {
+    uint64_t total;           /* rows there were when the pass began */
     uint64_t rows;            /* looked at */
     uint64_t repaired, bytes; /* chunks made whole or wider; bytes written */
     uint64_t left;            /* rows that stay: disks are missing, or too many shards are */
@@ -370,6 +372,9 @@ struct store_place {
     uint32_t part;
     uint64_t seq; /* of the object's row; 0: not known */
 };
+/* One chunk now, without a row; every byte of its shards is read. */
+int FIBER store_repair_one(struct store *s, const struct store_place *place, struct chunk_id id,
+                           struct store_repair_result *ret);
 /* A row for one chunk, if its record still has it. `deep`: a shard was found wrong. */
 int FIBER store_repair_queue(struct store *s, const struct store_place *place,
                              struct chunk_id chunk, bool deep);

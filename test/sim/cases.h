@@ -63,7 +63,12 @@
     X(mirrors_missing_at_the_start, 60, false, "no start believes an old metadata mirror")         \
     X(meta_full, 30, false, "the metadata's disk is nearly full: deletions go on")                 \
     X(index_flush_error, 30, false, "flushes of the needle index fail for a while")                \
-    X(planted_store_sync_lost, 100, true, "objects acknowledged over volumes that do not sync")
+    X(planted_store_sync_lost, 100, true, "objects acknowledged over volumes that do not sync")    \
+    /* several disks and their jobs */                                                             \
+    X(drain_under_load, 12, false, "a disk is drained beside a client, over crashes")              \
+    X(repair_under_load, 12, false, "a disk is replaced beside a client, over crashes")            \
+    X(scrub_flipped_bits, 12, false, "flipped bits are found and repaired")                        \
+    X(jobs_crash_every_write, 2, false, "power loss at each event of drain and repair")
 
 #define X(name, ...) void case_##name(struct history *h);
 SIM_CASES(X)

@@ -313,6 +313,102 @@ FARM_CASE(every_byte_within_the_days, 1)
     WAIT_UNTIL(!status_of(f).overdue, 3600 * RT_S);
 }
 
+/* ---- repair --------------------------------------------------------------------------------- */
+
+FARM_CASE(what_the_scrub_finds_is_repaired_by_itself, 6)
+{
+    put_some(f);
+    struct blob_layout l = farm_layout(f, "long");
+    farm_flip(f, &l.chunks[0].shards[4], 500);
+    farm_flip(f, &l.chunks[0].shards[1], 70000);
+    scrub(f);
+    WAIT_UNTIL(list(f).count == 0, 300 * RT_S);
+    assert_int_equal(scrub(f).last_faults, 0);
+    expect_all(f);
+}
+
+static int stop_after_one(uint64_t bytes, void *arg)
+{
+    return bytes > 0;
+}
+
+/* The chunk's shards that are not as they should be. */
+static unsigned bad_shards(struct farm *f, const char *key)
+{
+    struct blob_layout l = farm_layout(f, key);
+    int errors[BLOB_SHARDS_MAX];
+    unsigned n = 0;
+    blob_verify(f->d.blob, &l.chunks[0], true, errors);
+    for (unsigned i = 0; i < l.chunks[0].shard_count; i++)
+        n += errors[i] != 0;
+    return n;
+}
+
+static void queue(struct farm *f, const char *key)
+{
+    struct blob_layout l = farm_layout(f, key);
+    struct store_place p = {.bucket = f->bucket, .key = str_from(key)};
+    assert_int_equal(store_repair_queue(f->store, &p, l.chunks[0].id, false), 0);
+}
+
+FARM_CASE(the_most_endangered_is_repaired_first, 8)
+{
+    struct store_repair_result found;
+    char key[8];
+    unsigned lost = 0, first = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        farm_put(f, key, 400000, i);
+    }
+    disk_goes(&f->d, 0);
+    disk_goes(&f->d, 1);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        struct blob_layout l = farm_layout(f, key);
+        if (bad_shards(f, key) == 0)
+            farm_flip(f, &l.chunks[0].shards[2], 999); /* damaged, but in no danger */
+        queue(f, key);
+    }
+    node_set_role(nodes_get(&f->d.nodes, 0), NODE_RETIRED);
+    node_set_role(nodes_get(&f->d.nodes, 1), NODE_RETIRED);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        lost += bad_shards(f, key) == 2;
+    }
+    assert_true(lost > 1);
+    assert_int_equal(store_repair(f->store, stop_after_one, NULL, &found), 1);
+    assert_int_equal(found.repaired, 1);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        first += bad_shards(f, key) == 2;
+    }
+    assert_int_equal(first, lost - 1); /* one of those that had nothing to spare */
+}
+
+static int note_sound(const struct heal_chunk *c, void *arg)
+{
+    *(bool *)arg = c->sound;
+    return 0;
+}
+
+FARM_CASE(one_object_is_healed_when_asked, 4)
+{
+    bool sound = true;
+    put_some(f);
+    farm_start_jobs(f);
+    struct blob_layout l = farm_layout(f, "long");
+    farm_flip(f, &l.chunks[0].shards[0], 500);
+    assert_int_equal(jobs_heal(f->jobs, f->bucket, STR("long"), false, note_sound, &sound), 0);
+    assert_false(sound);
+    assert_int_equal(jobs_heal(f->jobs, f->bucket, STR("long"), true, note_sound, &sound), 0);
+    assert_false(sound); /* as it was */
+    assert_int_equal(jobs_heal(f->jobs, f->bucket, STR("long"), false, note_sound, &sound), 0);
+    assert_true(sound);
+    assert_int_equal(jobs_heal(f->jobs, f->bucket, STR("none"), true, note_sound, &sound),
+                     -ERR_NO_SUCH_KEY);
+    expect_all(f);
+}
+
 /* ---- the pace by numbers -------------------------------------------------------------------- */
 
 #define TIB   (1024 * GIB)
@@ -389,6 +485,9 @@ int main(void)
         cmocka_unit_test(the_place_survives_restarts),
         cmocka_unit_test(it_stops_and_goes_on_when_told),
         cmocka_unit_test(every_byte_within_the_days),
+        cmocka_unit_test(what_the_scrub_finds_is_repaired_by_itself),
+        cmocka_unit_test(the_most_endangered_is_repaired_first),
+        cmocka_unit_test(one_object_is_healed_when_asked),
         cmocka_unit_test(the_pace_follows_from_what_is_left),
         cmocka_unit_test(a_state_survives_packing),
     };
