@@ -23,7 +23,7 @@
 struct post {
     struct s3_request *q;
     struct str boundary;
-    struct buf head;       /* the first bytes of the body */
+    struct str head;       /* the first bytes of the body; the request's key points into them */
     struct form_head form; /* points into `head` */
     struct s3_post_policy policy;
     struct form_data data;
@@ -54,20 +54,28 @@ static int need_field(struct post *p, const char *name)
                                  .ptr);
 }
 
-static int FIBER read_head(struct post *p)
+static int FIBER read_head(struct post *p, uint64_t total)
 {
     struct http_exchange *x = p->q->x;
-    while (p->head.len < FORM_HEAD_MAX) {
+    size_t most = (size_t)MIN(total, (uint64_t)FORM_HEAD_MAX), len = 0;
+    char *head = arena_alloc(p->q->arena, most + 1);
+    if (!head)
+        return -ENOMEM;
+    while (len < most) {
         struct str piece;
         int r = http_body_next(x, &piece);
-        if (r || piece.len == 0)
+        if (r)
             return r;
-        size_t take = MIN(piece.len, FORM_HEAD_MAX - p->head.len);
-        buf_put(&p->head, piece.ptr, take);
+        if (piece.len == 0)
+            break;
+        size_t take = MIN(piece.len, most - len);
+        memcpy(head + len, piece.ptr, take);
+        len += take;
         if (take < piece.len)
             http_body_unread(x, piece.len - take);
     }
-    return buf_error(&p->head);
+    p->head = str_make(head, len);
+    return 0;
 }
 
 static int explain_form(struct post *p, int err)
@@ -105,9 +113,9 @@ static int FIBER read_form(struct post *p)
         return -ERR_MISSING_LENGTH;
     int r = form_boundary(http_header(p->q->x, STR("content-type")), &p->boundary);
     if (!r)
-        r = read_head(p);
+        r = read_head(p, total);
     if (!r)
-        r = form_head_parse(p->q->arena, p->boundary, buf_str(&p->head), &p->form);
+        r = form_head_parse(p->q->arena, p->boundary, p->head, &p->form);
     if (r)
         return explain_form(p, r);
     uint64_t rest = total - p->form.data_off;
@@ -322,7 +330,7 @@ static int FIBER take_data(const void *data, size_t len, void *arg)
 
 static int FIBER stream_file(struct post *p)
 {
-    struct str piece = str_from_offset(buf_str(&p->head), p->form.data_off);
+    struct str piece = str_from_offset(p->head, p->form.data_off);
     int r = form_data_feed(&p->data, piece, take_data, p);
     while (!r) {
         r = http_body_next(p->q->x, &piece);
@@ -487,7 +495,6 @@ int FIBER s3_post_object(struct s3_request *q)
     if (!p)
         return -ENOMEM;
     p->q = q;
-    buf_init(&p->head, FORM_HEAD_MAX + 1);
     int r = form_boundary(http_header(q->x, STR("content-type")), &p->boundary);
     if (!r) {
         form_data_init(&p->data, p->boundary);
@@ -495,7 +502,6 @@ int FIBER s3_post_object(struct s3_request *q)
     }
     s3_body_release(&p->body);
     store_write_abort(p->writer);
-    buf_release(&p->head);
     q->form = NULL;
     return r == -ERR_PARSE ? -ERR_MALFORMED_FORM : r;
 }
