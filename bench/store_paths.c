@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * store_paths DIR [KEYS] [BYTES] [INLINE]: the store alone, over RocksDB and a disk in DIR, on one
- * loop thread, without HTTP, signatures or digests: what those have to share a core with.
+ * store_paths DIR [KEYS] [BYTES] [INLINE] [BESIDE]: the store alone, over RocksDB and a disk in
+ * DIR, on one loop thread, without HTTP, signatures or digests: what those have to share a core
+ * with.
  *
  * put    64 fibers put KEYS objects of BYTES, each acknowledged when durable
  * over   the same keys again: each replaces an object
@@ -12,7 +13,8 @@
  * delim  the bucket by delimiter (a hundred keys behind each prefix): pages of prefixes
  *
  * Each line: operations (entries for listings) a second, CPU of the process for each, and what was
- * given to the disk for each. INLINE: objects up to this lie in their record.
+ * given to the disk for each. INLINE: objects up to this lie in their record; BESIDE: longer
+ * ones up to this in a row beside it.
  */
 
 #include <stdio.h>
@@ -25,7 +27,7 @@
 struct bench {
     const char *dir;
     unsigned keys;
-    size_t bytes, inline_max;
+    size_t bytes, inline_max, beside_max;
     struct kv_rocks_shared *shared;
     struct meta *meta;
     struct disk *disk;
@@ -207,8 +209,10 @@ static int FIBER run(void *arg)
     CHECK(disk_open(&b->disk, &disk) == 0);
     CHECK(nodes_wrap(&b->nodes, 0, b->dir, b->disk) == 0);
     CHECK(blob_open(&b->blob, &(struct blob_config){&b->nodes, session}) == 0);
-    struct store_config config = {
-        .meta = b->meta, .blob = b->blob, .inline_max_bytes = b->inline_max};
+    struct store_config config = {.meta = b->meta,
+                                  .blob = b->blob,
+                                  .inline_max_bytes = b->inline_max,
+                                  .beside_max_bytes = b->beside_max};
     CHECK(store_open(&b->store, &config) == 0);
     r = work(b);
     store_close(b->store);
@@ -223,7 +227,7 @@ static int FIBER run(void *arg)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: %s DIR [KEYS] [BYTES] [INLINE]\n", argv[0]);
+        fprintf(stderr, "usage: %s DIR [KEYS] [BYTES] [INLINE] [BESIDE]\n", argv[0]);
         return 2;
     }
     struct bench b = {.dir = argv[1], .keys = 100000, .bytes = 1024};
@@ -233,6 +237,8 @@ int main(int argc, char **argv)
         b.bytes = MIN((size_t)atoi(argv[3]), sizeof(filler));
     if (argc > 4)
         b.inline_max = (size_t)atoi(argv[4]);
+    if (argc > 5)
+        b.beside_max = (size_t)atoi(argv[5]);
     struct rt_config config = {.threads = 1};
     int r = rt_run(&config, run, &b);
     if (r < 0)

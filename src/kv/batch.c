@@ -6,6 +6,7 @@
  * one transaction in a batch of hundreds may fail its precondition.
  */
 
+#include "base/hash.h"
 #include "kv/internal.h"
 
 int kv_batch_new(struct kv *kv, struct kv_batch **ret)
@@ -27,11 +28,18 @@ void kv_batch_free(struct kv_batch *b)
     free(b);
 }
 
+static void forget(struct kv_batch *b)
+{
+    for (size_t i = 0; i < KV_MEMO_SLOTS; i++)
+        b->memos[i].key_len = 0;
+}
+
 void kv_batch_clear(struct kv_batch *b)
 {
     vmap_release(&b->changes);
     b->number = 0;
     b->depth = 0;
+    forget(b);
 }
 
 int kv_batch_put(struct kv_batch *b, struct str key, struct str value)
@@ -44,11 +52,44 @@ int kv_batch_del(struct kv_batch *b, struct str key)
     return vmap_del(&b->changes, key, b->number);
 }
 
+static struct kv_memo *memo_of(struct kv_batch *b, struct str key)
+{
+    return &b->memos[hash_xxh3(key.ptr, key.len) % KV_MEMO_SLOTS];
+}
+
+static void remember(struct kv_memo *m, struct str key, struct str value)
+{
+    if (value.len > KV_MEMO_VALUE_MAX)
+        return;
+    m->key_len = (uint8_t)key.len;
+    memcpy(m->key, key.ptr, key.len);
+    m->value_len = (uint8_t)value.len;
+    if (value.len)
+        memcpy(m->value, value.ptr, value.len);
+}
+
+/* What the batch did not change. */
+static int get_below(struct kv_batch *b, struct str key, struct buf *ret)
+{
+    if (key.len == 0 || key.len > KV_MEMO_KEY_MAX)
+        return kv_get(b->kv, NULL, key, 0, ret);
+    struct kv_memo *m = memo_of(b, key);
+    if (str_eq(key, str_make(m->key, m->key_len))) {
+        buf_put_str(ret, str_make(m->value, m->value_len));
+        return buf_error(ret);
+    }
+    size_t before = ret->len;
+    int r = kv_get(b->kv, NULL, key, 0, ret);
+    if (r == 0)
+        remember(m, key, str_from_offset(buf_str(ret), before));
+    return r;
+}
+
 int kv_batch_get(struct kv_batch *b, struct str key, struct buf *ret)
 {
     const struct vmap_version *v = vmap_find(&b->changes, key, VMAP_NEWEST);
     if (!v)
-        return kv_get(b->kv, NULL, key, 0, ret);
+        return get_below(b, key, ret);
     if (v->deleted)
         return -ERR_NOT_FOUND;
     buf_put_str(ret, vmap_value(v));
@@ -77,6 +118,7 @@ int kv_batch_each(const struct kv_batch *b, int (*fn)(void *arg, struct str key,
 void kv_batch_rebase(struct kv_batch *b, struct kv *kv)
 {
     b->kv = kv;
+    forget(b);
 }
 
 uint64_t kv_batch_version(const struct kv_batch *b)

@@ -60,6 +60,18 @@ struct kv_walk {
     const struct kv_walk_ops *ops;
 };
 
+/*
+ * What the store said of a key, until the batch is cleared: every transaction of a batch may ask
+ * for the same few rows of its bucket as a whole, whose keys are short.
+ */
+#define KV_MEMO_SLOTS     8
+#define KV_MEMO_KEY_MAX   16
+#define KV_MEMO_VALUE_MAX 128
+struct kv_memo {
+    uint8_t key_len, value_len; /* key_len 0: free */
+    char key[KV_MEMO_KEY_MAX], value[KV_MEMO_VALUE_MAX];
+};
+
 /* The numbers of `changes` are savepoints: one more is drawn at each kv_batch_savepoint. */
 struct kv_batch {
     struct kv *kv;
@@ -67,4 +79,5 @@ struct kv_batch {
     uint64_t number;
     uint64_t savepoints[KV_SAVEPOINTS_MAX]; /* the number in force before each */
     size_t depth;
+    struct kv_memo memos[KV_MEMO_SLOTS];
 };

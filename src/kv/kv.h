@@ -77,6 +77,8 @@ void kv_batch_free(struct kv_batch *b);
 void kv_batch_clear(struct kv_batch *b);
 int kv_batch_put(struct kv_batch *b, struct str key, struct str value);
 int kv_batch_del(struct kv_batch *b, struct str key);
+/* Of the store it may show what it showed before, since the batch was made or cleared: who fills a
+ * batch is alone in writing. */
 int BLOCKING kv_batch_get(struct kv_batch *b, struct str key, struct buf *ret);
 size_t kv_batch_count(const struct kv_batch *b);
 size_t kv_batch_bytes(const struct kv_batch *b);

@@ -2,7 +2,7 @@
 #include "store/internal.h"
 
 #define INLINE_DEFAULT 512
-#define BESIDE_DEFAULT (16 * KIB)
+#define BESIDE_DEFAULT (8 * KIB)
 #define INLINE_MAX     (1 * MIB) /* a row stays far below META_VALUE_MAX */
 #define CACHE_DEFAULT  (32 * MIB)
 

@@ -34,7 +34,7 @@ struct store_config {
     struct meta *meta; /* both borrowed; outlive the store */
     struct blob *blob;
     size_t inline_max_bytes; /* objects up to this lie in their record; 0: 512 */
-    size_t beside_max_bytes; /* longer ones up to this in a row beside it; 0: 16 KiB */
+    size_t beside_max_bytes; /* longer ones up to this in a row beside it; 0: 8 KiB */
     size_t cache_bytes;      /* decoded records; 0: 32 MiB */
     unsigned gc_delay_ms;    /* between a commit and its chunks' deletion at the earliest */
 };
