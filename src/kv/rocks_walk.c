@@ -180,8 +180,10 @@ int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct k
     if (range->prefix.len > 0)
         w->first = w->last = w->at =
             MIN(kv_is_bulk(range->prefix) ? ROCKS_BULK : ROCKS_BASE, w->last);
+    rocks_set_nowait(w->cached);
     for (int i = w->first; i <= w->last; i++)
         w->its[i] = rocksdb_create_iterator_cf(h->db, w->options, h->families[i]);
+    rocks_set_nowait(false);
     *ret = &w->walk;
     return 0;
 }
