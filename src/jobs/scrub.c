@@ -385,6 +385,7 @@ static int FIBER begin_pass(struct scrub *s, bool manual)
     struct scrub_state *t = &s->state;
     uint64_t total = live_bytes(s);
     rt_lock(&s->lock);
+    __atomic_store_n(&s->wanted, false, __ATOMIC_RELAXED); /* at once with the phase: see status */
     t->pass++;
     t->phase = SCRUB_NEEDLES;
     t->manual = manual;
@@ -517,7 +518,7 @@ static int FIBER review(struct scrub *s)
 
 static int FIBER step_idle(struct scrub *s)
 {
-    bool wanted = __atomic_exchange_n(&s->wanted, false, __ATOMIC_RELAXED);
+    bool wanted = __atomic_load_n(&s->wanted, __ATOMIC_RELAXED);
     if (wanted || scrub_due(&s->state, s->jobs->config.scrub_days, rt_wall_ms()))
         return begin_pass(s, wanted);
     int r = review(s);
@@ -613,7 +614,9 @@ void jobs_scrub_status(struct jobs *j, struct scrub_status *ret)
     job_status(s->job, &ret->job);
     rt_lock(&s->lock);
     const struct scrub_state *t = &s->state;
-    ret->phase = phases[t->phase];
+    /* Not idle: who asks for a pass waits for its end, also where this life knows of none yet. */
+    bool asked = t->phase == SCRUB_IDLE && __atomic_load_n(&s->wanted, __ATOMIC_RELAXED);
+    ret->phase = asked ? "asked" : phases[t->phase];
     ret->pass = t->pass;
     ret->started_ms = t->phase == SCRUB_IDLE ? 0 : t->started_ms;
     ret->faults = t->faults;

@@ -19,6 +19,7 @@ static struct scrub_status scrub(struct farm *f)
         farm_start_jobs(f);
     uint64_t before = status_of(f).pass;
     assert_int_equal(jobs_scrub_start(f->jobs), 0);
+    assert_true(status_of(f).pass > before || strcmp(status_of(f).phase, "idle") != 0);
     WAIT_UNTIL(status_of(f).pass > before && str_eq(str_from(status_of(f).phase), STR("idle")),
                600 * RT_S);
     return status_of(f);
