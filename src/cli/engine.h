@@ -90,6 +90,11 @@ int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
 /* For the jobs; `engine` is the argument. */
 int FIBER engine_disk_retire(void *engine, uint32_t number);
 
+/* Whether the metadata has a mirror on the disk; and mirrors on up to three disks that are there
+ * and stay. */
+bool engine_has_mirror(struct engine *e, const uint8_t uuid[16]);
+void FIBER engine_fill_mirrors(struct engine *e);
+
 /* engine_disks.c: finds the directories' identities, opens the metadata and then the disks. */
 int FIBER engine_open_disks(struct engine *e, const struct engine_config *config);
 /* A RocksDB store `name` in `dir`; one without a log is made anew when it is damaged. */

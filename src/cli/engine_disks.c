@@ -319,8 +319,7 @@ static int FIBER open_metadata(struct engine *e, struct finds *all,
     return r < 0 ? r : open_mirrors(e, all, !any_meta, config);
 }
 
-/* Whether the metadata has a mirror on the disk. */
-static bool has_mirror(struct engine *e, const uint8_t uuid[16])
+bool engine_has_mirror(struct engine *e, const uint8_t uuid[16])
 {
     struct meta_mirror_stats stats[META_MIRRORS_MAX];
     unsigned count = meta_mirror_stats(e->meta, stats);
@@ -343,21 +342,34 @@ static void FIBER add_mirror(struct engine *e, const struct store_disk *d)
                   err_text(r));
 }
 
-/* Mirrors on up to three disks that are there; the one of a disk that was replaced goes first. */
-static void FIBER fill_mirrors(struct engine *e)
+static void FIBER remove_mirrors(struct engine *e, enum store_disk_state state)
 {
     for (uint32_t i = 0; i < e->table.count; i++)
-        if (e->table.list[i].state == STORE_DISK_GONE && has_mirror(e, e->table.list[i].uuid))
-            meta_mirror_remove(e->meta, e->table.list[i].uuid);
+        if (e->table.list[i].state == state && engine_has_mirror(e, e->table.list[i].uuid))
+            meta_mirror_remove(e->meta, e->table.list[i].uuid); /* never the last that takes part */
+}
+
+static void FIBER add_mirrors(struct engine *e)
+{
     struct meta_mirror_stats stats[META_MIRRORS_MAX];
     for (uint32_t i = 0; i < e->table.count; i++) {
         const struct store_disk *d = &e->table.list[i];
         const struct node *n = nodes_get(&e->nodes, d->number);
         if (meta_mirror_stats(e->meta, stats) < META_MIRRORS_MAX && n &&
             d->state == STORE_DISK_ACTIVE && node_state(n) == NODE_ONLINE &&
-            !has_mirror(e, d->uuid))
+            !engine_has_mirror(e, d->uuid))
             add_mirror(e, d);
     }
+}
+
+/* The mirrors of disks that have left go first, those of disks that leave last: after others have
+ * been added, if there is room for them. */
+void FIBER engine_fill_mirrors(struct engine *e)
+{
+    remove_mirrors(e, STORE_DISK_GONE);
+    add_mirrors(e);
+    remove_mirrors(e, STORE_DISK_DRAINING);
+    add_mirrors(e);
 }
 
 /* ---- disks ---------------------------------------------------------------------------------- */
@@ -514,7 +526,7 @@ static int FIBER open_all(struct engine *e, struct finds *all, const struct engi
     if (r == 0)
         r = test_usable(e);
     if (r == 0)
-        fill_mirrors(e);
+        engine_fill_mirrors(e);
     return r;
 }
 
@@ -600,7 +612,7 @@ static int FIBER change(struct engine *e, struct store_disk *old, const char *di
     if (r < 0)
         return refuse(why, r, "the disk is in the table and opens at the next start: %s",
                       err_text(r));
-    fill_mirrors(e);
+    engine_fill_mirrors(e);
     return 0;
 }
 

@@ -65,18 +65,6 @@ static void FIBER sum_space(struct engine *e, const struct store_disk *row, uint
     }
 }
 
-static int any_entry(const char *name, void *arg)
-{
-    return 1;
-}
-
-static bool FIBER holds_metadata(const struct store_disk *row)
-{
-    char path[PATH_MAX + 16];
-    snprintf(path, sizeof(path), "%s/meta", row->path);
-    return rt_dir_list(path, any_entry, NULL) == 1;
-}
-
 static int FIBER test_drain(struct engine *e, const struct store_disk *row,
                             char why[ENGINE_WHY_MAX])
 {
@@ -85,9 +73,6 @@ static int FIBER test_drain(struct engine *e, const struct store_disk *row,
     sum_space(e, row, &free_bytes, &held, &others);
     if (others == 0)
         return refuse(why, -ERR_CONFLICT, "disk %u is the last: there is none to take its data",
-                      row->number);
-    if (holds_metadata(row))
-        return refuse(why, -ERR_CONFLICT, "disk %u holds the metadata: it cannot be drained",
                       row->number);
     if (held > free_bytes)
         return refuse(why, -ENOSPC, "disk %u holds more than the others have free", row->number);
@@ -112,6 +97,8 @@ int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
         if (r < 0)
             refuse(why, r, "cannot write the table of disks: %s", err_text(r));
     }
+    if (r == 0)
+        engine_fill_mirrors(e);
     e->changing = false;
     if (r == 0 && e->jobs)
         jobs_disks_changed(e->jobs);
@@ -125,9 +112,11 @@ int FIBER engine_disk_retire(void *engine, uint32_t number)
     if (!row || row->state != STORE_DISK_DRAINING || e->changing)
         return 0;
     e->changing = true;
-    int r = set_state(e, row, STORE_DISK_GONE);
+    engine_fill_mirrors(e);
+    bool metadata = engine_has_mirror(e, row->uuid); /* while it is the last that takes part */
+    int r = metadata ? 0 : set_state(e, row, STORE_DISK_GONE);
     e->changing = false;
-    if (r == 0)
+    if (r == 0 && !metadata)
         log_event(LOG_INFO, "a drained disk is empty and has left the store", "%s", row->path);
     return r;
 }

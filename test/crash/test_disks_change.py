@@ -96,10 +96,11 @@ def test_killed_while_a_disk_is_drained(make_server):
 
 def test_what_is_no_disk_is_refused(make_server):
     server = server_on(make_server, 2)
-    for words in (['add', server.data], ['add', '/proc/none'], ['drain', '7'], ['drain', '0'],
+    for words in (['add', server.data], ['add', '/proc/none'], ['drain', '7'],
                   ['replace', '1', server.data + '8'], ['drain', '/nowhere']):
         refused = server.admin('disk', *words, check=False)
         assert refused.returncode == 1 and refused.stderr.startswith('cairn: '), refused.stderr
     server.admin('disk', 'drain', '1')
+    assert server.admin('disk', 'drain', '0', check=False).returncode == 1  # the last
     assert server.admin('disk', 'drain', '1', '--cancel', check=False).returncode in (0, 1)
     assert server.stop() == 0
