@@ -13,7 +13,7 @@ static void print_overview(void)
 {
     puts("cairn - an S3-compatible store: one binary, one directory\n\nusage:");
     for (const struct cli_command *const *c = cli_commands; *c; c++)
-        printf("  cairn %-18s %-18s %s\n", (*c)->name, (*c)->operands, (*c)->summary);
+        printf("  cairn %-24s  %-26s  %s\n", (*c)->name, (*c)->operands, (*c)->summary);
     puts("  cairn --version\n\n'cairn help COMMAND' tells each one's options.");
 }
 
