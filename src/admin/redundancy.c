@@ -38,12 +38,12 @@ json_t *FIBER admin_redundancy_json(struct admin *a)
     blob_disks(a->config.blob, &active, &usable);
     struct blob_code code = blob_code_for(active, BLOB_CHUNK_MAX);
     unsigned missing = active - usable;
-    uint64_t raw = raw_bytes(a);
-    return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks", (json_int_t)active, "usable",
-        (json_int_t)usable, "code_k", (json_int_t)code.k, "code_m", (json_int_t)code.m,
-        "losses_survived", (json_int_t)(code.m > missing ? code.m - missing : 0), "raw_bytes",
-        (json_int_t)raw, "usable_bytes", (json_int_t)(raw / (code.k + code.m) * code.k),
-        "repair_waiting", (json_int_t)jobs.repair_left, "repair_unreadable",
-        (json_int_t)jobs.repair_lost, "metadata_mirrors", mirrors_json(a));
+    uint64_t raw = raw_bytes(a), usable_bytes = raw / (code.k + code.m) * code.k;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks",
+                     (json_int_t)active, "usable", (json_int_t)usable, "code_k", (json_int_t)code.k,
+                     "code_m", (json_int_t)code.m, "losses_survived",
+                     (json_int_t)(code.m > missing ? code.m - missing : 0), "raw_bytes",
+                     (json_int_t)raw, "usable_bytes", (json_int_t)usable_bytes, "repair_waiting",
+                     (json_int_t)jobs.repair_left, "repair_unreadable",
+                     (json_int_t)jobs.repair_lost, "metadata_mirrors", mirrors_json(a));
 }

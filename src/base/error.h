@@ -21,7 +21,7 @@
     X(CORRUPT, false, 500, "InternalError", "stored data does not match its digest")               \
     X(CLOSED, false, 503, "ServiceUnavailable", "the server is shutting down")                     \
     X(READ_ONLY, true, 503, "ServiceUnavailable", "the volume takes no writes after a sync error") \
-    X(DISK_GONE, true, 503, "ServiceUnavailable", "too many disks are gone for this request")      \
+    X(DISK_GONE, true, 503, "ServiceUnavailable", "a disk that is needed is gone")                 \
     X(FULL, false, 507, "CairnStorageFull", "the disk is full: free space or add a disk")          \
     X(LIMIT, true, 503, "SlowDown", "a limit of the server is reached: reduce the request rate")   \
     X(BUSY, true, 503, "SlowDown", "the resource is in use: try again")                            \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/engine.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include <stdio.h>
 
@@ -51,6 +52,20 @@ static int FIBER open_identities(struct engine *e, const struct engine_config *c
     return r;
 }
 
+static void disk_changed(void *arg, const struct node *n, enum node_state state)
+{
+    (void)arg;
+    if (state == NODE_ONLINE)
+        log_event(LOG_INFO, "a disk is online again", "disk %u, %s", node_number(n), node_path(n));
+    else if (state == NODE_SUSPECT)
+        log_event(LOG_WARN, "a disk fails", "disk %u, %s: %s", node_number(n), node_path(n),
+                  err_text(node_fault(n)));
+    else
+        log_event(LOG_ERROR, "a disk is gone",
+                  "disk %u, %s: %s; cairn admin info tells what is left", node_number(n),
+                  node_path(n), err_text(node_fault(n)));
+}
+
 static int FIBER start_jobs(struct engine *e, const struct engine_config *config)
 {
     struct jobs_config jobs = {.store = e->store,
@@ -62,6 +77,7 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .session = e->session,
                                .compact_interval_ms = config->compact_interval_ms,
                                .scrub_days = config->scrub_days};
+    e->nodes.changed = disk_changed;
     int r = nodes_watch(&e->nodes, 0);
     if (r == 0)
         r = jobs_start(&e->jobs, &jobs);

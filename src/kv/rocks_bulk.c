@@ -100,7 +100,8 @@ static double oldest_share(struct rocks_kv *h, const struct bulk *b)
 {
     uint64_t room = rocks_reserve_room(&h->reserve) / 2;
     uint64_t step = MIN(b->bytes / OLDEST_SHARE_SMALL, (uint64_t)OLDEST_BYTES);
-    double share = (double)MIN(room, MAX(step, b->bytes / OLDEST_SHARE)) / (double)b->bytes;
+    uint64_t bytes = MIN(room, MAX(step, b->bytes / OLDEST_SHARE));
+    double share = (double)bytes / (double)b->bytes;
     double one = 1.0 / (double)MAX(b->files, 1u);
     /* RocksDB rounds down. */
     return share >= one ? share + one / 16 : room > b->bytes ? 1.0 : 0;

@@ -162,12 +162,6 @@ static int meta_new(struct meta **ret, unsigned commit_batch_max)
 
 static void FIBER kick(void *arg);
 
-static int BLOCKING close_store(void *arg)
-{
-    kv_close(arg);
-    return 0;
-}
-
 /* Takes over the stores in any case. */
 static int FIBER make_mirrors(struct meta *m, const struct meta_mirrors_config *config)
 {
@@ -182,7 +176,7 @@ static int FIBER make_mirrors(struct meta *m, const struct meta_mirrors_config *
         if (r == 0)
             r = mirrors_put(m->mirrors, config->mirrors[i].id, config->mirrors[i].kv);
         if (r < 0)
-            rt_offload(close_store, config->mirrors[i].kv);
+            rt_offload(mirror_close_store, config->mirrors[i].kv);
     }
     return r;
 }
@@ -194,7 +188,7 @@ static int FIBER open_mirrors(struct meta **ret, const struct meta_mirrors_confi
     int r = meta_new(&m, config->commit_batch_max);
     if (r < 0) {
         for (unsigned i = 0; i < config->count; i++)
-            rt_offload(close_store, config->mirrors[i].kv);
+            rt_offload(mirror_close_store, config->mirrors[i].kv);
         return r;
     }
     r = make_mirrors(m, config);
@@ -479,7 +473,7 @@ static void answer(struct meta *m)
 }
 
 /* What the commit fiber has to do. */
-enum commit_step { STEP_END, STEP_WRITE, STEP_TASKS, STEP_RECOVER };
+enum commit_step { STEP_END, STEP_WRITE, STEP_FEED, STEP_TASKS, STEP_RECOVER };
 
 /*
  * What comes next. STEP_WRITE: a batch is to be run. STEP_TASKS: there may be some. Ends
@@ -527,6 +521,9 @@ static int BLOCKING commit_queue(void *arg)
             return STEP_WRITE;
         int r = !change ? 0 : m->refusing ? m->refusing : write_alone(m);
         m->write_ns = rt_now() - m->write_start_ns;
+        /* A mirror may have begun to be rebuilt, and have been read past, while it was written. */
+        if (change && r == 0 && !mirrors_single(m->mirrors))
+            return STEP_FEED;
         end_batch(m, r, false);
         answer(m);
     }
@@ -593,6 +590,19 @@ static void FIBER gather_on_fiber(struct meta *m)
     rt_unlock(&m->lock);
 }
 
+/* A batch that was written with that result is handed to those being rebuilt, and answered. */
+static void FIBER feed_and_answer(struct meta *m, int written, bool seen)
+{
+    if (seen)
+        mirrors_feed(m->mirrors, m->shared);
+    m->write_ns = rt_now() - m->write_start_ns;
+    while (renew_batch(m) < 0) /* out of memory, with the answer known */
+        rt_sleep_until(rt_now() + RENEW_PAUSE_NS);
+    end_batch(m, written, seen);
+    answer(m);
+    gather_on_fiber(m);
+}
+
 static void FIBER write_to_all(struct meta *m)
 {
     bool seen = false;
@@ -601,14 +611,7 @@ static void FIBER write_to_all(struct meta *m)
     int r = mirrors_write(m->mirrors, m->shared, &seen, &refusing);
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
     set_refusing(m, refusing);
-    if (seen)
-        mirrors_feed(m->mirrors, m->shared);
-    m->write_ns = rt_now() - m->write_start_ns;
-    while (renew_batch(m) < 0) /* out of memory, with the answer known */
-        rt_sleep_until(rt_now() + RENEW_PAUSE_NS);
-    end_batch(m, r, seen);
-    answer(m);
-    gather_on_fiber(m);
+    feed_and_answer(m, r, seen);
 }
 
 static void FIBER do_tasks(struct meta *m)
@@ -626,6 +629,8 @@ static void FIBER commit_fiber(void *arg)
     while ((s = (enum commit_step)rt_offload(commit_queue, m)) != STEP_END) {
         if (s == STEP_WRITE)
             write_to_all(m);
+        else if (s == STEP_FEED)
+            feed_and_answer(m, 0, true);
         else if (s == STEP_TASKS)
             do_tasks(m);
         else
@@ -772,7 +777,7 @@ int FIBER meta_mirror_add(struct meta *m, const struct meta_mirror *mirror)
 {
     int r = add(m->mirrors, mirror);
     if (r < 0) {
-        rt_offload(close_store, mirror->kv);
+        rt_offload(mirror_close_store, mirror->kv);
         return r;
     }
     return mirrors_begin_rebuild(m->mirrors, mirror->id);

@@ -26,7 +26,6 @@
 #define READABLE_WAIT_NS    (5 * RT_S) /* a read waits so long for a store that is being opened */
 #define DEADLINE_NS         (10 * RT_S)
 #define REBUILD_BYTES_PER_S (64 * MIB)
-#define REVIVE_PAUSE_NS     (1 * RT_S)
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
@@ -87,7 +86,7 @@ int mirrors_new(struct mirrors **ret, const struct meta_mirrors_config *config)
     return 0;
 }
 
-static void mirror_free(struct mirror *m)
+void mirror_free(struct mirror *m)
 {
     rebuild_release(m);
     free(m);
@@ -102,8 +101,7 @@ static void mirrors_free(struct mirrors *set)
     free(set);
 }
 
-/* The lock is held, and is not any more. */
-static void unlock_and_unref(struct mirrors *set)
+void mirrors_unlock_and_unref(struct mirrors *set)
 {
     bool last = --set->refs == 0;
     rt_unlock(&set->lock);
@@ -133,7 +131,15 @@ int mirrors_put(struct mirrors *set, const uint8_t *id, struct kv *kv)
     return room ? 0 : -ERR_LIMIT;
 }
 
-static int BLOCKING close_store(void *arg)
+void mirrors_take_out(struct mirrors *set, const struct mirror *m)
+{
+    unsigned i = 0;
+    while (set->all[i] != m)
+        i++;
+    memmove(&set->all[i], &set->all[i + 1], (--set->count - i) * sizeof(set->all[0]));
+}
+
+int BLOCKING mirror_close_store(void *arg)
 {
     kv_close(arg);
     return 0;
@@ -164,10 +170,10 @@ void FIBER mirrors_close(struct mirrors *set)
         if (m->has_worker || !m->kv || m->cold > 0)
             continue;
         rt_unlock(&set->lock);
-        rt_offload(close_store, TAKE_PTR(m->kv));
+        rt_offload(mirror_close_store, TAKE_PTR(m->kv));
         rt_lock(&set->lock);
     }
-    unlock_and_unref(set);
+    mirrors_unlock_and_unref(set);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -292,164 +298,6 @@ void FIBER mirrors_wait_other(struct mirrors *set, const struct mirror *than)
     rt_unlock(&set->lock);
 }
 
-/* ---- workers -------------------------------------------------------------------------------- */
-
-enum work { WORK_NONE, WORK_WRITE, WORK_REVIVE, WORK_REBUILD, WORK_END };
-
-/* The lock is held. */
-static enum work find_work(const struct mirror *m)
-{
-    bool pausing = rt_now() < m->not_before_ns;
-    if (m->to)
-        return WORK_WRITE;
-    if (m->retired || m->set->closed)
-        return WORK_END;
-    if (m->state == META_MIRROR_LOST && !pausing)
-        return WORK_REVIVE;
-    if (m->state == META_MIRROR_REBUILDING && (!list_empty(&m->backlog) || (!m->ready && !pausing)))
-        return WORK_REBUILD;
-    return WORK_NONE;
-}
-
-static enum work FIBER next_work(struct mirror *m, struct shared_batch **ret)
-{
-    struct mirrors *set = m->set;
-    enum work w;
-    rt_lock(&set->lock);
-    while ((w = find_work(m)) == WORK_NONE) {
-        bool paused = m->state != META_MIRROR_IN && rt_now() < m->not_before_ns;
-        rt_wait_uncancelled(&m->wake, &set->lock, paused ? m->not_before_ns : RT_NEVER);
-    }
-    *ret = TAKE_PTR(m->to);
-    rt_unlock(&set->lock);
-    return w;
-}
-
-struct write_job {
-    struct kv *kv;
-    struct kv_batch *batch;
-};
-
-static int BLOCKING write_store(void *arg)
-{
-    struct write_job *j = arg;
-    return kv_write(j->kv, j->batch, true);
-}
-
-static void FIBER do_write(struct mirror *m, struct shared_batch *batch)
-{
-    struct write_job j = {m->kv, batch->batch};
-    int r = rt_offload(write_store, &j);
-    shared_batch_unref(batch);
-    rt_lock(&m->set->lock);
-    m->writing = false;
-    m->result = r;
-    rt_wake_all(&m->set->done);
-    rt_unlock(&m->set->lock);
-}
-
-static int BLOCKING recover_store(void *arg)
-{
-    return kv_recover(arg);
-}
-
-/* One that was short of something, or hung: when it works again it is rebuilt. */
-static void FIBER revive(struct mirror *m)
-{
-    mirror_wait_quiet(m);
-    int r = rt_offload(recover_store, m->kv);
-    rt_lock(&m->set->lock);
-    if (r == 0)
-        mirror_set_rebuilding(m);
-    else if (out_of_means(r))
-        m->not_before_ns = rt_now() + REVIVE_PAUSE_NS;
-    else
-        m->retired = true;
-    rt_unlock(&m->set->lock);
-}
-
-static bool may_come_back(int err)
-{
-    return out_of_means(err) || err == -ETIMEDOUT || err == -ENOMEM || err == -ERR_LIMIT;
-}
-
-static void FIBER rebuild(struct mirror *m)
-{
-    struct mirrors *set = m->set;
-    int r = rebuild_step(m);
-    rt_lock(&set->lock);
-    if (r < 0 && m->state == META_MIRROR_REBUILDING) {
-        mirror_set_state(m, META_MIRROR_LOST, r);
-        m->retired = !may_come_back(r);
-        m->not_before_ns = rt_now() + REVIVE_PAUSE_NS;
-    }
-    bool kick = m->state == META_MIRROR_REBUILDING && m->rebuild.copied;
-    rt_unlock(&set->lock);
-    if (kick)
-        set->kick(set->kick_arg);
-}
-
-static void take_out(struct mirrors *set, const struct mirror *m)
-{
-    unsigned i = 0;
-    while (set->all[i] != m)
-        i++;
-    memmove(&set->all[i], &set->all[i + 1], (--set->count - i) * sizeof(set->all[0]));
-}
-
-static void FIBER end_work(struct mirror *m)
-{
-    struct mirrors *set = m->set;
-    if (!set->closed)
-        mirror_wait_quiet(m);
-    rt_offload(close_store, TAKE_PTR(m->kv));
-    rt_lock(&set->lock);
-    m->has_worker = false;
-    rebuild_release(m);
-    if (m->leaving && !set->closed) {
-        take_out(set, m);
-        mirror_free(m);
-        rt_wake_all(&set->left);
-    }
-    rt_wake_all(&set->done);
-    unlock_and_unref(set);
-}
-
-static void FIBER work(void *arg)
-{
-    struct mirror *m = arg;
-    struct shared_batch *batch;
-    enum work w;
-    while ((w = next_work(m, &batch)) != WORK_END) {
-        if (w == WORK_WRITE)
-            do_write(m, batch);
-        else if (w == WORK_REVIVE)
-            revive(m);
-        else
-            rebuild(m);
-    }
-    end_work(m);
-}
-
-int FIBER mirror_start_worker(struct mirror *m)
-{
-    struct mirrors *set = m->set;
-    rt_lock(&set->lock);
-    bool has = m->has_worker;
-    if (!has) {
-        m->has_worker = true;
-        set->refs++;
-    }
-    rt_unlock(&set->lock);
-    int r = has ? 0 : rt_spawn_detached("meta mirror", work, m);
-    if (r < 0) {
-        rt_lock(&set->lock);
-        m->has_worker = false;
-        unlock_and_unref(set);
-    }
-    return r;
-}
-
 /* ---- who takes part ------------------------------------------------------------------------- */
 
 void mirror_set_state(struct mirror *m, enum meta_mirror_state state, int err)
@@ -478,8 +326,8 @@ static void lose(struct mirror *m, int err)
     struct mirrors *set = m->set;
     rt_lock(&set->lock);
     mirror_set_state(m, META_MIRROR_LOST, err);
-    m->retired = !may_come_back(err) || m->leaving;
-    m->not_before_ns = rt_now() + REVIVE_PAUSE_NS;
+    m->retired = !mirror_may_come_back(err) || m->leaving;
+    m->not_before_ns = rt_now() + MIRROR_REVIVE_PAUSE_NS;
     if (set->reading == m)
         set_reading(set, another(set, m));
     rt_wake_all(&m->wake);
@@ -750,7 +598,7 @@ static int FIBER recover_one(struct mirror *m)
         set_reading(set, another(set, m));
     rt_unlock(&set->lock);
     mirror_wait_quiet(m);
-    r = rt_offload(recover_store, m->kv);
+    r = rt_offload(mirror_recover_store, m->kv);
     rt_lock(&set->lock);
     if (!set->reading)
         set_reading(set, m);
@@ -849,11 +697,11 @@ static void tell_left(struct mirrors *set)
 static bool FIBER wait_until_ready(struct mirror *m)
 {
     struct mirrors *set = m->set;
-    uint64_t deadline = rt_now() + set->deadline_ns;
+    uint64_t seen = 0;
     int r = 0;
     rt_lock(&set->lock);
     while (m->state == META_MIRROR_REBUILDING && !m->ready && r == 0)
-        r = rt_wait_uncancelled(&set->done, &set->lock, deadline);
+        r = rebuild_wait(m, &seen);
     bool ready = m->state == META_MIRROR_REBUILDING && m->ready;
     rt_unlock(&set->lock);
     if (r < 0 && !ready)
@@ -890,7 +738,7 @@ static bool is_over(const struct mirror *m)
 
 static void forget(struct mirrors *set, struct mirror *m)
 {
-    take_out(set, m);
+    mirrors_take_out(set, m);
     mirror_free(m);
 }
 

@@ -3,8 +3,8 @@
 
 /*
  * The set of mirrors behind meta/local: who takes part, who may be read, one batch to all of them.
- * mirrors.c has the set, mirror_rows.c what is written down of it and the choice at the start,
- * rebuild.c how a mirror is made like the others.
+ * mirrors.c has the set, mirror_worker.c what goes on beside it, mirror_rows.c what is written down
+ * of it and the choice at the start, rebuild.c how a mirror is made like the others.
  *
  * A mirror that is written beside others has a worker, a fiber that alone writes to its store. So a
  * disk that hangs holds up its worker and nobody else: the commit fiber stops waiting, and what the
@@ -41,6 +41,7 @@ struct rebuild {
     bool copied;       /* every key was looked at */
     struct buf cursor; /* keys below it are like the source's, but for what is in the backlog */
     uint64_t keys, bytes, keys_estimate;
+    uint64_t applied; /* pieces of the backlog */
     uint64_t started_ns;
 };
 
@@ -73,7 +74,7 @@ struct mirror {
     bool writing;            /* a write was asked for and is not done */
     int result;              /* of the last one */
     uint64_t not_before_ns;  /* the worker pauses */
-    bool ready;              /* rebuilt, as far as the backlog goes */
+    bool ready;              /* rebuilt, and nothing of the backlog is left */
     struct list backlog;     /* batches to be applied while it is rebuilt */
     uint64_t backlog_bytes;
     struct rebuild rebuild;
@@ -182,7 +183,6 @@ static inline bool out_of_means(int err)
 /* For the other files: */
 /* Asks the worker to write; mirrors_wait waits for all that were asked, or takes too long. */
 int FIBER mirror_post(struct mirror *m, struct shared_batch *batch);
-int FIBER mirror_start_worker(struct mirror *m);
 /*
  * Notes a new generation on all that take part, then lets `joiner` (or NULL) in. Who fails is left
  * out. 0, or the error when nobody took it.
@@ -194,6 +194,23 @@ void mirror_set_rebuilding(struct mirror *m);
 void mirror_set_state(struct mirror *m, enum meta_mirror_state state, int err);
 /* Waits until nobody reads the mirror, which is not `reading`. */
 void FIBER mirror_wait_quiet(struct mirror *m);
+
+void mirror_free(struct mirror *m);
+/* Forgets it; the lock is held. */
+void mirrors_take_out(struct mirrors *set, const struct mirror *m);
+/* The lock is held, and is not any more. */
+void mirrors_unlock_and_unref(struct mirrors *set);
+/* Closes, or recovers, a kv (the argument). For rt_offload. */
+int BLOCKING mirror_close_store(void *kv);
+int BLOCKING mirror_recover_store(void *kv);
+
+/* ---- mirror_worker.c ------------------------------------------------------------------------ */
+
+#define MIRROR_REVIVE_PAUSE_NS (1 * RT_S) /* after a failure, before it is tried again */
+/* Nothing happens when it has one. */
+int FIBER mirror_start_worker(struct mirror *m);
+/* After a failure that is not its disk's. */
+bool mirror_may_come_back(int err);
 
 /* ---- mirror_rows.c -------------------------------------------------------------------------- */
 
@@ -215,11 +232,14 @@ int BLOCKING mirror_is_foreign(struct mirrors *set, struct kv *kv, bool *ret);
 
 /* ---- rebuild.c ------------------------------------------------------------------------------ */
 
-/* One step of a worker: applies a batch of the backlog, or copies a piece. 0, or the mirror's
+/* One step of a worker: applies the next of the backlog and copies a piece. 0, or the mirror's
  * failure. */
 int FIBER rebuild_step(struct mirror *m);
 /* Hands a batch that was written to those that are being rebuilt; may wait for one that is slow. */
 void FIBER mirrors_feed(struct mirrors *set, struct shared_batch *batch);
 void rebuild_release(struct mirror *m);
+/* Waits for news of it, the lock held. -ETIMEDOUT when nothing of its backlog was applied for too
+ * long; `seen` is the caller's memory. */
+int FIBER rebuild_wait(struct mirror *m, uint64_t *seen);
 /* Marks the mirror (the argument) as one that is being rebuilt. For rt_offload. */
 int BLOCKING mirror_mark(void *mirror);

@@ -24,6 +24,7 @@
 #define PIECE_BYTES       (512 * KIB)
 #define PIECE_KEYS        4096
 #define BACKLOG_BYTES_MAX (64 * MIB)
+#define APPLY_BYTES       (1 * MIB) /* of the backlog, at once */
 #define SOURCE_PAUSE_NS   (1 * RT_S)
 #define SWITCH_PAUSE_NS   (10 * RT_MS)
 
@@ -84,10 +85,25 @@ int BLOCKING mirror_mark(void *arg)
 
 /* ---- the backlog ---------------------------------------------------------------------------- */
 
+/* The next of the backlog, to be written at once: so it is always emptied faster than filled. */
 struct applying {
     struct mirror *mirror;
-    struct kv_batch *from, *to;
+    struct list waiting;
+    struct kv_batch *to;
 };
+
+/* The lock is held. */
+static void take_waiting(struct mirror *m, struct applying *ret)
+{
+    struct waiting_batch *w;
+    uint64_t bytes = 0;
+    ret->mirror = m;
+    list_init(&ret->waiting);
+    while (bytes < APPLY_BYTES && (w = first_waiting(m))) {
+        bytes += kv_batch_bytes(w->batch->batch);
+        list_push_back(&ret->waiting, &w->link);
+    }
+}
 
 static int apply_key(void *arg, struct str key, struct str value)
 {
@@ -98,26 +114,46 @@ static int apply_key(void *arg, struct str key, struct str value)
     return value.ptr ? kv_batch_put(a->to, key, value) : kv_batch_del(a->to, key);
 }
 
+static int gather(struct applying *a)
+{
+    struct list *link;
+    int r = 0;
+    while ((link = list_pop_front(&a->waiting))) {
+        struct waiting_batch *w = container_of(link, struct waiting_batch, link);
+        if (r == 0)
+            r = kv_batch_each(w->batch->batch, apply_key, a);
+        waiting_free(w);
+    }
+    return r;
+}
+
 static int BLOCKING apply(void *arg)
 {
     struct applying *a = arg;
     int r = kv_batch_new(a->mirror->kv, &a->to);
     if (r < 0)
         return r;
-    r = kv_batch_each(a->from, apply_key, a);
+    r = gather(a);
     if (r == 0 && kv_batch_count(a->to) > 0)
         r = kv_write(a->mirror->kv, a->to, true);
     kv_batch_free(a->to);
     return r;
 }
 
-static int FIBER apply_first(struct mirror *m, struct waiting_batch *w)
+static void waiting_release(struct applying *a)
 {
-    struct applying a = {.mirror = m, .from = w->batch->batch};
-    int r = rt_offload(apply, &a);
-    waiting_free(w);
+    struct list *link;
+    while ((link = list_pop_front(&a->waiting)))
+        waiting_free(container_of(link, struct waiting_batch, link));
+}
+
+static int FIBER apply_waiting(struct mirror *m, struct applying *a)
+{
+    int r = rt_offload(apply, a);
+    waiting_release(a);
     rt_lock(&m->set->lock);
-    rt_wake_all(&m->set->done); /* whoever waits for room in the backlog */
+    m->rebuild.applied++;
+    rt_wake_all(&m->set->done); /* whoever waits for room in the backlog, or for its end */
     rt_unlock(&m->set->lock);
     return r;
 }
@@ -129,23 +165,32 @@ static bool feed(struct mirror *m, struct waiting_batch *w)
     if (m->backlog_bytes > 0 && m->backlog_bytes + bytes > BACKLOG_BYTES_MAX)
         return false;
     m->backlog_bytes += bytes;
+    m->ready = false;
     list_push_back(&m->backlog, &w->link);
     rt_wake_all(&m->wake);
     return true;
 }
 
-/* Leaves it out when there is no room for too long. */
+int FIBER rebuild_wait(struct mirror *m, uint64_t *seen)
+{
+    int r = rt_wait_uncancelled(&m->set->done, &m->set->lock, rt_now() + m->set->deadline_ns);
+    bool moves = *seen != m->rebuild.applied;
+    *seen = m->rebuild.applied;
+    return moves ? 0 : r;
+}
+
+/* Leaves it out when there is no room and its backlog does not move. */
 static void FIBER feed_one(struct mirror *m, struct shared_batch *batch)
 {
     struct mirrors *set = m->set;
-    uint64_t deadline = rt_now() + set->deadline_ns;
+    uint64_t seen = 0;
     struct waiting_batch *w = malloc(sizeof(*w));
     int r = w ? 0 : -ENOMEM;
     if (w)
         w->batch = shared_batch_ref(batch);
     rt_lock(&set->lock);
     while (r == 0 && m->state == META_MIRROR_REBUILDING && !feed(m, w))
-        r = rt_wait_uncancelled(&set->done, &set->lock, deadline);
+        r = rebuild_wait(m, &seen);
     bool fed = r == 0 && m->state == META_MIRROR_REBUILDING;
     if (r < 0 && m->state == META_MIRROR_REBUILDING)
         mirror_set_state(m, META_MIRROR_LOST, -ETIMEDOUT);
@@ -344,13 +389,16 @@ int FIBER rebuild_step(struct mirror *m)
     if (r < 0)
         return r;
     b->begun = true;
+    struct applying a;
     rt_lock(&m->set->lock);
-    struct waiting_batch *w = first_waiting(m);
-    m->ready = b->copied && !w;
+    take_waiting(m, &a);
+    bool any = !list_empty(&a.waiting), pausing = rt_now() < m->not_before_ns;
+    m->ready = b->copied && !any;
     if (m->ready)
         rt_wake_all(&m->set->done);
     rt_unlock(&m->set->lock);
-    if (w)
-        return apply_first(m, w);
-    return b->copied ? 0 : copy_piece(m);
+    if (any)
+        r = apply_waiting(m, &a);
+    /* A piece each time, or steady writing would keep it from ever being copied. */
+    return r < 0 || b->copied || pausing ? r : copy_piece(m);
 }

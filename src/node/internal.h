@@ -33,6 +33,7 @@ struct node {
     uint64_t read_p95_ns;
     /* of the watch */
     bool looking;
+    enum node_state told;
 };
 
 /* An operation inside. */

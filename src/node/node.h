@@ -88,6 +88,10 @@ struct nodes {
     struct node *at[NODES_MAX]; /* atomic */
     uint32_t count;             /* atomic: all numbers in use lie below it */
     struct nodes_watch *watch;
+    /* Told by the watch, on its fiber, of a state that is not what it told last (online at first);
+     * must not suspend. May be NULL. */
+    void (*changed)(void *arg, const struct node *n, enum node_state state);
+    void *changed_arg;
 };
 /* A node over a disk that is open already, which stays the caller's. -ENOMEM. */
 int FIBER nodes_wrap(struct nodes *t, uint32_t number, const char *path, struct disk *disk);

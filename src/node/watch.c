@@ -99,6 +99,17 @@ static void find_hanging(struct nodes *t)
     }
 }
 
+static void tell_changes(struct nodes *t)
+{
+    for (uint32_t i = 0; t->changed && i < nodes_count(t); i++) {
+        struct node *n = nodes_get(t, i);
+        if (!n || n->told == node_state(n))
+            continue;
+        n->told = node_state(n);
+        t->changed(t->changed_arg, n, n->told);
+    }
+}
+
 void FIBER nodes_look(struct nodes *t)
 {
     struct look looks[NODES_MAX];
@@ -106,6 +117,7 @@ void FIBER nodes_look(struct nodes *t)
     unsigned count = start_looks(t, looks);
     for (unsigned i = 0; i < count; i++)
         rt_join(looks[i].fiber);
+    tell_changes(t);
 }
 
 /* Joins the looks that have ended; the others stay in the list. */
@@ -129,6 +141,7 @@ static int FIBER watch_fiber(void *arg)
     while (rt_sleep_until(rt_now() + w->interval_ns) == 0) {
         find_hanging(w->nodes);
         count = join_ended(looks, count);
+        tell_changes(w->nodes);
         count += start_looks(w->nodes, looks + count);
     }
     for (unsigned i = 0; i < count; i++)

@@ -136,7 +136,7 @@ static int FIBER verify_chunk(struct check *c, struct str key, const struct blob
     int errors[BLOB_SHARDS_MAX] = {0};
     int r = blob_verify(c->store->blob, chunk, c->deep, errors);
     unsigned good = 0;
-    for (unsigned i = 0; i < MIN(chunk->shard_count, (uint16_t)BLOB_SHARDS_MAX); i++)
+    for (unsigned i = 0; i < MIN(chunk->shard_count, (unsigned)BLOB_SHARDS_MAX); i++)
         good += errors[i] == 0;
     if (r == 0 && share_a_disk(chunk))
         return fault(c, -ERR_CORRUPT, "two shards of a chunk lie on one disk", key, chunk->id);

@@ -88,10 +88,19 @@ static void in_sim(int (*fn)(void *))
     sim_free(w.sim);
 }
 
+/* Writes down what is told: o, s, g. */
+static void note_change(void *arg, const struct node *n, enum node_state state)
+{
+    char *told = arg;
+    assert_int_equal(node_number(n), 0);
+    told[strlen(told)] = node_state_text(state)[0];
+}
+
 static int FIBER reads_fail_(void *arg)
 {
     struct world *w = arg;
-    struct nodes t = {0};
+    char told[8] = "";
+    struct nodes t = {.changed = note_change, .changed_arg = told};
     struct node *n = open_node(&t, &w->place);
     assert_int_equal(write_one(n, 1), 0);
     assert_int_equal(read_one(n, 1), 0);
@@ -109,9 +118,11 @@ static int FIBER reads_fail_(void *arg)
     assert_int_equal(node_reader_open(n, key_of(1), NULL, &r), -ERR_DISK_GONE);
     nodes_look(&t); /* the volumes still cannot be read */
     assert_int_equal(node_state(n), NODE_GONE);
+    nodes_look(&t); /* told once */
     sim_disk_heal(w->disk);
     nodes_look(&t);
     assert_int_equal(node_state(n), NODE_ONLINE);
+    assert_string_equal(told, "go");
     assert_int_equal(read_one(n, 1), 0);
     assert_int_equal(read_one(n, 2), 0);
     nodes_release(&t);
