@@ -453,13 +453,14 @@ static int FIBER repair_row(struct str key, struct str value, void *arg)
 /* A bucket, and the priority of the first row that is left to look at; PRIORITIES: none is. */
 struct endangered {
     struct bucket_id bucket;
+    unsigned from; /* where to look, for endangered_tx, which may run more than once */
     unsigned priority;
 };
 
 static int endangered_tx(struct meta_tx *tx, void *arg)
 {
     struct endangered *e = arg;
-    char from[2] = {KEY_REPAIRS.ptr[0], (char)e->priority};
+    char from[2] = {KEY_REPAIRS.ptr[0], (char)e->from};
     struct meta_cursor *c;
     int r = meta_cursor_open(tx, KEY_REPAIRS, &c);
     if (r < 0)
@@ -473,10 +474,11 @@ static int endangered_tx(struct meta_tx *tx, void *arg)
     return r;
 }
 
-/* From its priority on. */
-static int FIBER find_endangered(struct store *s, struct endangered *e)
+static int FIBER find_endangered(struct store *s, struct endangered *e, unsigned from)
 {
-    return e->priority < PRIORITIES ? meta_read(s->meta, e->bucket, endangered_tx, e) : 0;
+    e->from = from;
+    e->priority = PRIORITIES;
+    return from < PRIORITIES ? meta_read(s->meta, e->bucket, endangered_tx, e) : 0;
 }
 
 static int FIBER count_row(struct str key, struct str value, void *arg)
@@ -500,7 +502,7 @@ static int FIBER list_endangered(struct pass *p, struct endangered **ret, size_t
         if (buckets[i].dropped)
             continue;
         list[n] = (struct endangered){.bucket = buckets[i].id};
-        r = find_endangered(p->store, &list[n]);
+        r = find_endangered(p->store, &list[n], 0);
         if (r == 0 && list[n].priority < PRIORITIES)
             r = walk_rows(p->store, list[n++].bucket, KEY_REPAIRS, count_row, p);
     }
@@ -519,8 +521,7 @@ static int FIBER repair_priority(struct pass *p, struct endangered *e)
     char kind[2] = {KEY_REPAIRS.ptr[0], (char)e->priority};
     p->bucket = e->bucket;
     int r = walk_rows(p->store, e->bucket, str_make(kind, sizeof(kind)), repair_row, p);
-    e->priority++;
-    return r ? r : find_endangered(p->store, e);
+    return r ? r : find_endangered(p->store, e, e->priority + 1);
 }
 
 int FIBER store_repair(struct store *s, int (*pace)(uint64_t bytes, void *arg), void *arg,
