@@ -79,20 +79,15 @@ static int finish(struct check_report *r)
 
 /* ---- online --------------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
 static void on_line(json_t *line, void *arg)
 {
     struct check_report *r = arg;
     if (json_object_get(line, "done")) {
         r->done = json_is_true(json_object_get(line, "done"));
-        snprintf(r->error, sizeof(r->error), "%s", text_of(line, "error"));
+        snprintf(r->error, sizeof(r->error), "%s", admin_text_of(line, "error"));
     } else if (json_object_get(line, "fault")) {
-        show_fault(r, text_of(line, "fault"), text_of(line, "bucket"), text_of(line, "key"));
+        show_fault(r, admin_text_of(line, "fault"), admin_text_of(line, "bucket"),
+                   admin_text_of(line, "key"));
     } else {
         show_progress(r, (uint64_t)json_integer_value(json_object_get(line, "done_count")),
                       (uint64_t)json_integer_value(json_object_get(line, "total")));

@@ -215,3 +215,15 @@ const char *admin_format_bytes(uint64_t bytes, char ret[32])
     snprintf(ret, 32, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
     return ret;
 }
+
+const char *admin_text_of(const json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+    return text ? text : "";
+}
+
+uint64_t admin_number_of(const json_t *o, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(o, name));
+    return v > 0 ? (uint64_t)v : 0;
+}

@@ -49,6 +49,9 @@ struct admin_call {
  */
 int admin_call(const struct admin_call *call, json_t **ret_json);
 
+/* A member of an answer: "" or 0 when it is not there, or less than 0. */
+const char *admin_text_of(const json_t *o, const char *name);
+uint64_t admin_number_of(const json_t *o, const char *name);
 /* Prints a value as indented JSON and takes it over. Returns 0. */
 int admin_print_json(json_t *value);
 /* "1.5 GiB"; `ret` holds 32 bytes. */

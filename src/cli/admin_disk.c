@@ -16,26 +16,14 @@ static const struct cli_option drain_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
-static uint64_t number_of(const json_t *o, const char *name)
-{
-    json_int_t v = json_integer_value(json_object_get(o, name));
-    return v > 0 ? (uint64_t)v : 0;
-}
-
 static void print_disk(const json_t *d)
 {
     char live[32], available[32], total[32];
-    printf("%4llu  %-8s  %-7s  %10s  %10s  %10s  %s\n", (unsigned long long)number_of(d, "number"),
-           text_of(d, "role"), text_of(d, "state"),
-           admin_format_bytes(number_of(d, "live_bytes"), live),
-           admin_format_bytes(number_of(d, "free_bytes"), available),
-           admin_format_bytes(number_of(d, "total_bytes"), total), text_of(d, "path"));
+    printf("%4llu  %-8s  %-7s  %10s  %10s  %10s  %s\n",
+           (unsigned long long)admin_number_of(d, "number"), admin_text_of(d, "role"),
+           admin_text_of(d, "state"), admin_format_bytes(admin_number_of(d, "live_bytes"), live),
+           admin_format_bytes(admin_number_of(d, "free_bytes"), available),
+           admin_format_bytes(admin_number_of(d, "total_bytes"), total), admin_text_of(d, "path"));
 }
 
 void admin_print_redundancy(const json_t *r)
@@ -43,19 +31,22 @@ void admin_print_redundancy(const json_t *r)
     char raw[32], usable[32];
     const json_t *mirrors = json_object_get(r, "metadata_mirrors");
     printf("%llu disks, %llu there; %llu + %llu shards, %llu more losses survived\n",
-           (unsigned long long)number_of(r, "disks"), (unsigned long long)number_of(r, "usable"),
-           (unsigned long long)number_of(r, "code_k"), (unsigned long long)number_of(r, "code_m"),
-           (unsigned long long)number_of(r, "losses_survived"));
-    printf(
-        "%s raw, %s usable; metadata on %zu:", admin_format_bytes(number_of(r, "raw_bytes"), raw),
-        admin_format_bytes(number_of(r, "usable_bytes"), usable), json_array_size(mirrors));
+           (unsigned long long)admin_number_of(r, "disks"),
+           (unsigned long long)admin_number_of(r, "usable"),
+           (unsigned long long)admin_number_of(r, "code_k"),
+           (unsigned long long)admin_number_of(r, "code_m"),
+           (unsigned long long)admin_number_of(r, "losses_survived"));
+    printf("%s raw, %s usable; metadata on %zu:",
+           admin_format_bytes(admin_number_of(r, "raw_bytes"), raw),
+           admin_format_bytes(admin_number_of(r, "usable_bytes"), usable),
+           json_array_size(mirrors));
     for (size_t i = 0; i < json_array_size(mirrors); i++)
         printf(" %s", json_string_value(json_array_get(mirrors, i)));
     puts("");
-    if (number_of(r, "repair_waiting"))
+    if (admin_number_of(r, "repair_waiting"))
         printf("ATTENTION: %llu chunks want repair and wait for a disk; %llu cannot be read\n",
-               (unsigned long long)number_of(r, "repair_waiting"),
-               (unsigned long long)number_of(r, "repair_unreadable"));
+               (unsigned long long)admin_number_of(r, "repair_waiting"),
+               (unsigned long long)admin_number_of(r, "repair_unreadable"));
 }
 
 static int get_list(json_t **ret)
@@ -77,7 +68,7 @@ static int list(char **operands, unsigned count)
            "SIZE", "DIRECTORY");
     json_array_foreach(json_object_get(answer, "disks"), i, d) print_disk(d);
     const json_t *job = json_object_get(answer, "rebalance");
-    if (number_of(job, "total") || json_object_get(job, "error"))
+    if (admin_number_of(job, "total") || json_object_get(job, "error"))
         admin_print_job(job);
     json_decref(answer);
     return 0;
@@ -94,8 +85,8 @@ static int change(json_t *body)
         return r;
     if (admin_options.json)
         return admin_print_json(disk);
-    printf("disk %llu (%s) is %s\n", (unsigned long long)number_of(disk, "number"),
-           text_of(disk, "path"), text_of(disk, "role"));
+    printf("disk %llu (%s) is %s\n", (unsigned long long)admin_number_of(disk, "number"),
+           admin_text_of(disk, "path"), admin_text_of(disk, "role"));
     json_decref(disk);
     return 0;
 }
@@ -118,9 +109,9 @@ static int resolve(const char *operand, json_int_t *ret)
     r = 1;
     json_array_foreach(json_object_get(answer, "disks"), i, d)
     {
-        bool same =
-            strcmp(text_of(d, "path"), wanted) == 0 || strcmp(text_of(d, "path"), operand) == 0;
-        if (same && strcmp(text_of(d, "role"), "gone") != 0) {
+        bool same = strcmp(admin_text_of(d, "path"), wanted) == 0 ||
+                    strcmp(admin_text_of(d, "path"), operand) == 0;
+        if (same && strcmp(admin_text_of(d, "role"), "gone") != 0) {
             *ret = json_integer_value(json_object_get(d, "number"));
             r = 0;
         }

@@ -10,18 +10,12 @@ static const struct cli_option options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
 static void print_shard(const json_t *s)
 {
     printf("    shard %lld", (long long)json_integer_value(json_object_get(s, "shard")));
     if (json_object_get(s, "disk"))
         printf(" on disk %lld", (long long)json_integer_value(json_object_get(s, "disk")));
-    printf(": %s\n", text_of(s, "state"));
+    printf(": %s\n", admin_text_of(s, "state"));
 }
 
 static void print_chunks(const json_t *chunks)
@@ -31,7 +25,7 @@ static void print_chunks(const json_t *chunks)
     char bytes[32];
     json_array_foreach(chunks, i, c)
     {
-        printf("  chunk %s, %s, %lld+%lld\n", text_of(c, "chunk"),
+        printf("  chunk %s, %s, %lld+%lld\n", admin_text_of(c, "chunk"),
                admin_format_bytes((uint64_t)json_integer_value(json_object_get(c, "len_bytes")),
                                   bytes),
                (long long)json_integer_value(json_object_get(c, "k")),

@@ -7,30 +7,25 @@ static const struct cli_option options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static uint64_t number(const json_t *o, const char *name)
-{
-    json_int_t v = json_integer_value(json_object_get(o, name));
-    return v > 0 ? (uint64_t)v : 0;
-}
-
 static void print_disk(const json_t *d)
 {
     char live[32], dead[32], available[32], total[32];
-    printf("  %llu %s  %s, %s\n", (unsigned long long)number(d, "number"),
+    printf("  %llu %s  %s, %s\n", (unsigned long long)admin_number_of(d, "number"),
            json_string_value(json_object_get(d, "path")),
            json_string_value(json_object_get(d, "state")),
            json_string_value(json_object_get(d, "role")));
     printf("    %s free of %s; volumes: %s live, %s dead in %llu files\n",
-           admin_format_bytes(number(d, "free_bytes"), available),
-           admin_format_bytes(number(d, "total_bytes"), total),
-           admin_format_bytes(number(d, "live_bytes"), live),
-           admin_format_bytes(number(d, "dead_bytes"), dead),
-           (unsigned long long)number(d, "volumes"));
-    if (number(d, "volumes_read_only") || number(d, "sync_errors") || number(d, "corrupt_reads"))
+           admin_format_bytes(admin_number_of(d, "free_bytes"), available),
+           admin_format_bytes(admin_number_of(d, "total_bytes"), total),
+           admin_format_bytes(admin_number_of(d, "live_bytes"), live),
+           admin_format_bytes(admin_number_of(d, "dead_bytes"), dead),
+           (unsigned long long)admin_number_of(d, "volumes"));
+    if (admin_number_of(d, "volumes_read_only") || admin_number_of(d, "sync_errors") ||
+        admin_number_of(d, "corrupt_reads"))
         printf("    ATTENTION: %llu read-only volumes, %llu failed syncs, %llu corrupt reads\n",
-               (unsigned long long)number(d, "volumes_read_only"),
-               (unsigned long long)number(d, "sync_errors"),
-               (unsigned long long)number(d, "corrupt_reads"));
+               (unsigned long long)admin_number_of(d, "volumes_read_only"),
+               (unsigned long long)admin_number_of(d, "sync_errors"),
+               (unsigned long long)admin_number_of(d, "corrupt_reads"));
 }
 
 static int run(char **operands, unsigned count)
@@ -44,14 +39,15 @@ static int run(char **operands, unsigned count)
         return admin_print_json(info);
     char bytes[32];
     const json_t *usage = json_object_get(info, "usage");
-    printf(
-        "cairn %s, up %llu s, %llu threads\n", json_string_value(json_object_get(info, "version")),
-        (unsigned long long)number(info, "uptime_s"), (unsigned long long)number(info, "threads"));
+    printf("cairn %s, up %llu s, %llu threads\n",
+           json_string_value(json_object_get(info, "version")),
+           (unsigned long long)admin_number_of(info, "uptime_s"),
+           (unsigned long long)admin_number_of(info, "threads"));
     printf("%llu buckets, %llu objects, %s; %llu uploads under way\n",
-           (unsigned long long)number(usage, "buckets"),
-           (unsigned long long)number(usage, "objects"),
-           admin_format_bytes(number(usage, "bytes"), bytes),
-           (unsigned long long)number(usage, "uploads"));
+           (unsigned long long)admin_number_of(usage, "buckets"),
+           (unsigned long long)admin_number_of(usage, "objects"),
+           admin_format_bytes(admin_number_of(usage, "bytes"), bytes),
+           (unsigned long long)admin_number_of(usage, "uploads"));
     admin_print_redundancy(json_object_get(info, "redundancy"));
     puts("disks");
     json_array_foreach(json_object_get(info, "disks"), i, disk) print_disk(disk);

@@ -9,18 +9,6 @@ static const struct cli_option options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
-static uint64_t number_of(const json_t *o, const char *name)
-{
-    json_int_t v = json_integer_value(json_object_get(o, name));
-    return v > 0 ? (uint64_t)v : 0;
-}
-
 const char *admin_format_duration(uint64_t s, char ret[32])
 {
     if (s < 120)
@@ -37,16 +25,16 @@ const char *admin_format_duration(uint64_t s, char ret[32])
 void admin_print_job(const json_t *job)
 {
     char rate[32], left[32];
-    uint64_t done = number_of(job, "done"), total = number_of(job, "total");
-    printf("  %-10s %-8s", text_of(job, "name"), text_of(job, "state"));
+    uint64_t done = admin_number_of(job, "done"), total = admin_number_of(job, "total");
+    printf("  %-10s %-8s", admin_text_of(job, "name"), admin_text_of(job, "state"));
     if (total)
         printf(" %5.1f %%", 100.0 * (double)done / (double)total);
-    if (number_of(job, "bytes_per_s"))
-        printf("  %s/s", admin_format_bytes(number_of(job, "bytes_per_s"), rate));
+    if (admin_number_of(job, "bytes_per_s"))
+        printf("  %s/s", admin_format_bytes(admin_number_of(job, "bytes_per_s"), rate));
     if (json_object_get(job, "left_s"))
-        printf("  %s left", admin_format_duration(number_of(job, "left_s"), left));
+        printf("  %s left", admin_format_duration(admin_number_of(job, "left_s"), left));
     if (json_object_get(job, "error"))
-        printf("  ATTENTION: %s", text_of(job, "error"));
+        printf("  ATTENTION: %s", admin_text_of(job, "error"));
     putchar('\n');
 }
 

@@ -37,12 +37,6 @@ static const struct cli_option explain_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
 /* Path of one thing among others; to be released. */
 static int call_on(const char *method, const char *where, const char *name, json_t **ret)
 {
@@ -122,7 +116,7 @@ static int list(char **operands, unsigned count)
     if (admin_options.json)
         return admin_print_json(answer);
     json_array_foreach(json_object_get(answer, "policies"), i, policy)
-        printf("%s%s\n", text_of(policy, "name"),
+        printf("%s%s\n", admin_text_of(policy, "name"),
                json_is_true(json_object_get(policy, "builtin")) ? "  (built in)" : "");
     json_decref(answer);
     return 0;
@@ -193,13 +187,13 @@ static json_t *values_json(void)
 static void print_decision(const json_t *d)
 {
     json_int_t statement = json_integer_value(json_object_get(d, "statement"));
-    printf("%s: %s", text_of(d, "outcome"), text_of(d, "by"));
-    if (text_of(d, "policy")[0])
-        printf(" \"%s\"", text_of(d, "policy"));
+    printf("%s: %s", admin_text_of(d, "outcome"), admin_text_of(d, "by"));
+    if (admin_text_of(d, "policy")[0])
+        printf(" \"%s\"", admin_text_of(d, "policy"));
     if (statement > 0)
         printf(", statement %lld", (long long)statement);
-    if (text_of(d, "sid")[0])
-        printf(" (Sid \"%s\")", text_of(d, "sid"));
+    if (admin_text_of(d, "sid")[0])
+        printf(" (Sid \"%s\")", admin_text_of(d, "sid"));
     putchar('\n');
 }
 
@@ -249,7 +243,7 @@ static int group_list(char **operands, unsigned count)
         return admin_print_json(answer);
     json_array_foreach(json_object_get(answer, "groups"), i, group)
     {
-        puts(text_of(group, "name"));
+        puts(admin_text_of(group, "name"));
         print_names("policies", json_object_get(group, "policies"));
         print_names("members", json_object_get(group, "members"));
     }

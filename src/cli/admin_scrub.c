@@ -18,18 +18,6 @@ static const struct cli_option start_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
-static uint64_t number_of(const json_t *o, const char *name)
-{
-    json_int_t v = json_integer_value(json_object_get(o, name));
-    return v > 0 ? (uint64_t)v : 0;
-}
-
 static const char *format_time(uint64_t ms, char ret[32])
 {
     time_t s = (time_t)(ms / 1000);
@@ -41,7 +29,7 @@ static const char *format_time(uint64_t ms, char ret[32])
 
 static bool is_idle(const json_t *scrub)
 {
-    return strcmp(text_of(scrub, "phase"), "idle") == 0;
+    return strcmp(admin_text_of(scrub, "phase"), "idle") == 0;
 }
 
 static void print_pass(const json_t *scrub)
@@ -50,28 +38,30 @@ static void print_pass(const json_t *scrub)
     const json_t *last = json_object_get(scrub, "last");
     if (is_idle(scrub))
         printf("no pass is under way%s\n",
-               number_of(scrub, "days") ? "" : "; none is scheduled (--scrub-days 0)");
+               admin_number_of(scrub, "days") ? "" : "; none is scheduled (--scrub-days 0)");
     else
-        printf("pass %llu reads the %s, since %s\n", (unsigned long long)number_of(scrub, "pass"),
-               text_of(scrub, "phase"), format_time(number_of(scrub, "started_ms"), when));
+        printf("pass %llu reads the %s, since %s\n",
+               (unsigned long long)admin_number_of(scrub, "pass"), admin_text_of(scrub, "phase"),
+               format_time(admin_number_of(scrub, "started_ms"), when));
     admin_print_job(json_object_get(scrub, "job"));
     char bytes[32];
-    if (number_of(last, "ended_ms"))
+    if (admin_number_of(last, "ended_ms"))
         printf("last whole pass ended %s: %s read, %llu damaged, %llu disks left out\n",
-               format_time(number_of(last, "ended_ms"), when),
-               admin_format_bytes(number_of(last, "bytes"), bytes),
-               (unsigned long long)number_of(last, "damaged"),
-               (unsigned long long)number_of(last, "disks_skipped"));
+               format_time(admin_number_of(last, "ended_ms"), when),
+               admin_format_bytes(admin_number_of(last, "bytes"), bytes),
+               (unsigned long long)admin_number_of(last, "damaged"),
+               (unsigned long long)admin_number_of(last, "disks_skipped"));
     if (json_is_true(json_object_get(scrub, "overdue")))
         printf("ATTENTION: some bytes have not been read for more than %llu days\n",
-               (unsigned long long)number_of(scrub, "days"));
+               (unsigned long long)admin_number_of(scrub, "days"));
 }
 
 void admin_print_damages(const json_t *scrub)
 {
     const json_t *counts = json_object_get(scrub, "damages");
-    uint64_t lost = number_of(counts, "lost"), waiting = number_of(counts, "waiting");
-    uint64_t repairable = number_of(counts, "repairable"), found = number_of(counts, "found");
+    uint64_t lost = admin_number_of(counts, "lost"), waiting = admin_number_of(counts, "waiting");
+    uint64_t repairable = admin_number_of(counts, "repairable"),
+             found = admin_number_of(counts, "found");
     if (lost)
         printf("ATTENTION: %llu shards or records are lost: cairn admin scrub status names them\n",
                (unsigned long long)lost);
@@ -81,25 +71,25 @@ void admin_print_damages(const json_t *scrub)
     if (repairable || found)
         printf("%llu damaged shards to be repaired, %llu not yet looked into\n",
                (unsigned long long)repairable, (unsigned long long)found);
-    if (number_of(counts, "unlisted"))
+    if (admin_number_of(counts, "unlisted"))
         printf("ATTENTION: %llu more did not fit into the list\n",
-               (unsigned long long)number_of(counts, "unlisted"));
+               (unsigned long long)admin_number_of(counts, "unlisted"));
 }
 
 static void print_damage(const json_t *d)
 {
     char when[32];
-    printf("%-10s ", text_of(d, "state"));
-    if (*text_of(d, "bucket"))
-        printf("%s/", text_of(d, "bucket"));
+    printf("%-10s ", admin_text_of(d, "state"));
+    if (*admin_text_of(d, "bucket"))
+        printf("%s/", admin_text_of(d, "bucket"));
     if (json_object_get(d, "upload"))
-        printf("(a part of upload %s)", text_of(d, "upload"));
+        printf("(a part of upload %s)", admin_text_of(d, "upload"));
     else
-        fputs(text_of(d, "key"), stdout);
-    printf(": %s", text_of(d, "text"));
+        fputs(admin_text_of(d, "key"), stdout);
+    printf(": %s", admin_text_of(d, "text"));
     if (json_object_get(d, "disk"))
-        printf(" (disk %llu)", (unsigned long long)number_of(d, "disk"));
-    printf(", since %s\n", format_time(number_of(d, "found_ms"), when));
+        printf(" (disk %llu)", (unsigned long long)admin_number_of(d, "disk"));
+    printf(", since %s\n", format_time(admin_number_of(d, "found_ms"), when));
 }
 
 static void print_status(const json_t *scrub)
@@ -114,7 +104,7 @@ static void print_status(const json_t *scrub)
 static bool anything_lost(const json_t *scrub)
 {
     const json_t *counts = json_object_get(scrub, "damages");
-    return number_of(counts, "lost") || number_of(counts, "unlisted");
+    return admin_number_of(counts, "lost") || admin_number_of(counts, "unlisted");
 }
 
 /* Prints it and takes it over. */
@@ -154,13 +144,13 @@ static int act(const char *action, json_t **ret)
 static void show_progress(const json_t *scrub)
 {
     const json_t *job = json_object_get(scrub, "job");
-    uint64_t done = number_of(job, "done"), total = number_of(job, "total");
+    uint64_t done = admin_number_of(job, "done"), total = admin_number_of(job, "total");
     char left[32] = "";
     if (!isatty(STDERR_FILENO) || is_idle(scrub))
         return;
     if (json_object_get(job, "left_s"))
-        admin_format_duration(number_of(job, "left_s"), left);
-    fprintf(stderr, "\r\033[K%s: %.1f %%%s%s", text_of(scrub, "phase"),
+        admin_format_duration(admin_number_of(job, "left_s"), left);
+    fprintf(stderr, "\r\033[K%s: %.1f %%%s%s", admin_text_of(scrub, "phase"),
             total ? 100.0 * (double)done / (double)total : 100.0, *left ? ", left: " : "", left);
     fflush(stderr);
 }
@@ -175,7 +165,7 @@ static int wait_for_pass(uint64_t ended_before_ms, json_t **ret)
             return r;
         const json_t *last = json_object_get(scrub, "last");
         show_progress(scrub);
-        if (is_idle(scrub) && number_of(last, "ended_ms") != ended_before_ms) {
+        if (is_idle(scrub) && admin_number_of(last, "ended_ms") != ended_before_ms) {
             if (isatty(STDERR_FILENO))
                 fputs("\r\033[K", stderr);
             *ret = scrub;
@@ -193,7 +183,7 @@ static int start(char **operands, unsigned count)
     if (r == 0)
         r = act("start", &scrub);
     if (r == 0 && wait_for_end) {
-        uint64_t ended_ms = number_of(json_object_get(before, "last"), "ended_ms");
+        uint64_t ended_ms = admin_number_of(json_object_get(before, "last"), "ended_ms");
         json_decref(TAKE_PTR(scrub));
         r = wait_for_pass(ended_ms, &scrub);
     }

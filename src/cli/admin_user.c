@@ -35,12 +35,6 @@ static const struct cli_option common_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
 /* jansson refuses text that is no UTF-8 by giving NULL, which json_object_set_new passes on. */
 static int set_text(json_t *o, const char *name, const char *value)
 {
@@ -67,8 +61,8 @@ static int add(char **operands, unsigned count)
         return r;
     if (admin_options.json)
         return admin_print_json(user);
-    printf("user %s added: access key %s, id %s\n", text_of(user, "name"),
-           text_of(user, "access_key"), text_of(user, "id"));
+    printf("user %s added: access key %s, id %s\n", admin_text_of(user, "name"),
+           admin_text_of(user, "access_key"), admin_text_of(user, "id"));
     json_decref(user);
     return 0;
 }
@@ -84,8 +78,9 @@ static int list(char **operands, unsigned count)
         return admin_print_json(answer);
     printf("%-20s %-24s %-34s %-24s %s\n", "NAME", "ACCESS KEY", "ID", "ACCOUNT", "EMAIL");
     json_array_foreach(json_object_get(answer, "users"), i, user)
-        printf("%-20s %-24s %-34s %-24s %s\n", text_of(user, "name"), text_of(user, "access_key"),
-               text_of(user, "id"), text_of(user, "account"), text_of(user, "email"));
+        printf("%-20s %-24s %-34s %-24s %s\n", admin_text_of(user, "name"),
+               admin_text_of(user, "access_key"), admin_text_of(user, "id"),
+               admin_text_of(user, "account"), admin_text_of(user, "email"));
     json_decref(answer);
     return 0;
 }
