@@ -161,7 +161,7 @@ int FIBER blob_verify_shard(struct blob *b, const struct blob_chunk *chunk, uint
                             bool deep)
 {
     const struct blob_shard *s = &chunk->shards[shard];
-    struct node *n = s->disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, s->disk);
+    struct node *n = nodes_get(b->nodes, s->disk);
     if (!n)
         return -ERR_NOT_FOUND;
     struct node_reader *r;

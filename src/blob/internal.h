@@ -15,6 +15,7 @@
 static_assert(BLOB_SMALL_MAX <= DISK_READ_MAX, "one read takes it");
 static_assert(BLOB_CHUNK_MAX <= NEEDLE_LEN_MAX, "a chunk is a needle");
 static_assert(NODES_MAX % 64 == 0, "a set of disks is whole words");
+static_assert(NODES_MAX <= BLOB_DISK_ALL, "nodes_get(BLOB_DISK_NONE) is NULL");
 
 struct blob {
     struct nodes *nodes;

@@ -27,7 +27,7 @@ static bool is_draining(const struct blob *b, uint32_t disk)
 /* Of a disk that is gone there is nothing to copy. */
 static bool can_read(const struct blob *b, uint32_t disk)
 {
-    const struct node *n = disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, disk);
+    const struct node *n = nodes_get(b->nodes, disk);
     return n && node_state(n) != NODE_GONE && node_role(n) != NODE_RETIRED;
 }
 

@@ -156,7 +156,7 @@ unsigned blob_shards_there(const struct blob *b, const struct blob_chunk *c)
     unsigned n = 0;
     for (unsigned i = 0; i < c->shard_count; i++) {
         uint32_t disk = c->shards[i].disk;
-        const struct node *node = disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, disk);
+        const struct node *node = nodes_get(b->nodes, disk);
         n += node && node_role(node) != NODE_RETIRED && node_state(node) != NODE_GONE;
     }
     return n;

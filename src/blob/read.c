@@ -94,7 +94,7 @@ static struct source *source_new(struct blob *b, const struct blob_chunk *c, uin
     *s = (struct source){
         .refs = 1,
         .b = b,
-        .node = at->disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, at->disk),
+        .node = nodes_get(b->nodes, at->disk),
         .key = blob_key(c->id, shard),
         .where = at->where,
         .info = chunk_needle_info(c),

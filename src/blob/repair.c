@@ -24,7 +24,7 @@ struct repair {
 static bool is_bad(const struct repair *r, unsigned shard)
 {
     uint32_t disk = r->c->shards[shard].disk;
-    const struct node *n = disk == BLOB_DISK_NONE ? NULL : nodes_get(r->b->nodes, disk);
+    const struct node *n = nodes_get(r->b->nodes, disk);
     if (!n || node_role(n) != NODE_ACTIVE)
         return true;
     return r->errors[shard] == -ERR_DISK_GONE ? r->gone_too : r->errors[shard] != 0;
@@ -34,7 +34,7 @@ static bool is_bad(const struct repair *r, unsigned shard)
 static bool own_disk_takes(const struct repair *r, unsigned shard)
 {
     uint32_t disk = r->c->shards[shard].disk;
-    const struct node *n = disk == BLOB_DISK_NONE ? NULL : nodes_get(r->b->nodes, disk);
+    const struct node *n = nodes_get(r->b->nodes, disk);
     int err = r->errors[shard];
     return n && node_role(n) == NODE_ACTIVE && node_writable(n) &&
            (err == -ERR_NOT_FOUND || err == -ERR_CORRUPT || err == -EIO);
@@ -173,7 +173,7 @@ static void judge_by_state(struct repair *r)
 {
     for (unsigned i = 0; i < r->c->shard_count; i++) {
         uint32_t disk = r->c->shards[i].disk;
-        const struct node *n = disk == BLOB_DISK_NONE ? NULL : nodes_get(r->b->nodes, disk);
+        const struct node *n = nodes_get(r->b->nodes, disk);
         if (n && node_state(n) == NODE_GONE)
             r->errors[i] = -ERR_DISK_GONE;
     }

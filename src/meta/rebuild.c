@@ -116,14 +116,11 @@ static int apply_key(void *arg, struct str key, struct str value)
 
 static int gather(struct applying *a)
 {
-    struct list *link;
+    struct waiting_batch *w;
     int r = 0;
-    while ((link = list_pop_front(&a->waiting))) {
-        struct waiting_batch *w = container_of(link, struct waiting_batch, link);
+    LIST_FOR (w, &a->waiting, link)
         if (r == 0)
             r = kv_batch_each(w->batch->batch, apply_key, a);
-        waiting_free(w);
-    }
     return r;
 }
 
@@ -310,7 +307,7 @@ static int BLOCKING write_piece(void *arg)
     return kv_batch_count(p->changes) > 0 ? kv_write(p->mirror->kv, p->changes, true) : 0;
 }
 
-/* After the piece the batches of the backlog are waited for first, and the rate is kept. */
+/* The next piece waits until this one's rate is kept. */
 static void advance(struct mirror *m, struct piece *p)
 {
     struct rebuild *b = &m->rebuild;
