@@ -5,7 +5,7 @@
  * that decodes must come out the same after it is encoded and decoded again.
  */
 
-#include "store/rows.h"
+#include "store/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -92,6 +92,8 @@ static void fuzz_keys(struct str row)
         CHECK(str_eq(key_part(&k, upload, number, n), row));
     if (key_parse_garbage(row, &m, &chunk) == 0)
         CHECK(str_eq(key_garbage(&k, m, chunk), row));
+    if (key_parse_outbox(row, &upload, &number, &n) == 0)
+        CHECK(str_eq(key_outbox(&k, row.ptr[0] == 'X', upload, number, n), row));
 }
 
 static void fuzz_rows(unsigned which, struct str value, struct arena *a)
@@ -102,6 +104,7 @@ static void fuzz_rows(unsigned which, struct str value, struct arena *a)
         struct part_row part;
         struct garbage_row garbage;
         struct str drop;
+        struct outbox_row outbox;
     } row;
     if (which == 1)
         (void)name_row_decode(value, a, &row.name);
@@ -113,6 +116,8 @@ static void fuzz_rows(unsigned which, struct str value, struct arena *a)
         (void)garbage_row_decode(value, a, &row.garbage);
     else if (which == 5)
         (void)drop_row_decode(value, a, &row.drop);
+    else if (which == 7)
+        (void)outbox_row_decode(STR("Q\4hook\0\0\0\0\0\0\0\0\1"), value, a, &row.outbox);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -80,7 +80,7 @@ static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d)
     for (size_t i = 0; i < d->count; i++)
         if (!d->items[i].err && !s3_deletion_is_conditional(&d->items[i]))
             keys[count++] = d->items[i].key;
-    int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, results) : 0;
+    int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, NULL, results) : 0;
     if (r)
         return r;
     for (size_t i = 0; i < d->count; i++)

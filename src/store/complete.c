@@ -204,7 +204,8 @@ static int complete_tx(struct meta_tx *tx, void *arg)
         (r = parts_read(tx, c->upload, &c->arena, &parts)) < 0 ||
         (r = mark_listed(c, &parts)) < 0 || (r = describe(c, &parts)) < 0 ||
         (r = describe_checksum(c, &upload, &parts)) < 0 ||
-        (r = put_assembled(tx, c, &upload, &parts)) < 0 || (r = remove_upload(tx, c, &parts)) < 0)
+        (r = put_assembled(tx, c, &upload, &parts)) < 0 || (r = remove_upload(tx, c, &parts)) < 0 ||
+        (r = swap_tell(tx, &c->swap, STORE_CREATED, &c->object)) < 0)
         return r;
     return meta_on_commit(tx, swap_committed, &c->swap);
 }

@@ -2,15 +2,16 @@
 
 /*
  * Emptying a bucket that was deleted (or never quite made). It held no object then and takes no
- * write since, so what can be left is uploads, garbage and its counters. Each step removes some
- * uploads; garbage is collected between the steps as everywhere. The drop row goes last.
+ * write since, so what can be left is uploads, garbage, events and its counters. Each step removes
+ * some uploads; garbage is collected between the steps as everywhere, events are still told. The
+ * drop row goes last.
  */
 
 #include "store/internal.h"
 
 /* A step ends after as many uploads, or once their parts took as much memory: it runs on the one
  * thread that commits for everybody. */
-#define STEP_REPAIRS 1000 /* rows */
+#define STEP_ROWS    1000 /* of repairs, or of events given up */
 #define STEP_UPLOADS 64
 #define STEP_BYTES   (1 * MIB)
 
@@ -32,10 +33,25 @@ static int drain_upload(struct meta_tx *tx, struct drain *d, struct str row)
     return upload_remove(tx, &d->swap, upload, &d->arena);
 }
 
+/* Some rows of a kind that goes with the bucket; *ret_any: there may be more. */
+static int drain_kind(struct meta_tx *tx, struct str kind, bool *ret_any)
+{
+    struct key_buf row;
+    int r = 0;
+    *ret_any = true;
+    for (unsigned i = 0; r == 0 && *ret_any && i < STEP_ROWS; i++) {
+        r = rows_first(tx, kind, &row, ret_any);
+        if (r == 0 && *ret_any)
+            r = meta_del(tx, str_make(row.bytes, row.len));
+    }
+    return r;
+}
+
 /* The last rows, once nothing else is left. */
 static int drain_rest(struct meta_tx *tx, struct drain *d)
 {
-    const struct str kinds[] = {KEY_OBJECTS, KEY_BESIDE, KEY_VERSIONS, KEY_PARTS, KEY_GARBAGE};
+    const struct str kinds[] = {KEY_OBJECTS, KEY_BESIDE,  KEY_VERSIONS,
+                                KEY_PARTS,   KEY_GARBAGE, KEY_OUTBOX};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         bool any;
         int r = rows_any(tx, kinds[i], &any);
@@ -43,13 +59,9 @@ static int drain_rest(struct meta_tx *tx, struct drain *d)
             return r;
     }
     bool any = true;
-    struct key_buf row;
-    int r = 0;
-    for (unsigned i = 0; r == 0 && any && i < STEP_REPAIRS; i++) {
-        r = rows_first(tx, KEY_REPAIRS, &row, &any);
-        if (r == 0 && any)
-            r = meta_del(tx, str_make(row.bytes, row.len));
-    }
+    int r = drain_kind(tx, KEY_REPAIRS, &any);
+    if (r == 0 && !any)
+        r = drain_kind(tx, KEY_DEAD, &any);
     if (r < 0 || any)
         return r;
     d->empty = true;

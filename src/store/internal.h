@@ -12,6 +12,7 @@
 
 #include "store/buckets.h"
 #include "store/cache.h"
+#include "store/outbox.h"
 #include "store/pins.h"
 #include "store/rows.h"
 
@@ -85,6 +86,9 @@ int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new
 /* A garbage row, due after the usual delay; `key` and `seq` name the row that held the chunks. */
 int swap_let_go(struct meta_tx *tx, struct swap *w, struct str key, uint64_t seq,
                 const struct blob_layout *layout);
+/* Into the outbox, if the conditions bring a notice; `o` is what is there now, NULL: nothing. */
+int swap_tell(struct meta_tx *tx, const struct swap *w, enum store_happening what,
+              const struct store_object *o);
 /* Commit hook; `arg` is the swap. */
 void swap_committed(void *arg);
 
@@ -156,6 +160,9 @@ void store_moving_end(struct store *s, struct chunk_id id);
 /* checksum.c: an object's checksum from its parts'. */
 int checksum_assemble(enum store_checksum_kind kind, bool composite, const struct parts *parts,
                       struct store_checksum *ret);
+
+/* outbox.c: a row, copied into `a`. -ERR_CORRUPT. */
+int outbox_row_decode(struct str key, struct str value, struct arena *a, struct outbox_row *ret);
 
 /* settings.c: references to a set in memory; all take NULL. */
 struct store_settings *settings_ref(struct store_settings *set);

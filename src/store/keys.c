@@ -128,6 +128,23 @@ struct str key_repair(struct key_buf *k, uint8_t priority, uint16_t partition,
     return finish(k);
 }
 
+struct str key_outbox_shard(struct key_buf *k, bool dead, struct str target, unsigned shard)
+{
+    CHECK(target.len > 0 && target.len <= UINT8_MAX && shard <= UINT8_MAX);
+    start(k, dead ? KEY_DEAD : KEY_OUTBOX);
+    k->bytes[k->len++] = (char)target.len;
+    put(k, target.ptr, target.len);
+    k->bytes[k->len++] = (char)shard;
+    return finish(k);
+}
+
+struct str key_outbox(struct key_buf *k, bool dead, struct str target, unsigned shard, uint64_t seq)
+{
+    key_outbox_shard(k, dead, target, shard);
+    put_u64(k, seq);
+    return finish(k);
+}
+
 /* ---- the reverse ---------------------------------------------------------------------------- */
 
 /* Takes a frame off the front of *rest. */
@@ -216,6 +233,19 @@ int key_parse_repair(struct str row, uint8_t *ret_priority, struct chunk_id *ret
         return -ERR_CORRUPT;
     *ret_priority = (uint8_t)row.ptr[1];
     *ret_chunk = (struct chunk_id){get_be64(row.ptr + 4), get_be64(row.ptr + 12)};
+    return 0;
+}
+
+int key_parse_outbox(struct str row, struct str *ret_target, unsigned *ret_shard, uint64_t *ret_seq)
+{
+    if (row.len < 2 || !(str_starts(row, KEY_OUTBOX) || str_starts(row, KEY_DEAD)))
+        return -ERR_CORRUPT;
+    size_t len = (uint8_t)row.ptr[1];
+    if (len == 0 || row.len != 2 + len + 1 + 8)
+        return -ERR_CORRUPT;
+    *ret_target = str_make(row.ptr + 2, len);
+    *ret_shard = (uint8_t)row.ptr[2 + len];
+    *ret_seq = get_be64(row.ptr + 3 + len);
     return 0;
 }
 

@@ -30,6 +30,8 @@ struct key_buf {
 #define KEY_PARTS    STR("P")
 #define KEY_GARBAGE  STR("G")
 #define KEY_REPAIRS  STR("R")
+#define KEY_OUTBOX   STR("Q")
+#define KEY_DEAD     STR("X")
 #define KEY_COUNTERS STR("C")
 #define KEY_CONFIG   STR("B")
 /* In the system space. */
@@ -60,6 +62,11 @@ struct str key_garbage(struct key_buf *k, uint64_t due_ms, struct chunk_id chunk
 struct str key_repair(struct key_buf *k, uint8_t priority, uint16_t partition,
                       struct chunk_id chunk);
 
+/* Q target shard seq, or X ...; the second form is what all of a shard start with. */
+struct str key_outbox(struct key_buf *k, bool dead, struct str target, unsigned shard,
+                      uint64_t seq);
+struct str key_outbox_shard(struct key_buf *k, bool dead, struct str target, unsigned shard);
+
 /* The reverse. -ERR_CORRUPT unless the row's key is exactly of that kind. */
 int key_parse_version(struct str row, char ret_key[STORE_KEY_MAX], size_t *ret_key_len,
                       uint64_t *ret_seq);
@@ -71,6 +78,9 @@ int key_parse_part(struct str row, struct str *ret_upload, uint32_t *ret_number,
                    uint64_t *ret_attempt);
 int key_parse_garbage(struct str row, uint64_t *ret_due_ms, struct chunk_id *ret_chunk);
 int key_parse_repair(struct str row, uint8_t *ret_priority, struct chunk_id *ret_chunk);
+/* The target is borrowed from the row. */
+int key_parse_outbox(struct str row, struct str *ret_target, unsigned *ret_shard,
+                     uint64_t *ret_seq);
 int key_parse_number(struct str row, struct str kind, uint64_t *ret);
 
 /*

@@ -61,6 +61,8 @@ static int put_row(struct meta_tx *tx, struct put *p)
     struct repair_row place = {.key = p->swap.key, .seq = p->object.seq};
     if (r == 0 && p->chunked)
         r = repairs_put(tx, p->swap.store, &place, &p->writer->layout);
+    if (r == 0)
+        r = swap_tell(tx, &p->swap, STORE_CREATED, &p->object);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, &p->swap);
 }
 
@@ -178,6 +180,8 @@ static int change_row(struct meta_tx *tx, struct change *c, const struct record 
     /* Not swap_finish: the chunks stay, and nothing is counted anew. */
     struct str row = draft_seal(&c->put.draft, &c->put.object, c->put.chunked);
     r = meta_put(tx, key_raw(&k, KEY_OBJECTS, w->key), row);
+    if (r == 0)
+        r = swap_tell(tx, w, c->renew ? STORE_CREATED : STORE_CHANGED, &c->put.object);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
 }
 
@@ -229,6 +233,8 @@ static int delete_tx(struct meta_tx *tx, void *arg)
     if (r < 0 || !w->existed)
         return r;
     r = swap_finish(tx, w, STR_NULL, 0);
+    if (r == 0)
+        r = swap_tell(tx, w, STORE_REMOVED, NULL);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
 }
 
@@ -250,6 +256,7 @@ struct delete_many {
     struct bucket_id bucket;
     const struct str *keys;
     size_t count;
+    struct store_notice *notice;
     int *results;
     struct swap swap; /* of the key at hand */
     bool soils;
@@ -275,6 +282,8 @@ static int delete_one_of_many(struct meta_tx *tx, struct delete_many *m, size_t 
     int r = swap_begin(tx, w);
     if (r == 0 && w->existed)
         r = swap_finish(tx, w, STR_NULL, 0);
+    if (r == 0 && w->existed)
+        r = outbox_tell(tx, m->notice, &(struct store_event){.what = STORE_REMOVED, .key = w->key});
     m->soils = m->soils || w->soils;
     m->results[i] = r == -ERR_CORRUPT ? r : 0;
     return r == -ERR_CORRUPT ? 0 : r;
@@ -285,22 +294,21 @@ static int delete_many_tx(struct meta_tx *tx, void *arg)
     struct delete_many *m = arg;
     m->soils = false;
     meta_use_reserve(tx);
-    for (size_t i = 0; i < m->count; i++) {
-        int r = delete_one_of_many(tx, m, i);
-        if (r < 0)
-            return r;
-    }
-    return meta_on_commit(tx, deleted_many, m);
+    int r = outbox_begin(tx, m->store, m->bucket, m->notice);
+    for (size_t i = 0; r == 0 && i < m->count; i++)
+        r = delete_one_of_many(tx, m, i);
+    return r < 0 ? r : meta_on_commit(tx, deleted_many, m);
 }
 
 int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
-                            size_t count, int *ret_results)
+                            size_t count, struct store_notice *notice, int *ret_results)
 {
     struct delete_many m = {
         .store = s,
         .bucket = b,
         .keys = keys,
         .count = count,
+        .notice = notice,
         .results = ret_results,
         .swap = {.store = s, .bucket = b},
     };

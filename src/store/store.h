@@ -29,6 +29,7 @@
 #define STORE_LIST_MAX      1000      /* entries a page */
 
 struct store;
+struct store_notice;
 
 struct store_config {
     struct meta *meta; /* both borrowed; outlive the store */
@@ -154,6 +155,7 @@ struct store_conditions {
     bool has_mtime, has_len;                         /* of a deletion: the object must have these */
     uint64_t mtime_ms;                               /* its second counts */
     uint64_t len_bytes;
+    struct store_notice *notice; /* no condition: who is told of the write (outbox.h); NULL: none */
 };
 
 /* An object opened for reading: its record and its chunks stay until it is closed. */
@@ -207,9 +209,9 @@ void FIBER store_write_abort(struct store_writer *w); /* also for parts; accepts
  * `conditions`: if_match, mtime and len; -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY. */
 int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
                        const struct store_conditions *conditions, bool *ret_existed);
-/* Many keys in one transaction; each result is 0 or a negative code. */
+/* Many keys in one transaction; each result is 0 or a negative code. `notice` may be NULL. */
 int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
-                            size_t count, int *ret_results);
+                            size_t count, struct store_notice *notice, int *ret_results);
 /*
  * Changes the current object's attributes, its bytes untouched. `fn` runs inside the transaction,
  * perhaps more than once, and must not suspend: it is given the object as it is, and in `attrs` its

@@ -61,6 +61,22 @@ int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new
     return r;
 }
 
+int swap_tell(struct meta_tx *tx, const struct swap *w, enum store_happening what,
+              const struct store_object *o)
+{
+    struct store_notice *n = w->conditions ? w->conditions->notice : NULL;
+    if (!n)
+        return 0;
+    struct store_event e = {.what = what, .key = w->key};
+    if (o) {
+        e.version = o->null_version ? 0 : o->seq;
+        e.len_bytes = o->len_bytes;
+        e.etag = o->etag;
+    }
+    int r = outbox_begin(tx, w->store, w->bucket, n);
+    return r < 0 ? r : outbox_tell(tx, n, &e);
+}
+
 void swap_committed(void *arg)
 {
     struct swap *w = arg;

@@ -170,7 +170,7 @@ static void FIBER op_delete_many(struct op *o)
         keys[i] = str_from(names[i]);
         sm_object_begin(&objects[i], (struct sm_value){0});
     }
-    int err = store_delete_many(o->m->store, o->m->bucket, keys, SM_KEYS, results);
+    int err = store_delete_many(o->m->store, o->m->bucket, keys, SM_KEYS, NULL, results);
     EXPECT(o->m->h, err == 0 || !o->m->deletes_go_on, "deleting many: %d (%s)", err, err_text(err));
     for (unsigned i = 0; i < SM_KEYS && !err; i++)
         if (!sm_excused(o->m, results[i], "delete many", o->number))

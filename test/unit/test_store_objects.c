@@ -443,7 +443,7 @@ CASE(many_keys_go_in_one_transaction)
     put(h, STR("b"), bytes_of(h, 100000, 1));
     put(h, STR("c"), bytes_of(h, 10, 1));
     expect(h, STR("a"), bytes_of(h, 10, 1));
-    assert_int_equal(store_delete_many(h->store, h->bucket, keys, 5, results), 0);
+    assert_int_equal(store_delete_many(h->store, h->bucket, keys, 5, NULL, results), 0);
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(results[i], 0);
     assert_int_equal(results[4], -EINVAL);
