@@ -5,12 +5,13 @@ An OSError or HTTPException means that the outcome is not known; an answer is ne
 """
 import hashlib
 import http.client
+import os
 import re
 import socket
 import time
 import xml.etree.ElementTree as ElementTree
 
-from raw import UNSIGNED, Reply, Signer, quote
+from raw import UNSIGNED, Connection, Reply, Signer, quote, request_bytes
 
 LOST = (OSError, http.client.HTTPException)
 POOL = hashlib.shake_256(b'cairn').digest(10 << 20)
@@ -178,6 +179,23 @@ def metrics(server):
         name, _, value = line.rpartition(' ')
         found[name.replace('{disk="0"}', '')] = float(value)
     return found
+
+
+def begin_upload(server, c, path, data, sent):
+    """A PUT of `data` that stops after `sent` bytes of it: its connection."""
+    connection = Connection(server)
+    try:
+        connection.send(request_bytes('PUT', path, c.signed('PUT', path, length=len(data)), data[:sent]))
+    except OSError:
+        pass  # an early answer ended the body; it is there to be read, unless the connection was cut
+    return connection
+
+
+def cpu_seconds(server):
+    """What the process has used so far: unlike its age, that is its own doing on a busy machine."""
+    with open('/proc/%d/stat' % server.process.pid) as f:
+        fields = f.read().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def start_ready(server, timeout=60):

@@ -27,7 +27,7 @@ def disks(server):
     return json.loads(server.admin('disk', 'list', '--json').stdout)['disks']
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=240):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

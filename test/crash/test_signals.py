@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from client import LOST, Client, content, md5, metrics, start_ready
+from client import LOST, Client, begin_upload, content, md5, metrics, start_ready
 from load import Load
 from oracle import Oracle
 from raw import Connection, request_bytes
@@ -22,7 +22,7 @@ def held(server):
     return {name: found[name] for name in HELD}
 
 
-def wait_for(what, seconds=90):
+def wait_for(what, seconds=240):
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
@@ -31,7 +31,7 @@ def wait_for(what, seconds=90):
 
 def assert_settles(server, before, slack=1):
     """The counts come back to what they were (the request that asks is one itself)."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while True:
         now = held(server)
         if all(now[n] <= before[n] + slack for n in HELD):
@@ -46,12 +46,9 @@ def reset(connection):
     connection.close()
 
 
-def begin_upload(server, c, key, length, sent):
-    """A PUT that stops after `sent` bytes of its body."""
-    connection = Connection(server)
-    path = '/bucket/' + key
-    connection.send(request_bytes('PUT', path, c.signed('PUT', path, length=length), content(1, length)[:sent]))
-    return connection
+def wait_active(server, count):
+    """Until that many requests are under way, beside the one that asks."""
+    wait_for(lambda: metrics(server)['cairn_http_requests_active'] > count)
 
 
 def test_stopped_server_goes_on_where_it_was(server):
@@ -77,7 +74,7 @@ def test_clients_that_leave_in_mid_upload_leave_nothing_behind(server):
         r = random.Random(5)
         for i in range(120):
             length = r.choice([100, 4096, 300000, 3 * MIB])
-            connection = begin_upload(server, c, 'left', length, r.randrange(length))
+            connection = begin_upload(server, c, '/bucket/left', content(1, length), r.randrange(length))
             time.sleep(r.choice([0, 0, 0.005]))
             reset(connection) if i % 2 else connection.close()
         assert_settles(server, before)
@@ -110,27 +107,22 @@ def test_slow_and_idle_connections_are_released(server):
     for i, c in enumerate(connections):
         if i % 2:
             c.send(b'GET / HTTP/1.1\r\nHost:')
-    time.sleep(0.5)
-    assert held(server)['cairn_http_connections'] >= 200
+    wait_for(lambda: held(server)['cairn_http_connections'] >= 200)
     for c in connections:
         c.close()
     assert_settles(server, before)
 
 
-def test_sigterm_lets_requests_under_way_finish(make_server):
-    """An upload that goes on and a download that is being read end well; then the process ends with status 0."""
-    server = make_server()
-    start_ready(server)
-    data = content(3, 8 * MIB)
+def end_with_requests_under_way(server, data):
+    """Seconds from SIGTERM to the end; an upload that goes on and a download that is being read end well."""
     with Client(server) as c:
-        assert c.make_bucket('bucket').status == 200
-        assert c.put('bucket', 'down', data).status == 200
-        up = begin_upload(server, c, 'up', len(data), 4 * MIB)
+        up = begin_upload(server, c, '/bucket/up', content(1, 8 * MIB), 4 * MIB)
         path = '/bucket/down'
         down = Connection(server)
         down.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         down.send(request_bytes('GET', path, c.signed('GET', path)))
-        time.sleep(0.3)
+        wait_active(server, 2)
+        begin = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert server.process.poll() is None
@@ -139,12 +131,26 @@ def test_sigterm_lets_requests_under_way_finish(make_server):
         assert reply.status == 200 and reply.headers['etag'] == '"%s"' % md5(content(1, 8 * MIB))
         reply = down.reply()
         assert reply.status == 200 and reply.body == data
-    begin = time.monotonic()
     assert server.process.wait(60) == 0, server.log_tail()
-    assert time.monotonic() - begin < 9, 'it waited for its grace time, and nothing was left to wait for'
+    return time.monotonic() - begin
+
+
+def test_sigterm_lets_requests_under_way_finish(make_server):
+    """Then the process ends with status 0, and without waiting for the end of its grace time of ten seconds. On a
+    busy machine the requests themselves may take as long: then once more."""
+    server = make_server()
     start_ready(server)
+    data = content(3, 8 * MIB)
     with Client(server) as c:
-        assert md5(c.get('bucket', 'up').body) == md5(content(1, 8 * MIB))
+        assert c.make_bucket('bucket').status == 200
+        assert c.put('bucket', 'down', data).status == 200
+    seconds = []
+    while not seconds or (seconds[-1] > 9 and len(seconds) < 5):
+        seconds.append(end_with_requests_under_way(server, data))
+        start_ready(server)
+        with Client(server) as c:
+            assert md5(c.get('bucket', 'up').body) == md5(content(1, 8 * MIB))
+    assert seconds[-1] <= 9, seconds
     assert server.stop() == 0
 
 
@@ -154,8 +160,9 @@ def test_sigterm_does_not_wait_for_ever(make_server):
     start_ready(server)
     with Client(server) as c:
         assert c.make_bucket('bucket').status == 200
-        connection = begin_upload(server, c, 'stuck', 5 * MIB, MIB)
+        connection = begin_upload(server, c, '/bucket/stuck', content(1, 5 * MIB), MIB)
         idle = Connection(server)
+        wait_active(server, 1)
         begin = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0, server.log_tail()
