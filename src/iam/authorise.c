@@ -45,7 +45,7 @@ int iam_authorise(struct iam *iam, const struct iam_access *a, struct iam_decisi
         .action = (enum iam_action)action,
         .bucket = a->bucket,
         .key = a->key,
-        .resource_account = a->bucket_owner,
+        .resource_account = a->object_owner.len ? a->object_owner : a->bucket_owner,
         .now_ms = rt_wall_ms(),
         .context = a->context,
         .context_arg = a->context_arg,
@@ -53,6 +53,7 @@ int iam_authorise(struct iam *iam, const struct iam_access *a, struct iam_decisi
     struct iam_policies p = {
         .identity = iam_grants_set(a->who ? a->who->grants : NULL),
         .bucket = a->bucket_policy,
+        .bucket_denies_only = a->object_owner.len > 0 && !str_eq(a->object_owner, a->bucket_owner),
         .acl = a->acl,
         .block = a->block,
     };

@@ -269,6 +269,54 @@ struct str iam_display_name(struct iam *iam, struct arena *a, struct str user_id
     return name.ptr ? name : user_id;
 }
 
+/* ---- accounts that ACLs grant to ------------------------------------------------------------ */
+
+int iam_account_of_id(struct iam *iam, struct arena *a, struct str user_id, struct str *ret)
+{
+    rt_lock(&iam->lock);
+    struct iam_entry *e = iam_find_by_id(iam, user_id);
+    struct str account = e ? arena_dup(a, e->user.account) : STR_NULL;
+    rt_unlock(&iam->lock);
+    if (!e)
+        return -ERR_NOT_FOUND;
+    *ret = account;
+    return account.ptr ? 0 : -ENOMEM;
+}
+
+struct by_email {
+    struct str email;
+    struct str account; /* points into the entry */
+};
+
+static int match_email(struct table_node *n, void *arg)
+{
+    struct by_email *m = arg;
+    const struct iam_user *u = &container_of(n, struct iam_entry, by_name)->user;
+    if (!u->email.len || !str_eq_nocase(u->email, m->email))
+        return 0;
+    if (m->account.len && !str_eq(m->account, u->account))
+        return -ERR_EXISTS;
+    m->account = u->account;
+    return 0;
+}
+
+int iam_account_of_email(struct iam *iam, struct arena *a, struct str email, struct str *ret)
+{
+    struct by_email m = {.email = email};
+    struct str account = STR_NULL;
+    rt_lock(&iam->lock);
+    int r = table_each(&iam->by_name, match_email, &m);
+    if (!r && m.account.len)
+        account = arena_dup(a, m.account);
+    rt_unlock(&iam->lock);
+    if (r)
+        return r;
+    if (!m.account.len)
+        return -ERR_NOT_FOUND;
+    *ret = account;
+    return account.ptr ? 0 : -ENOMEM;
+}
+
 /* ---- users ---------------------------------------------------------------------------------- */
 
 int FIBER iam_writer_enter(struct iam *iam)

@@ -363,6 +363,8 @@ struct grants {
 static struct grants find_grants(const struct eval *e, const struct findings *f, bool same)
 {
     struct grants g = {.bucket = f->bucket.named, .acl = e->p->acl};
+    if (e->p->bucket_denies_only)
+        g.bucket = NAMED_NOT;
     bool restricted = (e->p->block & IAM_RESTRICT_PUBLIC_BUCKETS) && e->p->bucket &&
                       e->p->bucket->is_public && !same && e->r->who->kind != IAM_SERVICE;
     if (restricted && g.bucket != NAMED_NOT) {

@@ -18,6 +18,10 @@
  * RestrictPublicBuckets takes a public bucket policy's grants away from other accounts and the
  * anonymous; IgnorePublicAcls does so with public grants of ACLs.
  *
+ * An object belongs to an account of its own, which may be another than the bucket's: what is done
+ * to it is judged by whose the object is, and the bucket's policy can then deny but not allow (S3
+ * User Guide, "How Amazon S3 authorizes a request for an object operation").
+ *
  * Conditions ask for request values lazily: a request pays for what its policies mention.
  */
 
@@ -99,6 +103,7 @@ enum iam_acl_grant { IAM_ACL_NONE, IAM_ACL_GRANTED, IAM_ACL_PUBLIC };
 struct iam_policies {
     struct iam_policy_set identity; /* of the user and its groups, or of the role */
     const struct policy *bucket;    /* NULL: none */
+    bool bucket_denies_only;        /* the object is another account's than the bucket */
     const struct policy *boundary;  /* NULL: none */
     /* Each level is a set that must allow: a session of a session is inside both. */
     struct iam_policy_set sessions[IAM_SESSION_LEVELS_MAX];

@@ -140,7 +140,8 @@ int FIBER buckets_load(struct store *s)
 struct admin {
     struct store *store;
     struct store_bucket bucket;
-    struct bucket_entry *entry; /* to be added when the name commits */
+    const struct store_bucket_spec *spec; /* of a bucket to be made */
+    struct bucket_entry *entry;           /* to be added when the name commits */
     int add_result;
 };
 
@@ -213,7 +214,10 @@ static int take_id_tx(struct meta_tx *tx, void *arg)
 static int config_tx(struct meta_tx *tx, void *arg)
 {
     struct admin *m = arg;
-    return config_row_put(tx, m->bucket.name);
+    int r = config_row_put(tx, m->bucket.name);
+    return r < 0 ? r
+                 : settings_begin(tx, m->spec->settings, m->spec->setting_count,
+                                  m->bucket.created_ms);
 }
 
 static void on_named(void *arg)
@@ -266,23 +270,42 @@ static int FIBER create_checked(struct admin *m, struct arena *a, struct store_b
     return r < 0 ? r : buckets_find(b, a, m->bucket.name, ret);
 }
 
-int FIBER store_bucket_create(struct store *s, struct arena *a, struct str name, struct str owner,
-                              struct str region, struct store_bucket *ret)
+static int spec_test(const struct store_bucket_spec *spec)
 {
-    int r = bucket_name_test(name);
-    if (r < 0)
-        return r;
-    if (owner.len > RECORD_OWNER_MAX || region.len > RECORD_CLASS_MAX)
+    if (spec->owner.len > RECORD_OWNER_MAX || spec->region.len > RECORD_CLASS_MAX)
         return -EINVAL;
-    r = buckets_admin_enter(&s->buckets);
+    for (size_t i = 0; i < spec->setting_count; i++) {
+        CHECK(spec->settings[i].kind < STORE_SETTING_KINDS);
+        if (spec->settings[i].text.len > STORE_SETTING_MAX)
+            return -ERR_TOO_LARGE;
+    }
+    return bucket_name_test(spec->name);
+}
+
+int FIBER store_bucket_make(struct store *s, struct arena *a, const struct store_bucket_spec *spec,
+                            struct store_bucket *ret)
+{
+    int r = spec_test(spec);
+    if (r == 0)
+        r = buckets_admin_enter(&s->buckets);
     if (r < 0)
         return r;
-    struct admin m = {
-        .store = s,
-        .bucket = {.name = name, .owner = owner, .region = region, .created_ms = rt_wall_ms()}};
+    struct admin m = {.store = s,
+                      .spec = spec,
+                      .bucket = {.name = spec->name,
+                                 .owner = spec->owner,
+                                 .region = spec->region,
+                                 .created_ms = rt_wall_ms()}};
     r = create_checked(&m, a, ret);
     buckets_admin_leave(&s->buckets);
     return r;
+}
+
+int FIBER store_bucket_create(struct store *s, struct arena *a, struct str name, struct str owner,
+                              struct str region, struct store_bucket *ret)
+{
+    struct store_bucket_spec spec = {.name = name, .owner = owner, .region = region};
+    return store_bucket_make(s, a, &spec, ret);
 }
 
 /* ---- deleting ------------------------------------------------------------------------------- */

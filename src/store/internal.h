@@ -168,6 +168,9 @@ int outbox_row_decode(struct str key, struct str value, struct arena *a, struct 
 struct store_settings *settings_ref(struct store_settings *set);
 void settings_unref(struct store_settings *set);
 size_t settings_size(const struct store_settings *set);
+/* Those of a bucket in the making, in the transaction that puts its row. */
+int settings_begin(struct meta_tx *tx, const struct store_bucket_setting *settings, size_t count,
+                   uint64_t now_ms);
 
 /* uploads.c: removes an upload with all its parts, letting their chunks go. */
 #define UPLOAD_ARENA_MAX (64 * MIB) /* all parts of one upload, decoded */

@@ -92,6 +92,7 @@ int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *re
     ret->header_count = pb->n_headers;
     ret->meta_count = pb->n_meta;
     ret->tag_count = pb->n_tags;
+    ret->acl = pb_str(pb->acl);
     int r = pairs_unpack(pb->headers, pb->n_headers, a, &ret->headers);
     if (r == 0)
         r = pairs_unpack(pb->meta, pb->n_meta, a, &ret->meta);
@@ -334,6 +335,7 @@ static struct store_object flat_object(struct flat *f, const struct store_object
     o.attrs.content_type = flat_str(f, from->attrs.content_type);
     o.attrs.storage_class = flat_str(f, from->attrs.storage_class);
     o.attrs.owner = flat_str(f, from->attrs.owner);
+    o.attrs.acl = flat_str(f, from->attrs.acl);
     return o;
 }
 

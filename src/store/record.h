@@ -19,6 +19,7 @@
 #define RECORD_OWNER_MAX 256 /* bytes of a user id */
 #define RECORD_CLASS_MAX 64  /* bytes of a storage class */
 #define RECORD_ATTRS_MAX (64 * KIB)
+#define RECORD_ACL_MAX   (32 * KIB) /* beside them: 100 grants to ids of 256 bytes */
 
 struct record {
     uint32_t refs; /* atomic */

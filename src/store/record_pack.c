@@ -49,7 +49,8 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
                    pairs_bytes(attrs->tags, attrs->tag_count);
     if (bytes > RECORD_ATTRS_MAX)
         return -ERR_METADATA_TOO_LARGE;
-    if (attrs->owner.len > RECORD_OWNER_MAX || attrs->storage_class.len > RECORD_CLASS_MAX)
+    if (attrs->owner.len > RECORD_OWNER_MAX || attrs->storage_class.len > RECORD_CLASS_MAX ||
+        attrs->acl.len > RECORD_ACL_MAX)
         return -EINVAL;
     cairn__attrs__init(ret);
     ret->content_type = pb_bytes(attrs->content_type);
@@ -58,6 +59,7 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
     ret->n_headers = attrs->header_count;
     ret->n_meta = attrs->meta_count;
     ret->n_tags = attrs->tag_count;
+    ret->acl = pb_bytes(attrs->acl);
     int r = pairs_pack(attrs->headers, attrs->header_count, a, &ret->headers);
     if (r == 0)
         r = pairs_pack(attrs->meta, attrs->meta_count, a, &ret->meta);

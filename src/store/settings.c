@@ -214,6 +214,18 @@ static int change_tx(struct meta_tx *tx, void *arg)
     return r < 0 ? r : meta_on_commit(tx, on_changed, c);
 }
 
+int settings_begin(struct meta_tx *tx, const struct store_bucket_setting *settings, size_t count,
+                   uint64_t now_ms)
+{
+    struct key_buf k;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct setting_row row = {.text = settings[i].text, .changed_ms = now_ms};
+        r = setting_row_put(tx, key_raw(&k, KEY_CONFIG, setting_names[settings[i].kind]), &row);
+    }
+    return r;
+}
+
 int FIBER store_setting_put(struct store *s, struct bucket_id b, enum store_setting_kind kind,
                             struct str text)
 {

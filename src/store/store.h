@@ -60,6 +60,18 @@ struct store_bucket {
  * (with the bucket filled), -ERR_INVALID_BUCKET_NAME, -ERR_TOO_MANY_BUCKETS. Strings in `a`. */
 int FIBER store_bucket_create(struct store *s, struct arena *a, struct str name, struct str owner,
                               struct str region, struct store_bucket *ret);
+/* The same with settings that it has from its first moment on. */
+struct store_bucket_setting {
+    enum store_setting_kind kind;
+    struct str text;
+};
+struct store_bucket_spec {
+    struct str name, owner, region;
+    const struct store_bucket_setting *settings;
+    size_t setting_count;
+};
+int FIBER store_bucket_make(struct store *s, struct arena *a, const struct store_bucket_spec *spec,
+                            struct store_bucket *ret);
 /* -ERR_NO_SUCH_BUCKET. Takes a reference to the bucket's settings: store_bucket_release(). */
 int FIBER store_bucket_get(struct store *s, struct arena *a, struct str name,
                            struct store_bucket *ret);
@@ -128,6 +140,7 @@ struct store_attrs {
     struct str owner;         /* user id */
     struct store_pair *tags;  /* of the object, in order of their keys */
     size_t tag_count;
+    struct str acl; /* a door's list of grants, which the store does not read; empty: none */
 };
 
 /* An object's record, decoded; strings live in the arena or in the held record. */

@@ -70,6 +70,7 @@ static const struct row {
     const char *identity, *bucket, *boundary, *session;
     enum iam_acl_grant acl;
     unsigned block;
+    bool foreign; /* the object is another account's than the bucket */
     enum iam_outcome outcome;
     enum iam_source source;
 } rows[] = {
@@ -192,6 +193,15 @@ static const struct row {
      .source = IAM_BY_ACL},
     {"whose users need a policy as well", BOB, "s3:GetObject", .acl = IAM_ACL_GRANTED,
      .outcome = IAM_IMPLICIT_DENY, .source = IAM_BY_NOTHING},
+    /* an object in somebody else's bucket */
+    {"the bucket's policy does not open another account's object", ANONYMOUS, "s3:GetObject", NULL,
+     B_ANY, .foreign = true, .outcome = IAM_IMPLICIT_DENY, .source = IAM_BY_NOTHING},
+    {"nor to the bucket's owner", OTHER_ROOT, "s3:GetObject", NULL, B_OTHER, .foreign = true,
+     .outcome = IAM_IMPLICIT_DENY, .source = IAM_BY_NOTHING},
+    {"but it closes it, also to the object's owner", OWNER_ROOT, "s3:GetObject", NULL, B_DENY_ANY,
+     .foreign = true, .outcome = IAM_EXPLICIT_DENY, .source = IAM_BY_BUCKET},
+    {"the object's ACL opens it", OTHER_ROOT, "s3:GetObject", .acl = IAM_ACL_GRANTED,
+     .foreign = true, .source = IAM_BY_ACL},
     {"a grant to the owner's account delegates", ALICE, "s3:GetObject", .acl = IAM_ACL_GRANTED,
      .outcome = IAM_IMPLICIT_DENY, .source = IAM_BY_NOTHING},
     /* the public access block */
@@ -228,6 +238,7 @@ static void the_order_is_the_documented_one(void **state)
             .sessions = {{&session, 1}},
             .session_count = session.policy != NULL,
             .acl = row->acl,
+            .bucket_denies_only = row->foreign,
             .block = row->block,
         };
         struct iam_request r = {

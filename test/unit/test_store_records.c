@@ -111,6 +111,7 @@ static void sample_init(struct sample *s, bool chunked)
         .etag = {.md5 = {1, 2, 3}},
         .checksum = {.present = true, .kind = STORE_SHA256, .len = 32, .bytes = {9, 8}},
         .attrs = {.content_type = STR("text/plain"),
+                  .acl = STR("grants"),
                   .headers = s->pairs,
                   .header_count = 1,
                   .meta = s->pairs + 1,
@@ -159,6 +160,7 @@ static void expect_same(const struct sample *s, const struct record *r)
     assert_true(str_eq(a->attrs.owner, b->attrs.owner));
     assert_true(str_eq(a->attrs.storage_class, b->attrs.storage_class));
     assert_int_equal(b->attrs.header_count, 1);
+    assert_true(str_eq(b->attrs.acl, STR("grants")));
     assert_true(str_eq(b->attrs.headers[0].value, STR("no-cache")));
     assert_int_equal(b->attrs.meta_count, 2);
     assert_true(str_eq(b->attrs.meta[0].name, STR("m1")));

@@ -40,6 +40,36 @@ CASE(a_setting_is_kept_replaced_and_removed)
     assert_true(str_eq(cors_of(h, "bucket"), STR("")));
 }
 
+CASE(a_bucket_is_made_with_its_settings)
+{
+    const struct store_bucket_setting settings[] = {{STORE_SETTING_ACL, STR("grants")},
+                                                    {STORE_SETTING_OWNERSHIP_CONTROLS, STR("who")}};
+    struct store_bucket_spec spec = {
+        .name = STR("made"), .owner = STR("me"), .settings = settings, .setting_count = 2};
+    struct store_bucket b;
+    assert_int_equal(store_bucket_make(h->store, &h->arena, &spec, &b), 0);
+    for (unsigned again = 0; again < 2; again++) {
+        assert_int_equal(get_bucket(h, "made", &b), 0);
+        assert_true(str_eq(store_setting_of(b.settings, STORE_SETTING_ACL)->text, STR("grants")));
+        assert_true(str_eq(store_setting_of(b.settings, STORE_SETTING_OWNERSHIP_CONTROLS)->text,
+                           STR("who")));
+        store_bucket_release(&b);
+        home_close(h);
+        home_open(h);
+    }
+}
+
+CASE(a_bucket_that_is_there_keeps_its_settings)
+{
+    const struct store_bucket_setting settings[] = {{STORE_SETTING_CORS, STR("new")}};
+    struct store_bucket_spec spec = {
+        .name = STR("bucket"), .owner = STR("owner"), .settings = settings, .setting_count = 1};
+    struct store_bucket b;
+    assert_int_equal(put_cors(h, "old"), 0);
+    assert_true(store_bucket_make(h->store, &h->arena, &spec, &b) < 0);
+    assert_true(str_eq(cors_of(h, "bucket"), STR("old")));
+}
+
 CASE(kinds_do_not_touch_each_other)
 {
     struct store_bucket b;
@@ -198,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_setting_is_kept_replaced_and_removed),
+        cmocka_unit_test(a_bucket_is_made_with_its_settings),
+        cmocka_unit_test(a_bucket_that_is_there_keeps_its_settings),
         cmocka_unit_test(kinds_do_not_touch_each_other),
         cmocka_unit_test(who_holds_a_state_keeps_it),
         cmocka_unit_test(what_was_made_of_a_setting_is_made_once),
