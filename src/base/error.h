@@ -30,6 +30,19 @@
     X(TOO_LARGE, false, 400, "InvalidRequest", "the input is larger than its limit")               \
     X(NOT_FOUND, false, 404, "NoSuchKey", "not found")                                             \
     X(EXISTS, false, 409, "OperationAborted", "exists already")                                    \
+    /* encryption */                                                                               \
+    X(WRONG_KEY, false, 500, "InternalError", "a key does not open what it should")                \
+    X(KEY_LOST, false, 500, "InternalError",                                                       \
+      "The key that the object is encrypted with is not in the server's key ring. Its "            \
+      "administrator can tell more.")                                                              \
+    X(KMS_NOT_FOUND, false, 400, "KMS.NotFoundException",                                          \
+      "The key that the request names does not exist.")                                            \
+    X(KMS_UNAVAILABLE, true, 503, "ServiceUnavailable",                                            \
+      "The key management service cannot be reached or does not answer. Please try again.")        \
+    X(NO_SUCH_ENCRYPTION, false, 404, "ServerSideEncryptionConfigurationNotFoundError",            \
+      "The server side encryption configuration was not found")                                    \
+    X(ENCRYPTION_ALGORITHM, false, 400, "InvalidEncryptionAlgorithmError",                         \
+      "The encryption request you specified is not valid. Supported value: AES256.")               \
     /* authentication and authorisation */                                                         \
     X(ACCESS_DENIED, false, 403, "AccessDenied", "Access Denied.")                                 \
     X(INVALID_ACCESS_KEY, false, 403, "InvalidAccessKeyId",                                        \
