@@ -65,7 +65,8 @@ static void begin_block(struct aead *a, uint64_t number, bool last)
 int frame_seal_begin(struct frame_sealer *s, const uint8_t data_key[CRYPT_KEY_LEN],
                      const struct frame_id *id, uint64_t total)
 {
-    *s = (struct frame_sealer){.total = total, .block = malloc(FRAME_SEALED)};
+    size_t most = (size_t)MIN(FRAME_BLOCK, total);
+    *s = (struct frame_sealer){.total = total, .block = malloc(most + CRYPT_TAG_LEN)};
     int r = s->block ? init_run(&s->aead, data_key, id, true) : -ENOMEM;
     if (r < 0)
         frame_seal_end(s);
@@ -110,7 +111,8 @@ void frame_seal_end(struct frame_sealer *s)
 int frame_open_begin(struct frame_opener *o, const uint8_t data_key[CRYPT_KEY_LEN],
                      const struct frame_id *id, uint64_t total, uint64_t first)
 {
-    *o = (struct frame_opener){.total = total, .number = first, .block = malloc(FRAME_BLOCK)};
+    size_t most = (size_t)MIN(FRAME_BLOCK, total);
+    *o = (struct frame_opener){.total = total, .number = first, .block = malloc(most + 1)};
     int r = o->block ? init_run(&o->aead, data_key, id, false) : -ENOMEM;
     if (r < 0)
         frame_open_end(o);

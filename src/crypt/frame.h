@@ -42,7 +42,7 @@ struct frame_sealer {
     struct aead aead;
     uint64_t total; /* FRAME_UNKNOWN: what comes is not the end */
     uint64_t at;    /* bytes taken */
-    uint8_t *block; /* FRAME_SEALED bytes */
+    uint8_t *block; /* sealed, as long as any will be */
 };
 #define FRAME_UNKNOWN UINT64_MAX
 
@@ -67,7 +67,7 @@ struct frame_opener {
     uint64_t number; /* of the block at hand */
     size_t have;     /* sealed bytes of it */
     uint8_t tag[CRYPT_TAG_LEN];
-    uint8_t *block; /* FRAME_BLOCK bytes */
+    uint8_t *block; /* plain, as long as any will be */
 };
 
 /* From block `first` on. -ENOMEM. */

@@ -115,11 +115,36 @@ static int describe_checksum(struct complete *c, const struct upload_row *upload
                                                                             : -ERR_INVALID_REQUEST;
 }
 
+/* The salts of the listed parts, end to end; ptr NULL when the upload is not sealed. */
+static int gather_salts(struct complete *c, const struct upload_row *upload,
+                        const struct parts *parts, struct str *ret)
+{
+    bool sealed = upload->attrs.seal.len > 0;
+    char *salts = arena_alloc(&c->arena, c->wanted_count * FRAME_SALT_LEN);
+    size_t len = 0;
+    if (!salts)
+        return -ENOMEM;
+    for (size_t i = 0; i < parts->count; i++) {
+        const struct part_entry *p = &parts->list[i];
+        if (!p->listed)
+            continue;
+        if (p->row.sealed != sealed)
+            return -ERR_CORRUPT;
+        memcpy(salts + len, p->row.salt, FRAME_SALT_LEN);
+        len += FRAME_SALT_LEN;
+    }
+    *ret = sealed ? str_make(salts, len) : STR_NULL;
+    return 0;
+}
+
 static int put_assembled(struct meta_tx *tx, struct complete *c, const struct upload_row *upload,
                          const struct parts *parts)
 {
     struct blob_layout layout;
+    struct str salts;
     int r = parts_layout(parts, true, &c->arena, &layout);
+    if (r == 0)
+        r = gather_salts(c, upload, parts, &salts);
     if (r < 0)
         return r;
     struct draft_parts from = {
@@ -128,6 +153,7 @@ static int put_assembled(struct meta_tx *tx, struct complete *c, const struct up
         .parts = c->object.parts,
         .part_count = c->object.part_count,
         .upload = c->upload,
+        .salts = salts,
     };
     draft_release(&c->draft);
     r = draft_init(&c->draft, &from);

@@ -16,6 +16,9 @@ struct store_reader {
     struct pin pin;
     struct chunk_id damaged[DAMAGED_HELD]; /* met by a read, not queued yet */
     unsigned damaged_count;
+    bool unsealed; /* `data_key` is there */
+    uint8_t data_key[CRYPT_KEY_LEN];
+    char *plain; /* of what lies in or beside a sealed record, once unsealed */
 };
 
 struct lookup {
@@ -105,6 +108,8 @@ struct str store_reader_inline(const struct store_reader *r)
 {
     if (r->record->chunked)
         return STR_NULL;
+    if (r->record->object.attrs.seal.len)
+        return str_make(r->plain, r->plain ? r->record->object.len_bytes : 0);
     return r->record->data.len ? r->record->data : STR("");
 }
 
@@ -128,6 +133,110 @@ static void FIBER queue_damaged(struct store_reader *r)
         store_repair_queue(r->store, &place, r->damaged[--r->damaged_count], true);
 }
 
+/* ---- sealed objects ------------------------------------------------------------------------- */
+
+/* What of a run's plaintext is wanted, and where it goes. */
+struct open_run {
+    struct frame_opener opener;
+    uint64_t skip, len; /* of the plaintext still to come: not wanted, then wanted */
+    int (*sink)(const void *data, size_t len, void *arg);
+    void *arg;
+};
+
+static int FIBER open_piece(const void *data, size_t len, void *arg)
+{
+    struct open_run *run = arg;
+    struct str in = str_make(data, len), plain;
+    int r = 0;
+    while (r == 0 && in.len) {
+        r = frame_open(&run->opener, &in, &plain);
+        if (r < 0 || !plain.ptr)
+            continue;
+        plain = str_prefix(str_from_offset(plain, MIN(run->skip, plain.len)), run->len);
+        run->skip = 0; /* less than a block */
+        run->len -= plain.len;
+        if (plain.len)
+            r = run->sink(plain.ptr, plain.len, run->arg);
+    }
+    return r;
+}
+
+/* The run of one part (0: of the whole object), whose sealed bytes begin at `start`. */
+static int FIBER read_run(struct store_reader *r, size_t index, uint64_t start, uint64_t total,
+                          uint64_t off, struct open_run *run, const struct blob_damage *damage)
+{
+    const struct record *rec = r->record;
+    struct frame_id id = {.part = rec->object.part_count ? rec->object.parts[index].number : 0};
+    struct frame_span at;
+    memcpy(id.salt, rec->salts.ptr + index * FRAME_SALT_LEN, FRAME_SALT_LEN);
+    frame_span(total, off, run->len, &at);
+    run->skip = at.skip;
+    int err = frame_open_begin(&run->opener, r->data_key, &id, total, at.first);
+    if (err == 0)
+        err = blob_read(r->store->blob, &rec->layout, start + at.off, at.len, open_piece, run,
+                        damage);
+    frame_open_end(&run->opener);
+    return err;
+}
+
+static int FIBER read_sealed(struct store_reader *r, uint64_t off, uint64_t len,
+                             const struct blob_damage *damage,
+                             int (*sink)(const void *data, size_t len, void *arg), void *arg)
+{
+    const struct store_object *o = &r->record->object;
+    size_t count = o->part_count ? o->part_count : 1;
+    uint64_t start = 0;
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < count && len; i++) {
+        uint64_t total = o->part_count ? o->parts[i].len_bytes : o->len_bytes;
+        uint64_t n = off < total ? MIN(len, total - off) : 0;
+        struct open_run run = {.len = n, .sink = sink, .arg = arg};
+        if (n)
+            err = read_run(r, i, start, total, off, &run, damage);
+        start += frame_sealed_len(total);
+        off -= n ? off : MIN(off, total);
+        len -= n;
+    }
+    return err;
+}
+
+/* What lies in or beside the record is opened at once, so that the end of an empty object is
+ * verified, too. */
+static int open_data(struct store_reader *r)
+{
+    const struct record *rec = r->record;
+    struct frame_opener opener;
+    struct frame_id id = {.part = 0};
+    struct str in = rec->data, plain = STR_NULL;
+    size_t done = 0;
+    int err = 0;
+    r->plain = malloc(rec->object.len_bytes + 1);
+    if (!r->plain)
+        return -ENOMEM;
+    memcpy(id.salt, rec->salts.ptr, FRAME_SALT_LEN);
+    err = frame_open_begin(&opener, r->data_key, &id, rec->object.len_bytes, 0);
+    while (err == 0 && in.len) {
+        err = frame_open(&opener, &in, &plain);
+        if (err == 0 && plain.ptr) {
+            memcpy(r->plain + done, plain.ptr, plain.len);
+            done += plain.len;
+        }
+    }
+    frame_open_end(&opener);
+    return err == 0 && done != rec->object.len_bytes ? -ERR_CORRUPT : err;
+}
+
+int store_reader_unseal(struct store_reader *r, const uint8_t data_key[CRYPT_KEY_LEN])
+{
+    CHECK(!r->unsealed && r->record->object.attrs.seal.len);
+    memcpy(r->data_key, data_key, sizeof(r->data_key));
+    int err = r->record->chunked ? 0 : open_data(r);
+    r->unsealed = err == 0;
+    return err;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
 int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
                      int (*sink)(const void *data, size_t len, void *arg), void *arg)
 {
@@ -136,14 +245,17 @@ int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
         return -EINVAL;
     if (len == 0)
         return 0;
-    if (rec->chunked) {
-        struct blob_damage damage = {note_damage, r};
-        int err = blob_read(r->store->blob, &rec->layout, off, len, sink, arg, &damage);
-        queue_damaged(r);
-        /* A chunk that is gone is damage: the object itself is there. */
-        return err == -ERR_NOT_FOUND ? -ERR_CORRUPT : err;
-    }
-    return sink(rec->data.ptr + off, len, arg);
+    if (rec->object.attrs.seal.len && !r->unsealed)
+        return -ERR_WRONG_KEY;
+    if (!rec->chunked)
+        return sink(store_reader_inline(r).ptr + off, len, arg);
+    struct blob_damage damage = {note_damage, r};
+    int err = rec->object.attrs.seal.len
+                  ? read_sealed(r, off, len, &damage, sink, arg)
+                  : blob_read(r->store->blob, &rec->layout, off, len, sink, arg, &damage);
+    queue_damaged(r);
+    /* A chunk that is gone is damage: the object itself is there. */
+    return err == -ERR_NOT_FOUND ? -ERR_CORRUPT : err;
 }
 
 void FIBER store_reader_close(struct store_reader *r)
@@ -151,6 +263,10 @@ void FIBER store_reader_close(struct store_reader *r)
     if (!r)
         return;
     pins_leave(&r->store->pins, &r->pin);
+    explicit_bzero(r->data_key, sizeof(r->data_key));
+    if (r->plain)
+        explicit_bzero(r->plain, r->record->object.len_bytes);
+    free(r->plain);
     record_unref(r->record);
     free(r);
 }

@@ -104,7 +104,11 @@ struct store_writer {
     uint64_t len_bytes, written;
     /* Of an open end: beyond `len_bytes`, which are sure, up to this many wait in `data`. */
     uint64_t open_bytes;
-    char *data;               /* inline or open: in this block */
+    char *data; /* inline or open: in this block */
+    /* Of a sealed object or part (sealed.c): */
+    struct frame_sealer sealer;
+    struct frame_id run;
+    struct str sealed;        /* those of `data`, once they are sealed; memory of its own */
     struct blob_writer *blob; /* else; NULL once finished */
     bool chunked, beside;
     int error; /* of a failed write: the commit answers with it */
@@ -114,11 +118,33 @@ struct store_writer {
      * leaves it open until the next start), they are no longer ours to delete. */
     bool named;
 };
-int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *like);
+int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *like,
+                             const uint8_t *data_key);
 /* All bytes must have come: makes them durable. */
 int FIBER store_writer_finish(struct store_writer *w);
 /* Frees it; chunks that no row names are deleted. */
 void FIBER store_writer_end(struct store_writer *w);
+
+/* sealed.c: bytes on their way through the cipher. */
+int writer_seal_begin(struct store_writer *w, const uint8_t data_key[CRYPT_KEY_LEN]);
+/* `in` into the blob; empty: of a run without bytes, its end. */
+int FIBER writer_seal_write(struct store_writer *w, struct str in);
+/* The first `len` bytes of `data`, which end the run, into `sealed`. */
+int writer_seal_data(struct store_writer *w, uint64_t len);
+void writer_seal_end(struct store_writer *w);
+static inline bool writer_is_sealed(const struct store_writer *w)
+{
+    return w->sealer.block != NULL;
+}
+/* What lies in or beside the record. */
+static inline struct str writer_data(const struct store_writer *w)
+{
+    return writer_is_sealed(w) ? w->sealed : str_make(w->data, w->len_bytes);
+}
+static inline struct str writer_salt(const struct store_writer *w)
+{
+    return writer_is_sealed(w) ? str_make(w->run.salt, sizeof(w->run.salt)) : STR_NULL;
+}
 
 /* list.c: the common prefix that the delimiter cuts `key` down to; ptr NULL: none. */
 struct str list_common_prefix(struct str key, struct str prefix, struct str delimiter);

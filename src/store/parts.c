@@ -125,6 +125,13 @@ static int probe_tx(struct meta_tx *tx, void *arg)
 int FIBER store_part_begin(struct store *s, struct bucket_id b, struct str key, struct str upload,
                            uint32_t number, uint64_t len_bytes, struct store_writer **ret)
 {
+    return store_part_begin_sealed(s, b, key, upload, number, len_bytes, NULL, ret);
+}
+
+int FIBER store_part_begin_sealed(struct store *s, struct bucket_id b, struct str key,
+                                  struct str upload, uint32_t number, uint64_t len_bytes,
+                                  const uint8_t *data_key, struct store_writer **ret)
+{
     if (number < 1 || number > STORE_PARTS_MAX)
         return -ERR_INVALID_ARGUMENT;
     struct upload_probe probe = {key, upload};
@@ -140,7 +147,7 @@ int FIBER store_part_begin(struct store *s, struct bucket_id b, struct str key, 
         .len_bytes = len_bytes,
         .chunked = true,
     };
-    return store_writer_begin(ret, &like);
+    return store_writer_begin(ret, &like, data_key);
 }
 
 struct part_commit {
@@ -190,7 +197,7 @@ static int put_part(struct meta_tx *tx, struct part_commit *p)
     if (r == 0)
         r = upload_row_read(tx, w->key, w->upload, meta_arena(tx), &upload);
     if (r == 0)
-        r = replace_part(tx, p);
+        r = (upload.attrs.seal.len > 0) == p->row.sealed ? replace_part(tx, p) : -EINVAL;
     if (r < 0)
         return r;
     uint64_t attempt = store_next_seq(w->store, 0);
@@ -221,6 +228,8 @@ int FIBER store_part_commit(struct store_writer *w, const uint8_t md5[16],
     memcpy(p.row.md5, md5, sizeof(p.row.md5));
     if (checksum)
         p.row.checksum = *checksum;
+    p.row.sealed = writer_is_sealed(w);
+    memcpy(p.row.salt, w->run.salt, sizeof(p.row.salt));
     int r = store_writer_finish(w);
     p.row.layout = w->layout;
     if (r == 0)

@@ -9,23 +9,26 @@
 int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, uint64_t len_bytes,
                           struct store_writer **ret)
 {
-    struct store_writer like = {.store = s, .bucket = b, .key = key, .len_bytes = len_bytes};
-    like.beside = len_bytes > s->inline_max_bytes && len_bytes <= s->beside_max_bytes;
-    like.chunked = len_bytes > s->inline_max_bytes && !like.beside;
-    return store_writer_begin(ret, &like);
+    return store_put_begin_sealed(s, b, key, len_bytes, len_bytes, NULL, ret);
+}
+
+int FIBER store_put_begin_sealed(struct store *s, struct bucket_id b, struct str key,
+                                 uint64_t least, uint64_t most, const uint8_t *data_key,
+                                 struct store_writer **ret)
+{
+    if (most < least || most - least > STORE_OPEN_MAX)
+        return -EINVAL;
+    struct store_writer like = {
+        .store = s, .bucket = b, .key = key, .len_bytes = least, .open_bytes = most - least};
+    like.beside = most > s->inline_max_bytes && most <= s->beside_max_bytes;
+    like.chunked = most > least || (most > s->inline_max_bytes && !like.beside);
+    return store_writer_begin(ret, &like, data_key); /* an open end is judged again there */
 }
 
 int FIBER store_put_begin_open(struct store *s, struct bucket_id b, struct str key, uint64_t least,
                                uint64_t most, struct store_writer **ret)
 {
-    if (most < least || most - least > STORE_OPEN_MAX)
-        return -EINVAL;
-    if (most == least)
-        return store_put_begin(s, b, key, least, ret);
-    struct store_writer like = {
-        .store = s, .bucket = b, .key = key, .len_bytes = least, .open_bytes = most - least};
-    like.chunked = true; /* judged again at the end */
-    return store_writer_begin(ret, &like);
+    return store_put_begin_sealed(s, b, key, least, most, NULL, ret);
 }
 
 struct put {
@@ -86,16 +89,20 @@ static int FIBER put_run(struct put *p, struct store_written *ret)
 static int put_draft(struct put *p, const struct store_writer *w, const struct store_attrs *attrs)
 {
     struct draft_parts from = {.attrs = attrs};
-    struct str data = str_make(w->data, w->len_bytes);
+    struct str data = writer_data(w);
     struct hash128 digest;
-    if (w->chunked) {
+    if (writer_is_sealed(w) != (attrs->seal.len > 0))
+        return -EINVAL;
+    from.salts = writer_salt(w);
+    if (w->chunked)
         from.layout = &w->layout;
-    } else if (w->beside) {
+    else if (w->beside)
+        p->beside = data;
+    else
+        from.data = data;
+    if (w->beside || (writer_is_sealed(w) && !w->chunked)) {
         digest = hash_xxh128(data.ptr, data.len);
         from.digest = &digest;
-        p->beside = data;
-    } else {
-        from.data = data;
     }
     return draft_init(&p->draft, &from);
 }
@@ -145,13 +152,16 @@ static int change_draft(struct change *c, const struct record *old)
     struct draft_parts from = {
         .attrs = &c->attrs,
         .data = old->data,
-        .digest = old->beside ? &old->digest : NULL,
+        .digest = old->beside || (old->salts.len && !old->chunked) ? &old->digest : NULL,
         .layout = old->chunked ? &old->layout : NULL,
         .parts = old->object.parts,
         .part_count = old->object.part_count,
         .upload = old->upload,
+        .salts = old->salts,
     };
     draft_release(&c->put.draft);
+    if ((c->attrs.seal.len > 0) != (old->object.attrs.seal.len > 0))
+        return -EINVAL; /* the bytes are what they were */
     int r = draft_init(&c->put.draft, &from);
     if (r < 0)
         return r;

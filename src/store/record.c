@@ -89,6 +89,7 @@ int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *re
     ret->content_type = pb_str(pb->content_type);
     ret->storage_class = pb_str(pb->storage_class);
     ret->owner = pb_str(pb->owner);
+    ret->seal = pb_str(pb->seal);
     ret->header_count = pb->n_headers;
     ret->meta_count = pb->n_meta;
     ret->tag_count = pb->n_tags;
@@ -335,6 +336,7 @@ static struct store_object flat_object(struct flat *f, const struct store_object
     o.attrs.content_type = flat_str(f, from->attrs.content_type);
     o.attrs.storage_class = flat_str(f, from->attrs.storage_class);
     o.attrs.owner = flat_str(f, from->attrs.owner);
+    o.attrs.seal = flat_str(f, from->attrs.seal);
     o.attrs.acl = flat_str(f, from->attrs.acl);
     return o;
 }
@@ -348,6 +350,7 @@ static struct record flat_record(struct flat *f, const struct record *from)
     r.object = flat_object(f, &from->object);
     r.upload = flat_str(f, from->upload);
     r.data = flat_str(f, from->data);
+    r.salts = flat_str(f, from->salts);
     return r;
 }
 
@@ -367,10 +370,30 @@ static int record_flatten(const struct record *from, struct record **ret)
     return 0;
 }
 
+uint64_t record_stored_len(const struct store_object *o)
+{
+    uint64_t sum = 0;
+    if (o->attrs.seal.len == 0)
+        return o->len_bytes;
+    if (o->part_count == 0)
+        return frame_sealed_len(o->len_bytes);
+    for (size_t i = 0; i < o->part_count; i++)
+        sum += frame_sealed_len(o->parts[i].len_bytes);
+    return sum;
+}
+
+static int salts_test(const struct record *r)
+{
+    size_t runs = r->object.part_count ? r->object.part_count : 1;
+    return r->salts.len == (r->object.attrs.seal.len ? runs * FRAME_SALT_LEN : 0) ? 0
+                                                                                  : -ERR_CORRUPT;
+}
+
 /* The bytes are in one place only, and all of them. Those beside the row are not looked at here. */
 static int place_test(const Cairn__Object *pb, const struct record *r)
 {
-    uint64_t len = r->object.len_bytes;
+    uint64_t len = record_stored_len(&r->object);
+    size_t digest_len = r->beside || r->object.attrs.seal.len ? sizeof(r->digest) : 0;
     if (r->chunked)
         return pb->data.len == 0 && pb->digest.len == 0 && r->layout.len_bytes == len
                    ? 0
@@ -378,10 +401,10 @@ static int place_test(const Cairn__Object *pb, const struct record *r)
     if (pb->layout)
         return -ERR_CORRUPT;
     if (r->beside)
-        return pb->data.len == 0 && pb->digest.len == sizeof(r->digest) && len <= META_VALUE_MAX
+        return pb->data.len == 0 && pb->digest.len == digest_len && len <= META_VALUE_MAX
                    ? 0
                    : -ERR_CORRUPT;
-    return pb->digest.len == 0 && pb->data.len == len ? 0 : -ERR_CORRUPT;
+    return pb->digest.len == digest_len && pb->data.len == len ? 0 : -ERR_CORRUPT;
 }
 
 /* `pb` is what follows the head; a second head would contradict the first. */
@@ -404,8 +427,11 @@ static int record_unpack(const Cairn__Object *pb, const struct head *head, struc
     r->upload = pb_str(pb->upload);
     if (r->upload.len != 0 && r->upload.len != UPLOAD_ID_LEN)
         return -ERR_CORRUPT;
-    err = place_test(pb, r);
-    if (err == 0 && r->beside)
+    r->salts = pb_str(pb->salts);
+    err = salts_test(r);
+    if (err == 0)
+        err = place_test(pb, r);
+    if (err == 0 && pb->digest.len)
         memcpy(&r->digest, pb->digest.data, sizeof(r->digest));
     return err;
 }
@@ -413,7 +439,7 @@ static int record_unpack(const Cairn__Object *pb, const struct head *head, struc
 /* Takes the bytes that lie beside the row in. */
 static int take_beside(struct record *r, struct str beside)
 {
-    if (beside.len != r->object.len_bytes)
+    if (beside.len != record_stored_len(&r->object))
         return -ERR_CORRUPT;
     struct hash128 h = hash_xxh128(beside.ptr, beside.len);
     r->data = beside;

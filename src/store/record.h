@@ -13,6 +13,8 @@
  */
 
 #include "base/list.h"
+#include "crypt/frame.h"
+#include "crypt/seal.h"
 #include "store/keys.h"
 #include "wire/records.pb-c.h"
 
@@ -34,11 +36,15 @@ struct record {
     /* The bytes are in `layout`, in the row I `beside` key, or here. */
     bool chunked;
     uint64_t beside;       /* 0: in no such row */
-    struct hash128 digest; /* of the bytes beside */
+    struct hash128 digest; /* of the bytes beside, and of sealed ones in the record */
+    struct str salts;      /* of sealed bytes: FRAME_SALT_LEN of each part, or of the whole */
     struct str data;       /* of those beside only when they were given */
     struct blob_layout layout;
     struct str upload; /* the id of the upload that made it; empty: a single PUT */
 };
+
+/* How long the object's bytes are where they lie: longer than it when they are sealed. */
+uint64_t record_stored_len(const struct store_object *o);
 
 /* A new record with one reference. Bytes that lie beside it are not in it. -ERR_CORRUPT, -ENOMEM.
  */
@@ -74,7 +80,7 @@ struct draft {
 };
 
 /* What a draft is made of: `data`, or `layout` when it is not NULL, or `digest` likewise, of bytes
- * in a row of their own. Everything is borrowed. */
+ * in a row of their own (or of `data` that is sealed). Everything is borrowed. */
 struct draft_parts {
     const struct store_attrs *attrs;
     struct str data;
@@ -82,7 +88,7 @@ struct draft_parts {
     const struct blob_layout *layout;
     const struct store_part_info *parts;
     size_t part_count;
-    struct str upload;
+    struct str upload, salts;
 };
 /* -ERR_METADATA_TOO_LARGE, -EINVAL (owner, class), -ERR_ENTITY_TOO_LARGE (the row would pass
  * META_VALUE_MAX), -ENOMEM. */

@@ -50,12 +50,13 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
     if (bytes > RECORD_ATTRS_MAX)
         return -ERR_METADATA_TOO_LARGE;
     if (attrs->owner.len > RECORD_OWNER_MAX || attrs->storage_class.len > RECORD_CLASS_MAX ||
-        attrs->acl.len > RECORD_ACL_MAX)
+        attrs->acl.len > RECORD_ACL_MAX || attrs->seal.len > SEAL_MAX)
         return -EINVAL;
     cairn__attrs__init(ret);
     ret->content_type = pb_bytes(attrs->content_type);
     ret->storage_class = pb_bytes(attrs->storage_class);
     ret->owner = pb_bytes(attrs->owner);
+    ret->seal = pb_bytes(attrs->seal);
     ret->n_headers = attrs->header_count;
     ret->n_meta = attrs->meta_count;
     ret->n_tags = attrs->tag_count;
@@ -195,6 +196,7 @@ int draft_init(struct draft *d, const struct draft_parts *from)
     if (from->digest)
         pb.digest = (ProtobufCBinaryData){sizeof(*from->digest), (uint8_t *)from->digest};
     pb.upload = pb_bytes(from->upload);
+    pb.salts = pb_bytes(from->salts);
     return draft_pack(d, &pb);
 }
 

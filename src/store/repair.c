@@ -155,6 +155,7 @@ static int put_object(struct meta_tx *tx, struct relayout *l, struct holder *h,
         .parts = old->object.parts,
         .part_count = old->object.part_count,
         .upload = old->upload,
+        .salts = old->salts,
     };
     struct draft draft = {0};
     struct key_buf k;

@@ -134,6 +134,8 @@ int part_row_put(struct meta_tx *tx, struct str row_key, const struct part_row *
     if (r < 0)
         return r;
     pb.layout = &layout;
+    if (row->sealed)
+        pb.salt = (ProtobufCBinaryData){sizeof(row->salt), (uint8_t *)row->salt};
     return put_packed(tx, row_key, &pb.base);
 }
 
@@ -150,8 +152,12 @@ int part_row_decode(struct str value, struct arena *a, struct part_row *ret)
     if ((r = checksum_unpack(pb->checksum, &row.checksum)) < 0 ||
         (r = layout_unpack(pb->layout, a, &row.layout)) < 0)
         return r;
-    if (row.layout.len_bytes != row.len_bytes)
+    row.sealed = pb->salt.len != 0;
+    if ((row.sealed && pb->salt.len != sizeof(row.salt)) ||
+        row.layout.len_bytes != (row.sealed ? frame_sealed_len(row.len_bytes) : row.len_bytes))
         return -ERR_CORRUPT;
+    if (row.sealed)
+        memcpy(row.salt, pb->salt.data, sizeof(row.salt));
     *ret = row;
     return 0;
 }

@@ -49,6 +49,8 @@ struct part_row {
     uint8_t md5[16];
     struct store_checksum checksum;
     struct blob_layout layout;
+    bool sealed;
+    uint8_t salt[FRAME_SALT_LEN]; /* when sealed */
 };
 int part_row_put(struct meta_tx *tx, struct str row_key, const struct part_row *row);
 int part_row_decode(struct str value, struct arena *a, struct part_row *ret);

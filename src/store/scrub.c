@@ -103,12 +103,17 @@ static int FIBER scrub_layout(struct scrub *w, const struct blob_layout *layout,
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-/* The bytes that a single PUT left in the record: its ETag is their MD5. */
+/* The bytes that a single PUT left in the record: its ETag is their MD5; sealed ones have a digest.
+ */
 static bool data_holds(const struct record *record)
 {
     uint8_t md5[HASH_MD5_LEN];
     if (record->chunked || record->object.etag.parts || record->object.delete_marker)
         return true;
+    if (record->object.attrs.seal.len) {
+        struct hash128 h = hash_xxh128(record->data.ptr, record->data.len);
+        return h.lo == record->digest.lo && h.hi == record->digest.hi;
+    }
     md5_of(record->data, md5);
     return memcmp(md5, record->object.etag.md5, sizeof(md5)) == 0;
 }

@@ -140,7 +140,8 @@ struct store_attrs {
     struct str owner;         /* user id */
     struct store_pair *tags;  /* of the object, in order of their keys */
     size_t tag_count;
-    struct str acl; /* a door's list of grants, which the store does not read; empty: none */
+    struct str seal; /* how the bytes are encrypted (crypt/seal.h); empty: they are not */
+    struct str acl;  /* a door's list of grants, which the store does not read; empty: none */
 };
 
 /* An object's record, decoded; strings live in the arena or in the held record. */
@@ -181,6 +182,11 @@ struct store_reader;
 int FIBER store_get(struct store *s, struct bucket_id b, struct str key,
                     const struct store_conditions *conditions, struct store_reader **ret);
 const struct store_object *store_reader_object(const struct store_reader *r);
+/*
+ * Of an object whose attributes have a seal: the data key that it holds, copied, before anything is
+ * read; without it reading gives -ERR_WRONG_KEY. -ERR_CORRUPT: the bytes are not what was sealed.
+ */
+int store_reader_unseal(struct store_reader *r, const uint8_t data_key[32]);
 /* The object's bytes in memory, when it is inline (else ptr NULL): no copy, until the close. */
 struct str store_reader_inline(const struct store_reader *r);
 /* As blob_read; -EINVAL beyond the object. `len` 0 is fine. */
@@ -204,6 +210,14 @@ int FIBER store_put_begin(struct store *s, struct bucket_id b, struct str key, u
 #define STORE_OPEN_MAX (64 * KIB)
 int FIBER store_put_begin_open(struct store *s, struct bucket_id b, struct str key, uint64_t least,
                                uint64_t most, struct store_writer **ret);
+/*
+ * Either of the two, the bytes being sealed with `data_key` (crypt/frame.h; NULL: as they are) on
+ * their way. The attributes of the commit carry the seal that holds that key. Lengths here and
+ * everywhere are of the plaintext.
+ */
+int FIBER store_put_begin_sealed(struct store *s, struct bucket_id b, struct str key,
+                                 uint64_t least, uint64_t most, const uint8_t *data_key,
+                                 struct store_writer **ret);
 int FIBER store_write(struct store_writer *w, const void *data, size_t len);
 /* What became of a commit. */
 struct store_written {
@@ -278,6 +292,10 @@ int FIBER store_upload_get(struct store *s, struct arena *a, struct bucket_id b,
 /* Then store_write, and store_part_commit or store_write_abort. */
 int FIBER store_part_begin(struct store *s, struct bucket_id b, struct str key, struct str upload,
                            uint32_t number, uint64_t len_bytes, struct store_writer **ret);
+/* The same of an upload whose attributes have a seal: `data_key` is the one it holds. */
+int FIBER store_part_begin_sealed(struct store *s, struct bucket_id b, struct str key,
+                                  struct str upload, uint32_t number, uint64_t len_bytes,
+                                  const uint8_t *data_key, struct store_writer **ret);
 int FIBER store_part_commit(struct store_writer *w, const uint8_t md5[16],
                             const struct store_checksum *checksum, uint64_t *ret_mtime_ms);
 struct store_part {

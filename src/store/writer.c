@@ -20,23 +20,47 @@ static struct store_writer *writer_new(const struct store_writer *like, size_t i
     return w;
 }
 
-int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *like)
+/* With an open end the bytes that are in no last block, whatever comes, are sure. */
+static void settle_sure(struct store_writer *w)
 {
+    uint64_t sure = w->len_bytes ? (w->len_bytes - 1) / FRAME_BLOCK * FRAME_BLOCK : 0;
+    w->open_bytes += w->len_bytes - sure;
+    w->len_bytes = sure;
+}
+
+/* Where bytes go that are sure to come. A part without bytes has no chunk, unless it is sealed:
+ * then the end of it is. */
+static int FIBER begin_blob(struct store_writer *w, bool sealed)
+{
+    uint64_t len = w->len_bytes;
+    if (sealed && !w->open_bytes)
+        len = frame_sealed_len(len);
+    else if (sealed)
+        len = len / FRAME_BLOCK * FRAME_SEALED;
+    return w->chunked && len ? blob_begin(w->store->blob, len, &w->blob) : 0;
+}
+
+int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *from,
+                             const uint8_t *data_key)
+{
+    struct store_writer copy = *from, *like = &copy;
+    if (data_key && like->open_bytes)
+        settle_sure(like);
     int r = store_key_test(like->key);
     if (r < 0)
         return r;
-    if (like->len_bytes > STORE_OBJECT_MAX - MIN(like->open_bytes, (uint64_t)STORE_OPEN_MAX))
+    if (from->len_bytes > STORE_OBJECT_MAX - MIN(from->open_bytes, (uint64_t)STORE_OPEN_MAX))
         return -ERR_ENTITY_TOO_LARGE;
     struct store_writer *w = writer_new(like, like->chunked ? like->open_bytes : like->len_bytes);
     if (!w)
         return -ENOMEM;
-    /* A part without bytes has no chunk. */
-    if (w->chunked && w->len_bytes) {
-        r = blob_begin(w->store->blob, w->len_bytes, &w->blob);
-        if (r < 0) {
-            free(w);
-            return r;
-        }
+    r = data_key ? writer_seal_begin(w, data_key) : 0;
+    if (r == 0)
+        r = begin_blob(w, data_key != NULL);
+    if (r < 0) {
+        writer_seal_end(w);
+        free(w);
+        return r;
     }
     *ret = w;
     return 0;
@@ -46,7 +70,9 @@ int FIBER store_writer_begin(struct store_writer **ret, const struct store_write
 static int FIBER write_chunked(struct store_writer *w, const char *data, size_t len)
 {
     size_t sure = w->written < w->len_bytes ? MIN(len, w->len_bytes - w->written) : 0;
-    int r = sure ? blob_write(w->blob, data, sure) : 0;
+    int r = !sure                 ? 0
+            : writer_is_sealed(w) ? writer_seal_write(w, str_make(data, sure))
+                                  : blob_write(w->blob, data, sure);
     if (r == 0 && len > sure)
         memcpy(w->data + (w->written + sure - w->len_bytes), data + sure, len - sure);
     return r;
@@ -70,14 +96,14 @@ int FIBER store_write(struct store_writer *w, const void *data, size_t len)
 }
 
 /* The bytes beyond the sure ones are a blob of their own; the layout has the chunks of both. */
-static int FIBER append_open(struct store_writer *w, uint64_t len)
+static int FIBER append_open(struct store_writer *w, struct str data)
 {
     struct blob_layout first = w->layout, last;
     struct blob_writer *blob;
-    int r = blob_begin(w->store->blob, len, &blob);
+    int r = blob_begin(w->store->blob, data.len, &blob);
     if (r < 0)
         return r;
-    r = blob_write(blob, w->data, len);
+    r = blob_write(blob, data.ptr, data.len);
     if (r < 0) {
         blob_abort(blob);
         return r;
@@ -108,8 +134,12 @@ static int FIBER close_end(struct store_writer *w)
     if (w->len_bytes == 0 && extra <= short_max) { /* `data` is all of it */
         w->chunked = false;
         w->beside = extra > w->store->inline_max_bytes;
+    } else if (writer_is_sealed(w)) {
+        r = writer_seal_data(w, extra);
+        if (r == 0)
+            r = append_open(w, w->sealed);
     } else if (extra) {
-        r = append_open(w, extra);
+        r = append_open(w, str_make(w->data, extra));
     }
     w->len_bytes = w->written;
     w->open_bytes = 0;
@@ -122,8 +152,14 @@ int FIBER store_writer_finish(struct store_writer *w)
         return w->error;
     if (w->written < w->len_bytes)
         return -ERR_INCOMPLETE_BODY;
-    int r = w->blob ? blob_finish(TAKE_PTR(w->blob), &w->arena, &w->layout) : 0;
-    return r == 0 && w->open_bytes ? close_end(w) : r;
+    int r = 0;
+    if (w->blob && writer_is_sealed(w) && w->len_bytes == 0)
+        r = writer_seal_write(w, STR_NULL);
+    if (r == 0 && w->blob)
+        r = blob_finish(TAKE_PTR(w->blob), &w->arena, &w->layout);
+    if (r == 0 && w->open_bytes)
+        r = close_end(w);
+    return r == 0 && writer_is_sealed(w) && !w->chunked ? writer_seal_data(w, w->written) : r;
 }
 
 /* Chunks that no row will ever name. When this fails, the sweep after the next start finds them. */
@@ -138,6 +174,7 @@ void FIBER store_writer_end(struct store_writer *w)
     if (!w->named)
         delete_chunks(w);
     arena_release(&w->arena);
+    writer_seal_end(w);
     free(w);
 }
 
