@@ -170,6 +170,8 @@ static int FIBER move_planned(struct blob *b, const struct plan *p, struct blob_
         if (p->disks[i] == BLOB_DISK_NONE)
             continue;
         int err = move_shard(b, c, i, p->disks[i], &moved);
+        if (err == 0 && PLANTED(SOURCE_FIRST))
+            forget_shard(b, c->id, i, c->shards[i].disk);
         if (err == 0)
             err = adopt_shard(b, c, i, &moved);
         if (err == -ENOMEM)

@@ -230,6 +230,8 @@ static void count_lost(struct blob_writer *w, const struct chunk *k)
 static bool has_quorum(const struct chunk *k)
 {
     struct blob_code code = {k->c.code_k, k->c.code_m};
+    if (PLANTED(QUORUM))
+        return lanes_durable(k->lanes, shards_of(&k->c)) >= code.k;
     return lanes_durable(k->lanes, shards_of(&k->c)) >= blob_quorum(code);
 }
 

@@ -11,10 +11,12 @@
  *   drops     the rows; a crash before leaves them, and deleting again does no harm
  *
  * A row that fails the re-check goes without its chunks and is counted: something is wrong, and
- * keeping bytes is the safe side (what is orphaned so is left to the sweep). Buckets that were
- * deleted are emptied here as well, step by step (drain.c).
+ * keeping bytes is the safe side (what is orphaned so is left to the sweep). Only of shards that
+ * were moved it says no more than that they came back. Buckets that were deleted are emptied here
+ * as well, step by step (drain.c).
  */
 
+#include "base/plant.h"
 #include "store/internal.h"
 
 #define BUCKETS_A_ROUND   64
@@ -27,6 +29,7 @@ struct gc_item {
     char row_key[GARBAGE_KEY_BYTES];
     struct garbage_row row;
     bool refused;
+    bool later; /* its chunk is on the move: the row stays */
 };
 
 /* ---- gathering ------------------------------------------------------------------------------ */
@@ -86,7 +89,7 @@ static int gather_row(struct gather *g, struct str key, struct str value)
     if (r < 0)
         return r;
     memcpy(item->row_key, key.ptr, sizeof(item->row_key));
-    item->refused = false;
+    item->refused = item->later = false;
     g->batch->count++;
     g->chunks += item->row.count;
     return 0;
@@ -178,26 +181,34 @@ static int by_id(const void *x, const void *y)
     return a->counter < b->counter ? -1 : a->counter > b->counter;
 }
 
-/* A moved shard is held when the record has it where the row says. */
-static bool holds_moved(const struct record *r, const struct garbage_row *row)
+/* Whether the chunk has one of the row's shards where the row says: it came back. */
+static bool chunk_has_any(const struct blob_chunk *c, const struct garbage_row *row)
 {
-    for (size_t i = 0; i < r->layout.count; i++) {
-        const struct blob_chunk *c = &r->layout.chunks[i];
-        for (size_t j = 0; j < row->needle_count; j++) {
-            const struct blob_needle *n = &row->needles[j];
-            if (chunk_id_eq(c->id, n->key.chunk) && n->key.shard < c->shard_count &&
-                c->shards[n->key.shard].disk == n->disk)
-                return true;
-        }
+    for (size_t i = 0; i < row->needle_count; i++) {
+        const struct blob_needle *n = &row->needles[i];
+        if (n->key.shard < c->shard_count && c->shards[n->key.shard].disk == n->disk)
+            return true;
     }
     return false;
+}
+
+/* Its record, an object's or still a part's, may have been changed again. */
+static int recheck_moved(struct meta_tx *tx, struct bucket_id b, struct gc_item *item)
+{
+    const struct garbage_row *row = &item->row;
+    struct store_place place = {b, row->key, row->upload, row->part, row->seq};
+    struct blob_chunk chunk;
+    int r = place_chunk(tx, &place, row->chunks[0], &chunk);
+    if (r == 0)
+        item->refused = chunk_has_any(&chunk, row);
+    else if (r == -ERR_CORRUPT)
+        item->refused = true; /* what cannot be read may hold them */
+    return r == -ERR_CORRUPT || r == -ERR_NOT_FOUND ? 0 : r;
 }
 
 /* Sorts the row's chunks: the order in which they are deleted is free. */
 static bool holds_any(const struct record *r, struct garbage_row *row)
 {
-    if (row->moved)
-        return holds_moved(r, row);
     qsort(row->chunks, row->count, sizeof(*row->chunks), by_id);
     for (size_t i = 0; i < r->layout.count; i++)
         if (bsearch(&r->layout.chunks[i].id, row->chunks, row->count, sizeof(*row->chunks), by_id))
@@ -232,10 +243,44 @@ static int recheck_tx(struct meta_tx *tx, void *arg)
     struct gc_batch *b = arg;
     int r = 0;
     for (size_t i = 0; r == 0 && i < b->count; i++) {
-        b->items[i].refused = false;
-        r = recheck(tx, b->bucket, &b->items[i]);
+        struct gc_item *item = &b->items[i];
+        item->refused = false;
+        if (!item->later)
+            r = item->row.moved ? recheck_moved(tx, b->bucket, item) : recheck(tx, b->bucket, item);
     }
     return r;
+}
+
+/* ---- chunks on the move --------------------------------------------------------------------- */
+
+/*
+ * A shard may come back to the disk that it left, under the name that the row has. So between the
+ * second look and the deletion none of these chunks begins to move, and one that is on the move has
+ * its row wait for another round.
+ */
+static void batch_claim(struct store *s)
+{
+    struct gc_batch *b = &s->batch;
+    rt_lock(&s->moves_lock);
+    for (size_t i = 0; i < b->count; i++)
+        b->items[i].later = b->items[i].row.moved && store_moves(s, b->items[i].row.chunks[0]);
+    b->claimed = true;
+    rt_unlock(&s->moves_lock);
+}
+
+static void batch_unclaim(struct store *s)
+{
+    rt_lock(&s->moves_lock);
+    s->batch.claimed = false;
+    rt_unlock(&s->moves_lock);
+}
+
+bool gc_has_moved(const struct gc_batch *b, struct chunk_id id)
+{
+    for (size_t i = 0; b->claimed && i < b->count; i++)
+        if (b->items[i].row.moved && chunk_id_eq(b->items[i].row.chunks[0], id))
+            return true;
+    return false;
 }
 
 /* ---- deleting ------------------------------------------------------------------------------- */
@@ -249,8 +294,10 @@ static int FIBER delete_chunks(struct store *s, const struct gc_batch *b, uint64
     int r = 0;
     for (size_t i = 0; r == 0 && i < b->count; i++) {
         const struct gc_item *item = &b->items[i];
-        *ret_chunks += item->refused ? 0 : item->row.count;
-        for (size_t j = 0; r == 0 && !item->refused && j < item->row.needle_count; j++) {
+        if (item->refused || item->later)
+            continue;
+        *ret_chunks += item->row.count;
+        for (size_t j = 0; r == 0 && j < item->row.needle_count; j++) {
             needles[n++] = item->row.needles[j];
             if (n == DELETE_SLICE) {
                 r = blob_delete(s->blob, needles, n);
@@ -267,7 +314,8 @@ static int drop_rows_tx(struct meta_tx *tx, void *arg)
     int r = 0;
     meta_use_reserve(tx);
     for (size_t i = 0; r == 0 && i < b->count; i++)
-        r = meta_del(tx, str_make(b->items[i].row_key, GARBAGE_KEY_BYTES));
+        if (!b->items[i].later)
+            r = meta_del(tx, str_make(b->items[i].row_key, GARBAGE_KEY_BYTES));
     return r;
 }
 
@@ -276,8 +324,8 @@ static void count_batch(struct store *s, const struct gc_batch *b, uint64_t chun
     uint64_t bytes = 0, refused = 0;
     for (size_t i = 0; i < b->count; i++) {
         if (b->items[i].refused)
-            refused++;
-        else
+            refused += !b->items[i].row.moved;
+        else if (!b->items[i].later)
             bytes += b->items[i].row.len_bytes;
     }
     __atomic_fetch_add(&s->gc_chunks, chunks, __ATOMIC_RELAXED);
@@ -289,9 +337,11 @@ static int FIBER collect(struct store *s, uint64_t *ret_chunks)
 {
     struct gc_batch *b = &s->batch;
     uint64_t chunks = 0;
-    int r = meta_read(s->meta, b->bucket, recheck_tx, b);
+    batch_claim(s);
+    int r = PLANTED(GC_RECHECK) ? 0 : meta_read(s->meta, b->bucket, recheck_tx, b);
     if (r == 0)
         r = delete_chunks(s, b, &chunks);
+    batch_unclaim(s);
     if (r == 0)
         r = meta_write(s->meta, b->bucket, drop_rows_tx, b);
     if (r < 0)
@@ -313,9 +363,9 @@ static int FIBER gc_round(struct store *s, size_t max_chunks, uint64_t *ret_chun
             s->batch.count = 0;
         if (s->batch.count == 0)
             return r;
-        s->batch.phase = pins_turn(&s->pins);
+        s->batch.phase = PLANTED(GC_READERS) ? 0 : pins_turn(&s->pins);
     }
-    if (pins_open(&s->pins, s->batch.phase) == 0)
+    if (pins_open(&s->pins, s->batch.phase) == 0 || PLANTED(GC_READERS))
         return collect(s, ret_chunks);
     buckets_set_not_before(&s->buckets, rt_now() + READERS_RETRY_NS);
     return 0;

@@ -23,6 +23,7 @@ struct gc_batch {
     struct gc_item *items; /* NULL: no batch */
     size_t count;
     unsigned phase; /* must drain before anything is deleted */
+    bool claimed;   /* its moved shards are being deleted; under the moves' lock */
 };
 
 #define STORE_MOVES_MAX 64 /* chunks whose shards move at once */
@@ -175,12 +176,20 @@ int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
 int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *place,
                 const struct blob_layout *layout);
 
+/* repair.c: the chunk as its record has it, in the transaction's arena. -ERR_NOT_FOUND: nothing has
+ * it. */
+int place_chunk(struct meta_tx *tx, const struct store_place *p, struct chunk_id id,
+                struct blob_chunk *ret);
+
 /*
  * repair.c: the chunk's shards are about to be written elsewhere. -ERR_BUSY while a sweep runs, to
  * which one on its way would look like an orphan; -ERR_CONFLICT while somebody else moves them: two
  * would write the same needle, and the one that comes too late would delete it.
  */
 int store_moving_begin(struct store *s, struct chunk_id id);
+/* Under the moves' lock: somebody moves it; gc.c: its old shards are being deleted. */
+bool store_moves(struct store *s, struct chunk_id id);
+bool gc_has_moved(const struct gc_batch *b, struct chunk_id id);
 void store_moving_end(struct store *s, struct chunk_id id);
 
 /* checksum.c: an object's checksum from its parts'. */

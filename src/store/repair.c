@@ -12,6 +12,7 @@
  * References move from P to O only, so a part's row is looked for first.
  */
 
+#include "base/plant.h"
 #include "store/walk.h"
 
 #define PRIORITY_WIDEN 200 /* whole, but in a narrower code than the disks allow */
@@ -120,6 +121,23 @@ static int holder_find(struct meta_tx *tx, const struct store_place *p, struct c
     return r == -ERR_NOT_FOUND ? find_in_object(tx, p, id, ret) : r;
 }
 
+int place_chunk(struct meta_tx *tx, const struct store_place *p, struct chunk_id id,
+                struct blob_chunk *ret)
+{
+    _cleanup_(holder_release) struct holder h = {0};
+    int r = holder_find(tx, p, id, &h);
+    if (r < 0)
+        return r;
+    const struct blob_chunk *c = &h.layout->chunks[h.at];
+    struct blob_shard *shards = arena_array(meta_arena(tx), struct blob_shard, c->shard_count + 1);
+    if (!shards)
+        return -ENOMEM;
+    memcpy(shards, c->shards, c->shard_count * sizeof(*shards));
+    *ret = *c;
+    ret->shards = shards;
+    return 0;
+}
+
 /* ---- changing it ---------------------------------------------------------------------------- */
 
 struct relayout {
@@ -204,7 +222,7 @@ static int let_old_go(struct meta_tx *tx, struct relayout *l)
             gone.shards[i].disk = BLOB_DISK_NONE;
         any = any || gone.shards[i].disk != BLOB_DISK_NONE;
     }
-    return any ? garbage_row_put_moved(tx, due_ms, key, l->place->seq, &gone) : 0;
+    return any ? garbage_row_put_moved(tx, due_ms, l->place, &gone) : 0;
 }
 
 static void relayout_committed(void *arg)
@@ -380,11 +398,17 @@ static struct chunk_id *find_move(struct store *s, struct chunk_id id)
     return NULL;
 }
 
+bool store_moves(struct store *s, struct chunk_id id)
+{
+    return find_move(s, id) != NULL;
+}
+
 static int enter_moves(struct store *s, struct chunk_id id)
 {
     rt_lock(&s->moves_lock);
     struct chunk_id *free_place = find_move(s, (struct chunk_id){0, 0});
-    int r = find_move(s, id) || !free_place ? -ERR_CONFLICT : 0;
+    bool taken = !free_place || find_move(s, id) || gc_has_moved(&s->batch, id);
+    int r = taken ? -ERR_CONFLICT : 0;
     if (r == 0)
         *free_place = id;
     rt_unlock(&s->moves_lock);
@@ -397,7 +421,7 @@ int store_moving_begin(struct store *s, struct chunk_id id)
     if (r < 0)
         return r;
     __atomic_fetch_add(&s->moving, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&s->sweeping, __ATOMIC_SEQ_CST))
+    if (!__atomic_load_n(&s->sweeping, __ATOMIC_SEQ_CST) || PLANTED(SWEEP_BESIDE_MOVES))
         return 0;
     store_moving_end(s, id);
     return -ERR_BUSY;

@@ -193,15 +193,17 @@ static int needles_pack(const struct blob_layout *layout, struct arena *a, Cairn
     return 0;
 }
 
-static int put_garbage(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+static int put_garbage(struct meta_tx *tx, uint64_t due_ms, const struct store_place *place,
                        const struct blob_layout *layout, bool moved)
 {
     size_t n = layout->count;
     if (n == 0)
         return 0;
     Cairn__Garbage pb = CAIRN__GARBAGE__INIT;
-    pb.key = pb_bytes(key);
-    pb.seq = seq;
+    pb.key = pb_bytes(place->key);
+    pb.seq = place->seq;
+    pb.upload = pb_bytes(place->upload);
+    pb.part = place->part;
     pb.len_bytes = layout->len_bytes;
     pb.moved = moved;
     pb.n_session = pb.n_counter = n;
@@ -228,14 +230,15 @@ static int put_garbage(struct meta_tx *tx, uint64_t due_ms, struct str key, uint
 int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
                     const struct blob_layout *layout)
 {
-    return put_garbage(tx, due_ms, key, seq, layout, false);
+    struct store_place place = {.key = key, .seq = seq};
+    return put_garbage(tx, due_ms, &place, layout, false);
 }
 
-int garbage_row_put_moved(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+int garbage_row_put_moved(struct meta_tx *tx, uint64_t due_ms, const struct store_place *place,
                           const struct blob_chunk *gone)
 {
     struct blob_layout one = {(struct blob_chunk *)gone, 1, 0};
-    return put_garbage(tx, due_ms, key, seq, &one, true);
+    return put_garbage(tx, due_ms, place, &one, true);
 }
 
 /* Old rows do not tell the needles: each chunk was one shard. */
@@ -270,6 +273,8 @@ int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *re
     size_t n = pb->n_session;
     if (n == 0 || pb->n_counter != n || pb->key.len > STORE_KEY_MAX)
         return -ERR_CORRUPT;
+    if ((pb->moved && n != 1) || (pb->upload.len != 0 && pb->upload.len != UPLOAD_ID_LEN))
+        return -ERR_CORRUPT;
     struct garbage_row row = {
         .key = pb_str(pb->key),
         .seq = pb->seq,
@@ -277,6 +282,8 @@ int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *re
         .count = n,
         .len_bytes = pb->len_bytes,
         .moved = pb->moved,
+        .upload = pb_str(pb->upload),
+        .part = pb->part,
     };
     if (!row.chunks)
         return -ENOMEM;

@@ -64,13 +64,15 @@ struct garbage_row {
     uint64_t len_bytes;
     struct blob_needle *needles; /* of the chunks, in their order */
     size_t needle_count;
-    bool moved; /* the record has the chunks still, but these shards of them elsewhere */
+    bool moved;        /* the record has the chunk still, but these shards of it elsewhere */
+    struct str upload; /* moved, of a part; else empty */
+    uint32_t part;
 };
 /* Nothing is put for an empty layout. */
 int garbage_row_put(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
                     const struct blob_layout *layout);
-/* Of one chunk that stays: the shards whose disks are not BLOB_DISK_NONE go. */
-int garbage_row_put_moved(struct meta_tx *tx, uint64_t due_ms, struct str key, uint64_t seq,
+/* Of one chunk that stays at its place: the shards whose disks are not BLOB_DISK_NONE go. */
+int garbage_row_put_moved(struct meta_tx *tx, uint64_t due_ms, const struct store_place *place,
                           const struct blob_chunk *gone);
 int garbage_row_decode(struct str value, struct arena *a, struct garbage_row *ret);
 

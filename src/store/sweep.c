@@ -11,6 +11,7 @@
  * passes, each over a share of them.
  */
 
+#include "base/plant.h"
 #include "store/walk.h"
 
 #define PASS_NEEDLES (4 * 1000 * 1000) /* references held at once: 16 to 32 bytes each */
@@ -195,7 +196,8 @@ static int FIBER sweep_alone(struct sweep *w)
     struct store *s = w->store;
     int r = 0;
     __atomic_store_n(&s->sweeping, 1, __ATOMIC_SEQ_CST);
-    while (r == 0 && __atomic_load_n(&s->moving, __ATOMIC_SEQ_CST) > 0)
+    while (r == 0 && __atomic_load_n(&s->moving, __ATOMIC_SEQ_CST) > 0 &&
+           !PLANTED(SWEEP_BESIDE_MOVES))
         r = rt_sleep_until(rt_now() + MOVE_WAIT_NS);
     if (r == 0)
         r = blob_each(s->blob, count_needle, w);

@@ -41,7 +41,7 @@
     X(model_put_get_delete_list, 40, false,                                                        \
       "random operations, crashes, restarts, GC, compaction")                                      \
     X(model_multipart, 20, false, "the same, mostly multipart uploads")                            \
-    X(reader_during_gc, 30, false, "the same, mostly readers of objects deleted meanwhile")        \
+    X(reader_during_gc, 300, false, "the same, mostly readers of objects deleted meanwhile")        \
     X(disks_die_and_are_replaced, 40, false, "the same over 2 to 6 disks that die and come back")  \
     X(two_disks_of_six_die, 20, false, "long objects over six disks")                              \
     X(list_after_write, 20, false, "a listing sees what was acknowledged before it")               \
@@ -68,7 +68,11 @@
     X(drain_under_load, 12, false, "a disk is drained beside a client, over crashes")              \
     X(repair_under_load, 12, false, "a disk is replaced beside a client, over crashes")            \
     X(scrub_flipped_bits, 12, false, "flipped bits are found and repaired")                        \
-    X(jobs_crash_every_write, 2, false, "power loss at each event of drain and repair")
+    X(jobs_crash_every_write, 2, false, "power loss at each event of drain and repair")            \
+    X(encodings_are_not_mixed, 12, false, "a shard of another encoding is none, and is replaced")  \
+    X(disks_fail_within_a_write, 20, false, "what was acknowledged survives one disk more")        \
+    X(moves_to_and_fro, 20, false, "shards come back to a disk whose old ones are garbage")        \
+    X(sweep_beside_moves, 20, false, "the same while the orphan sweep runs again and again")
 
 #define X(name, ...) void case_##name(struct history *h);
 SIM_CASES(X)

@@ -2,11 +2,13 @@
 
 /*
  * cairn_sim [CASE...] [--seed N] [--seeds FROM..TO] [--variant N] [--seconds N] [--verbose]
- *           [--no-fork] [--list]
+ *           [--at-least N] [--no-fork] [--list]
  *
  * Runs the simulated cases: without names all of them, without seeds the short sweep of each. A
  * failure prints the line that replays it, shrinks its operations and ends the case. --seconds
- * sweeps on through new seeds until the time is over. --no-fork is for a debugger.
+ * sweeps on through new seeds until the time is over; the last line says how many histories that
+ * were, and how many simulated events a second; with --at-least fewer histories are a failure.
+ * --no-fork is for a debugger.
  */
 
 #include <getopt.h>
@@ -162,6 +164,29 @@ static bool run_seed(struct sweep *w, uint64_t seed, uint64_t *ret_variant)
     return true;
 }
 
+/* Of all cases. */
+struct total {
+    unsigned cases, failed;
+    uint64_t histories, steps;
+    double start_s;
+};
+
+static void total_add(struct total *t, const struct sweep *w, bool good)
+{
+    t->cases++;
+    t->failed += !good;
+    t->histories += w->histories;
+    t->steps += w->steps;
+}
+
+static void total_print(const struct total *t)
+{
+    double took = now_s() - t->start_s;
+    printf("%u cases, %u failed: %llu histories, %llu events in %.0f s, %.0f events/s\n", t->cases,
+           t->failed, (unsigned long long)t->histories, (unsigned long long)t->steps, took,
+           (double)t->steps / took);
+}
+
 static bool sweep(struct sweep *w)
 {
     double start = now_s();
@@ -173,7 +198,7 @@ static bool sweep(struct sweep *w)
     if (!good && !pass)
         report(w, seed - 1, variant);
     double took = now_s() - start;
-    printf("%s %s: seeds %llu..%llu, %llu histories, %.2f s, %.0f steps/s%s\n",
+    printf("%s %s: seeds %llu..%llu, %llu histories, %.2f s, %.0f events/s%s\n",
            good ? "ok  " : "FAIL", w->c->name, (unsigned long long)w->first,
            (unsigned long long)(seed - 1), (unsigned long long)w->histories, took,
            (double)w->steps / took,
@@ -218,15 +243,20 @@ static int check_names(char **names, int count)
 struct options {
     struct sweep sweep;
     double seconds;
+    uint64_t at_least;
 };
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'r'},
-        {"variant", required_argument, NULL, 'v'}, {"seconds", required_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'V'},       {"no-fork", no_argument, NULL, 'n'},
-        {"list", no_argument, NULL, 'l'},          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"seed", required_argument, NULL, 's'},
+                                          {"seeds", required_argument, NULL, 'r'},
+                                          {"variant", required_argument, NULL, 'v'},
+                                          {"seconds", required_argument, NULL, 't'},
+                                          {"verbose", no_argument, NULL, 'V'},
+                                          {"no-fork", no_argument, NULL, 'n'},
+                                          {"list", no_argument, NULL, 'l'},
+                                          {"at-least", required_argument, NULL, 'a'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         char *end = NULL;
         switch (c) {
@@ -243,6 +273,9 @@ static int parse_options(struct options *o, int argc, char **argv)
             break;
         case 't':
             o->seconds = strtod(optarg, &end);
+            break;
+        case 'a':
+            o->at_least = strtoull(optarg, &end, 10);
             break;
         case 'V':
             o->sweep.verbose = true;
@@ -271,12 +304,13 @@ int main(int argc, char **argv)
         mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(h != MAP_FAILED);
     log_setup(LOG_ERROR, LOG_TEXT); /* product jobs tell of their work at each life */
-    bool good = true;
+    struct total total = {.start_s = now_s()};
     for (const struct sim_case *c = sim_cases; c->name; c++) {
         if (!named(c->name, argv + optind, argc - optind))
             continue;
         struct sweep w = o.sweep;
         memset(h, 0, sizeof *h);
+        fflush(stdout);
         w.c = c;
         w.h = h;
         if (!w.last && !w.first)
@@ -287,7 +321,8 @@ int main(int argc, char **argv)
             w.last = MAX(w.last, w.first + c->seeds);
         if (o.seconds > 0)
             w.until_s = now_s() + o.seconds;
-        good &= sweep(&w);
+        total_add(&total, &w, sweep(&w));
     }
-    return good ? 0 : 1;
+    total_print(&total);
+    return total.failed || total.histories < o.at_least ? 1 : 0;
 }

@@ -100,7 +100,7 @@ static void dies(struct sm *m, struct sim_random *r)
         node_set_gone(nodes_get(&m->nodes, i), -ENODEV);
 }
 
-static void FIBER comes_back(struct sm *m, unsigned i)
+void FIBER sm_disk_comes_back(struct sm *m, unsigned i)
 {
     history_say(m->h, "  disk %u comes back", i);
     sim_disk_heal(m->at[i].sim);
@@ -157,7 +157,7 @@ void FIBER sm_disk_event(struct sm *m, struct sim_random *r)
         if (dead > 0 && sim_random_one_in(r, 2) && room)
             is_replaced(m, pick(m, r, SM_DISK_DEAD));
         else if (dead > 0)
-            comes_back(m, pick(m, r, SM_DISK_DEAD));
+            sm_disk_comes_back(m, pick(m, r, SM_DISK_DEAD));
         break;
     default:
         if (repair(m))
@@ -171,7 +171,7 @@ void FIBER sm_mend_disks(struct sm *m)
     bool whole = m->disk_count == 0;
     for (unsigned i = 0; i < m->disk_count; i++)
         if (m->at[i].state == SM_DISK_DEAD)
-            comes_back(m, i);
+            sm_disk_comes_back(m, i);
     for (unsigned tries = 0; !whole && tries < 10; tries++)
         whole = repair(m);
     EXPECT(m->h, whole, "not every chunk can be made whole");

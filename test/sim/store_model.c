@@ -192,7 +192,7 @@ static int FIBER upkeep_main(void *arg)
             compact_all(m);
         if (sim_random_one_in(&r, 4))
             checkpoint_all(m);
-        if (m->disk_count && sim_random_one_in(&r, 3))
+        if (m->disk_count && !m->quiet_disks && sim_random_one_in(&r, 3))
             sm_disk_event(m, &r);
     }
     return 0;

@@ -86,6 +86,7 @@ struct sm {
     uint32_t next_op[SM_CLIENTS]; /* client c runs c, c + SM_CLIENTS, … */
     uint32_t life_ops_end;        /* this life goes so far */
     unsigned bias;                /* enum sm_op: what half of the operations are; 0: none */
+    bool quiet_disks;             /* none dies */
     bool own_limits;              /* the product chooses sizes and reserve from the disk's */
     bool big;                     /* long objects in larger volumes */
     bool faults;                  /* operations may fail with what a fault gives */
@@ -136,6 +137,8 @@ int FIBER sm_list_client(struct sm *m, unsigned client, size_t max);
 /* store_disks.c: opens the nodes of several disks; something happens to one of them; all are there
  * again, and every chunk is whole. */
 int FIBER sm_open_disks(struct sm *m);
+/* Whatever was wrong with it is no more. */
+void FIBER sm_disk_comes_back(struct sm *m, unsigned i);
 void FIBER sm_disk_event(struct sm *m, struct sim_random *r);
 void FIBER sm_mend_disks(struct sm *m);
 
