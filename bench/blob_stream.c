@@ -31,7 +31,7 @@ static int FIBER one(struct bench *b, bool hash, bool store)
     struct blob_writer *w = NULL;
     struct md5 m;
     uint8_t digest[HASH_MD5_LEN];
-    int err = store ? blob_begin(b->blob, b->len, &w) : 0;
+    int err = store ? blob_begin(b->blob, BLOB_STANDARD, b->len, &w) : 0;
     md5_init(&m);
     for (uint64_t off = 0; err == 0 && off < b->len; off += PIECE) {
         if (hash)

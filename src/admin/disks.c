@@ -4,7 +4,7 @@
 
 static const char *role_text(enum node_role role)
 {
-    static const char *const texts[] = {"active", "draining", "gone"};
+    static const char *const texts[] = {"active", "draining", "gone", "away"};
     return texts[role];
 }
 

@@ -249,7 +249,7 @@ static void write_redundancy(struct admin *a, struct buf *out)
     blob_stats(a->config.blob, &blob);
     WRITE_FIELDS(out, blob_fields, &blob);
     blob_disks(a->config.blob, &active, &usable);
-    unsigned m = blob_code_for(active, BLOB_CHUNK_MAX).m, missing = active - usable;
+    unsigned m = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX).m, missing = active - usable;
     metrics_single(out, "cairn_disks", "gauge", "Disks that the store is to have.", active);
     metrics_single(out, "cairn_disks_usable", "gauge", "Of those, disks that take writes.", usable);
     metrics_single(out, "cairn_losses_survived", "gauge",

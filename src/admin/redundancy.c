@@ -36,7 +36,7 @@ json_t *FIBER admin_redundancy_json(struct admin *a)
     struct jobs_stats jobs;
     jobs_stats(a->config.jobs, &jobs);
     blob_disks(a->config.blob, &active, &usable);
-    struct blob_code code = blob_code_for(active, BLOB_CHUNK_MAX);
+    struct blob_code code = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX);
     unsigned missing = active - usable;
     uint64_t raw = raw_bytes(a), usable_bytes = raw / (code.k + code.m) * code.k;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks",

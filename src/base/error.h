@@ -22,6 +22,7 @@
     X(CLOSED, false, 503, "ServiceUnavailable", "the server is shutting down")                     \
     X(READ_ONLY, true, 503, "ServiceUnavailable", "the volume takes no writes after a sync error") \
     X(DISK_GONE, true, 503, "ServiceUnavailable", "a disk that is needed is gone")                 \
+    X(STALE_EPOCH, true, 503, "ServiceUnavailable", "the ring has a newer epoch than the write")   \
     X(FULL, false, 507, "CairnStorageFull", "the disk is full: free space or add a disk")          \
     X(LIMIT, true, 503, "SlowDown", "a limit of the server is reached: reduce the request rate")   \
     X(BUSY, true, 503, "SlowDown", "the resource is in use: try again")                            \

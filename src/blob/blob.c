@@ -30,6 +30,7 @@ void FIBER blob_close(struct blob *b)
     for (unsigned k = 0; k <= EC_K_MAX; k++)
         for (unsigned m = 0; m <= EC_M_MAX; m++)
             ec_free(b->codes[k][m]);
+    epoch_free(b);
     free(b);
 }
 

@@ -32,6 +32,25 @@
 
 struct blob;
 
+/*
+ * What code a chunk is to have, now and whenever it is repaired or encoded anew: STANDARD goes by
+ * the number of disks, REDUCED has one parity less than that (but one where there are two disks),
+ * or k + m of its own, k << 8 | m, which falls back to STANDARD's where there are fewer disks. A
+ * format: stored with each chunk.
+ */
+struct blob_class {
+    uint16_t n;
+};
+#define BLOB_STANDARD  ((struct blob_class){0})
+#define BLOB_REDUCED   ((struct blob_class){1})
+#define BLOB_CLASS_OWN 256
+static inline struct blob_class blob_class_own(uint8_t k, uint8_t m)
+{
+    return (struct blob_class){(uint16_t)(k << 8 | m)};
+}
+/* k, m and their sum within their limits; m may be 0 for one copy only. */
+bool blob_class_is_valid(struct blob_class class);
+
 struct blob_shard {
     uint32_t disk; /* its number, or BLOB_DISK_NONE */
     struct needle_hint where;
@@ -45,6 +64,7 @@ struct blob_chunk {
     uint8_t code_k, code_m; /* 1, m: copies */
     uint16_t shard_count;   /* k + m */
     struct blob_shard *shards;
+    struct blob_class class;
 };
 
 struct blob_layout {
@@ -67,18 +87,29 @@ struct blob_code {
     uint8_t k, m;
 };
 /* What a chunk of `len` bytes is given where there are so many disks. */
-struct blob_code blob_code_for(unsigned disks, uint64_t len);
+struct blob_code blob_code_for(struct blob_class class, unsigned disks, uint64_t len);
 /* Shards that must be durable before a write is acknowledged. */
 unsigned blob_quorum(struct blob_code code);
 /* Disks that take new shards: all that are to, and those of them that can at present. */
 void blob_disks(const struct blob *b, unsigned *ret_active, unsigned *ret_usable);
+
+/*
+ * From now on new chunks go where this ring says, and moves bring old ones there; nodes refuse what
+ * was placed by an older epoch. The ring is copied. -ERR_STALE_EPOCH: it is older than the one
+ * before, -ENOMEM. Without a ring disks are drawn by weight.
+ */
+struct ring;
+int FIBER blob_set_ring(struct blob *b, const struct ring *ring);
+/* Its number; 0: none was set. */
+uint64_t blob_epoch(const struct blob *b);
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
 struct blob_writer;
 /* `len_bytes` is the whole length, known beforehand. -ENOSPC early when it cannot fit;
  * -ERR_DISK_GONE when no disk takes writes. */
-int FIBER blob_begin(struct blob *b, uint64_t len_bytes, struct blob_writer **ret);
+int FIBER blob_begin(struct blob *b, struct blob_class class, uint64_t len_bytes,
+                     struct blob_writer **ret);
 /* The bytes are taken before it returns. */
 int FIBER blob_write(struct blob_writer *w, const void *data, size_t len);
 /* The layout lives in `a`. Frees the writer, also on failure (what was written is then garbage). */
@@ -130,9 +161,9 @@ int FIBER blob_each(struct blob *b,
                     int (*fn)(unsigned disk, const struct needle_entry *e, void *arg), void *arg);
 
 /*
- * Makes the chunk whole: shards that are nowhere, missing, wrong, or on a disk that is retired (or,
- * with `gone_too`, gone; with `deep` every byte is read to find out) are rebuilt from the others
- * onto disks that have none of its shards, or on their own; each is read back before it counts. A
+ * Makes the chunk whole: shards that are nowhere, missing, wrong (with `deep` every byte is read to
+ * find out), or on a disk that is draining, retired or away are rebuilt from the others onto disks
+ * that have none of its shards, or on their own; each is read back before it counts. A
  * chunk whose code is narrower than what the disks now allow is encoded anew, under a new id.
  * Nothing is deleted: that is for whoever changes the record, also of what was written when the
  * record is not changed after all. The error is of a chunk that cannot be read.
@@ -143,10 +174,10 @@ struct blob_repaired {
     unsigned left;           /* shards that still want repair: no disk could take them */
     uint64_t written_bytes;
 };
-int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep, bool gone_too,
-                      struct arena *a, struct blob_repaired *ret);
-/* Whether the layout itself asks for repair: a shard that is nowhere or on a retired disk, or a
- * code narrower than what all active disks allow. */
+int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep, struct arena *a,
+                      struct blob_repaired *ret);
+/* Whether the layout itself asks for repair: a shard that is nowhere, on a retired disk, or on one
+ * that is away where another could take it, or a code narrower than what all active disks allow. */
 bool blob_wants_repair(const struct blob *b, const struct blob_chunk *chunk);
 /* Shards that are somewhere beyond those needed to read: 0, the next loss is one of data. */
 unsigned blob_spare_shards(const struct blob_chunk *chunk);

@@ -25,6 +25,8 @@ struct blob {
     struct ec *codes[EC_K_MAX + 1][EC_M_MAX + 1]; /* made at first use; atomic */
     struct blob_stats stats;                      /* atomic */
     uint64_t fetching;                            /* fibers that read; atomic */
+    struct epoch *epoch;                          /* of the ring; NULL: none. Atomic */
+    uint64_t looking;                             /* at it; atomic */
 };
 
 static inline void blob_count(uint64_t *counter, uint64_t n)
@@ -39,6 +41,10 @@ static inline struct needle_key blob_key(struct chunk_id id, uint16_t shard)
 {
     return (struct needle_key){.chunk = id, .shard = shard};
 }
+
+/* epoch.c: the disks of a partition by the ring, up to RING_SLOTS_MAX; 0: there is no ring. */
+unsigned epoch_row(const struct blob *b, unsigned partition, uint32_t *ret_disks);
+void epoch_free(struct blob *b);
 
 /* ---- placement (place.c) -------------------------------------------------------------------- */
 
@@ -123,6 +129,8 @@ int FIBER chunk_reader_cells(struct chunk_reader *r, uint32_t piece, uint32_t lo
 
 /* lane.c: one shard on its way to its disk. */
 struct lane {
+    struct blob *b;
+    uint64_t epoch;          /* of the ring when it was placed, or of an older one */
     struct blob_shard shard; /* where it goes, and once it is durable where it is */
     struct node *node;
     struct needle_key key;
@@ -137,8 +145,8 @@ struct lane {
     bool first, last;
     bool committing, synced;
 };
-void lane_init(struct lane *l, struct blob *b, const struct blob_chunk *c, uint16_t shard,
-               uint32_t disk);
+void lane_init(struct lane *l, struct blob *b, uint64_t epoch, const struct blob_chunk *c,
+               uint16_t shard, uint32_t disk);
 /*
  * Begins to write the next piece: `len` bytes behind the headroom at `base`, which is aligned to
  * RT_DIRECT_ALIGN. All pieces but the last are of one length, a multiple of RT_DIRECT_ALIGN. Before

@@ -8,10 +8,12 @@
 
 #include "blob/internal.h"
 
-void lane_init(struct lane *l, struct blob *b, const struct blob_chunk *c, uint16_t shard,
-               uint32_t disk)
+void lane_init(struct lane *l, struct blob *b, uint64_t epoch, const struct blob_chunk *c,
+               uint16_t shard, uint32_t disk)
 {
     *l = (struct lane){
+        .b = b,
+        .epoch = epoch,
         .shard = {.disk = disk},
         .node = nodes_get(b->nodes, disk),
         .key = blob_key(c->id, shard),
@@ -22,6 +24,35 @@ void lane_init(struct lane *l, struct blob *b, const struct blob_chunk *c, uint1
 static void note(struct lane *l, int err)
 {
     l->err = l->err ? l->err : err;
+}
+
+/*
+ * The ring has changed since the shard was placed. A disk that takes new shards still gets it all
+ * the same: the next walk of the rebalance finds it, if it belongs elsewhere. Else the shard is
+ * lost.
+ */
+static bool renew(struct lane *l, int err)
+{
+    if (err != -ERR_STALE_EPOCH || node_role(l->node) != NODE_ACTIVE)
+        return false;
+    l->epoch = blob_epoch(l->b);
+    return true;
+}
+
+static int FIBER begin_needle(struct lane *l)
+{
+    int err = node_begin(l->node, l->epoch, l->key, &l->info, &l->writer);
+    return renew(l, err) ? node_begin(l->node, l->epoch, l->key, &l->info, &l->writer) : err;
+}
+
+static int FIBER append_needle(struct lane *l)
+{
+    struct iovec iov = {l->base, l->info.len_bytes};
+    struct needle_hint *where = &l->shard.where;
+    struct hash128 *digest = &l->shard.digest;
+    int err = node_append(l->node, l->epoch, l->key, &l->info, &iov, 1, where, digest);
+    return renew(l, err) ? node_append(l->node, l->epoch, l->key, &l->info, &iov, 1, where, digest)
+                         : err;
 }
 
 /* ---- pieces --------------------------------------------------------------------------------- */
@@ -39,7 +70,7 @@ static int FIBER write_fiber(void *arg)
 {
     struct lane *l = arg;
     if (l->first)
-        note(l, node_begin(l->node, l->key, &l->info, &l->writer));
+        note(l, begin_needle(l));
     if (l->err == 0)
         note(l, write_piece(l));
     return 0;
@@ -108,8 +139,7 @@ void FIBER lane_join_sync(struct lane *l)
 static int FIBER append_fiber(void *arg)
 {
     struct lane *l = arg;
-    struct iovec iov = {l->base, l->info.len_bytes};
-    note(l, node_append(l->node, l->key, &l->info, &iov, 1, &l->shard.where, &l->shard.digest));
+    note(l, append_needle(l));
     l->durable = l->err == 0;
     return 0;
 }

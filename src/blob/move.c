@@ -12,6 +12,7 @@
 
 /* Where a shard should go instead; disks[i] BLOB_DISK_NONE: it stays. */
 struct plan {
+    uint64_t epoch; /* of the ring, or an older one */
     uint32_t disks[BLOB_SHARDS_MAX];
     unsigned moves;
     unsigned waiting; /* shards on a draining disk for which there is no other at present */
@@ -35,8 +36,8 @@ static void plan_moves(const struct blob *b, const struct blob_chunk *c, struct 
 {
     struct disk_set wanted = {0}, used = {0};
     uint32_t best[BLOB_SHARDS_MAX];
+    *p = (struct plan){.epoch = blob_epoch(b)};
     unsigned count = blob_place(b, c->id, NULL, c->shard_count, best), at = 0, active, usable;
-    *p = (struct plan){.moves = 0};
     for (unsigned i = 0; i < count; i++)
         disk_set_add(&wanted, best[i]);
     for (unsigned i = 0; i < c->shard_count; i++)
@@ -93,12 +94,12 @@ static int FIBER copy_pieces(struct node_reader *from, struct node_writer *to, u
     return err;
 }
 
-static int FIBER copy_needle(struct blob *b, const struct blob_chunk *c, uint16_t shard,
-                             struct node_reader *from, struct blob_shard *ret)
+static int FIBER copy_needle(struct blob *b, uint64_t epoch, const struct blob_chunk *c,
+                             uint16_t shard, struct node_reader *from, struct blob_shard *ret)
 {
     struct needle_info info = chunk_needle_info(c);
     struct node_writer *to;
-    int err = node_begin(nodes_get(b->nodes, ret->disk), blob_key(c->id, shard), &info, &to);
+    int err = node_begin(nodes_get(b->nodes, ret->disk), epoch, blob_key(c->id, shard), &info, &to);
     if (err)
         return err;
     err = copy_pieces(from, to, info.len_bytes);
@@ -110,11 +111,11 @@ static int FIBER copy_needle(struct blob *b, const struct blob_chunk *c, uint16_
 }
 
 /* The digest that it must have is the record's. */
-static int FIBER move_shard(struct blob *b, const struct blob_chunk *c, uint16_t shard,
-                            uint32_t disk, struct blob_shard *ret)
+static int FIBER move_shard(struct blob *b, const struct plan *p, const struct blob_chunk *c,
+                            uint16_t shard, struct blob_shard *ret)
 {
     const struct blob_shard *old = &c->shards[shard];
-    struct blob_shard moved = {.disk = disk};
+    struct blob_shard moved = {.disk = p->disks[shard]};
     struct node_reader *from;
     int err = node_reader_open(nodes_get(b->nodes, old->disk), blob_key(c->id, shard), &old->where,
                                &from);
@@ -123,7 +124,7 @@ static int FIBER move_shard(struct blob *b, const struct blob_chunk *c, uint16_t
     if (!blob_shard_is(c, old, node_reader_info(from), node_reader_digest(from)))
         err = -ERR_CORRUPT;
     if (err == 0)
-        err = copy_needle(b, c, shard, from, &moved);
+        err = copy_needle(b, p->epoch, c, shard, from, &moved);
     node_reader_close(from);
     if (err == 0 && (moved.digest.lo != old->digest.lo || moved.digest.hi != old->digest.hi))
         err = -ERR_CORRUPT;
@@ -169,7 +170,7 @@ static int FIBER move_planned(struct blob *b, const struct plan *p, struct blob_
         struct blob_shard moved;
         if (p->disks[i] == BLOB_DISK_NONE)
             continue;
-        int err = move_shard(b, c, i, p->disks[i], &moved);
+        int err = move_shard(b, p, c, i, &moved);
         if (err == 0 && PLANTED(SOURCE_FIRST))
             forget_shard(b, c->id, i, c->shards[i].disk);
         if (err == 0)

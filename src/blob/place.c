@@ -3,9 +3,11 @@
 /*
  * Which code, which disks, which bytes where.
  *
- * Until there are ring epochs, a chunk's disks are found by weighted rendezvous hashing over its
- * partition (4,096 of them): each disk draws a number from the partition and its own number, and
- * the highest draws win. Taking a disk away moves nothing but what it held.
+ * A chunk belongs on the disks that the newest epoch of the ring names for its partition, the first
+ * of them for a narrow code. For one of them that takes no writes at present another steps in, as
+ * it does for a blob that was told of no ring: found by weighted rendezvous hashing. Each disk
+ * draws a number from the partition and its own number, and the highest draws win; so taking a disk
+ * away moves nothing but what it held.
  */
 
 #include <math.h>
@@ -15,7 +17,7 @@
 
 /* ---- codes ---------------------------------------------------------------------------------- */
 
-struct blob_code blob_code_for(unsigned disks, uint64_t len)
+static struct blob_code standard_code(unsigned disks, uint64_t len)
 {
     static const struct {
         unsigned disks;
@@ -27,6 +29,27 @@ struct blob_code blob_code_for(unsigned disks, uint64_t len)
         if (disks >= codes[i].disks)
             return codes[i].code;
     return (struct blob_code){1, 0};
+}
+
+struct blob_code blob_code_for(struct blob_class class, unsigned disks, uint64_t len)
+{
+    struct blob_code code = standard_code(disks, len);
+    if (class.n == BLOB_REDUCED.n && code.m > 1)
+        code.m--;
+    if (class.n < BLOB_CLASS_OWN)
+        return code;
+    struct blob_code own = {(uint8_t)(class.n >> 8), (uint8_t) class.n};
+    if (len < BLOB_SMALL_MAX) /* copies: as many losses are survived */
+        return (struct blob_code){1, (uint8_t)(MIN(own.m + 1u, MAX(disks, 1u)) - 1)};
+    return disks >= (unsigned)own.k + own.m ? own : code;
+}
+
+bool blob_class_is_valid(struct blob_class class)
+{
+    unsigned k = class.n >> 8, m = class.n & 0xff;
+    if (class.n < BLOB_CLASS_OWN)
+        return class.n <= BLOB_REDUCED.n;
+    return k <= EC_K_MAX && m <= EC_M_MAX && k + m <= RING_SLOTS_MAX && (k == 1 || m > 0);
 }
 
 unsigned blob_quorum(struct blob_code code)
@@ -83,15 +106,27 @@ static double draw(uint64_t partition, const struct node *n)
     return -(double)node_weight(n) / log(u);
 }
 
-unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_set *avoid,
-                    unsigned max, uint32_t *ret_disks)
+/* Those that the ring names and that may take. */
+static unsigned place_by_ring(const struct blob *b, unsigned partition,
+                              const struct disk_set *avoid, bool any, unsigned max,
+                              uint32_t *ret_disks)
+{
+    uint32_t row[RING_SLOTS_MAX];
+    unsigned slots = epoch_row(b, partition, row), count = 0;
+    for (unsigned i = 0; i < slots && count < max; i++)
+        if (may_take(b, row[i], avoid, any))
+            ret_disks[count++] = row[i];
+    return count;
+}
+
+/* The best draws of the others. */
+static unsigned place_by_draw(const struct blob *b, unsigned partition,
+                              const struct disk_set *avoid, bool any, unsigned max,
+                              uint32_t *ret_disks)
 {
     double draws[BLOB_SHARDS_MAX];
     unsigned count = 0;
-    bool any = count_of(b, avoid, false) == 0;
-    unsigned partition = ring_partition(id);
-    max = MIN(max, (unsigned)BLOB_SHARDS_MAX);
-    for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
+    for (uint32_t i = 0; max > 0 && i < nodes_count(b->nodes); i++) {
         if (!may_take(b, i, avoid, any))
             continue;
         double mine = draw(partition, nodes_get(b->nodes, i));
@@ -107,6 +142,19 @@ unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_
         ret_disks[at] = i;
     }
     return count;
+}
+
+unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_set *avoid,
+                    unsigned max, uint32_t *ret_disks)
+{
+    bool any = count_of(b, avoid, false) == 0;
+    unsigned partition = ring_partition(id);
+    struct disk_set others = avoid ? *avoid : (struct disk_set){0};
+    max = MIN(max, (unsigned)BLOB_SHARDS_MAX);
+    unsigned count = place_by_ring(b, partition, avoid, any, max, ret_disks);
+    for (unsigned i = 0; i < count; i++)
+        disk_set_add(&others, ret_disks[i]);
+    return count + place_by_draw(b, partition, &others, any, max - count, ret_disks + count);
 }
 
 /* ---- geometry ------------------------------------------------------------------------------- */
@@ -135,7 +183,7 @@ bool chunk_is_sane(const struct blob_chunk *c)
 {
     if (c->code_k < 1 || c->code_k > EC_K_MAX || c->code_m > EC_M_MAX ||
         c->shard_count != c->code_k + c->code_m || c->len_bytes < 1 ||
-        c->len_bytes > BLOB_CHUNK_MAX)
+        c->len_bytes > BLOB_CHUNK_MAX || !blob_class_is_valid(c->class))
         return false;
     for (unsigned i = 0; i < c->shard_count; i++)
         if (c->shards[i].disk >= NODES_MAX && c->shards[i].disk != BLOB_DISK_NONE)
@@ -167,6 +215,17 @@ static bool narrower(struct blob_code a, struct blob_code b)
     return a.k + a.m < b.k + b.m;
 }
 
+/* An active disk without a shard of the chunk: where one could be rebuilt. */
+static bool has_spare(const struct blob *b, const struct blob_chunk *c)
+{
+    for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
+        const struct node *n = nodes_get(b->nodes, i);
+        if (takes_writes(n) && !blob_uses_disk(c, i))
+            return true;
+    }
+    return false;
+}
+
 bool blob_wants_repair(const struct blob *b, const struct blob_chunk *c)
 {
     unsigned active, usable;
@@ -176,7 +235,10 @@ bool blob_wants_repair(const struct blob *b, const struct blob_chunk *c)
         const struct node *n = nodes_get(b->nodes, c->shards[i].disk);
         if (n && node_role(n) == NODE_RETIRED)
             return true;
+        if (n && node_role(n) == NODE_AWAY && has_spare(b, c))
+            return true;
     }
     blob_disks(b, &active, &usable);
-    return narrower((struct blob_code){c->code_k, c->code_m}, blob_code_for(active, c->len_bytes));
+    return narrower((struct blob_code){c->code_k, c->code_m},
+                    blob_code_for(c->class, active, c->len_bytes));
 }

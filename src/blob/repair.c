@@ -11,7 +11,7 @@
 struct repair {
     struct blob *b;
     const struct blob_chunk *c;
-    bool gone_too;
+    uint64_t epoch;              /* of the ring, or an older one */
     int errors[BLOB_SHARDS_MAX]; /* of each shard as it is */
     ec_set bad;                  /* to be rebuilt */
     ec_set placed;               /* of those, the ones that have a disk to go to */
@@ -27,7 +27,7 @@ static bool is_bad(const struct repair *r, unsigned shard)
     const struct node *n = nodes_get(r->b->nodes, disk);
     if (!n || node_role(n) != NODE_ACTIVE)
         return true;
-    return r->errors[shard] == -ERR_DISK_GONE ? r->gone_too : r->errors[shard] != 0;
+    return r->errors[shard] != -ERR_DISK_GONE && r->errors[shard] != 0;
 }
 
 /* A shard that is missing or wrong on a good disk goes there again. */
@@ -42,7 +42,7 @@ static bool own_disk_takes(const struct repair *r, unsigned shard)
 
 static void place_one(struct repair *r, unsigned shard, uint32_t disk)
 {
-    lane_init(&r->lanes[shard], r->b, r->c, (uint16_t)shard, disk);
+    lane_init(&r->lanes[shard], r->b, r->epoch, r->c, (uint16_t)shard, disk);
     r->placed |= EC_SHARD(shard);
 }
 
@@ -179,12 +179,23 @@ static void judge_by_state(struct repair *r)
     }
 }
 
+/* What a disk that is away has and no other can take waits for it, or for one more disk. */
+static void forgive_away(struct repair *r)
+{
+    for (unsigned i = 0; i < r->c->shard_count; i++) {
+        const struct node *n = nodes_get(r->b->nodes, r->c->shards[i].disk);
+        if (n && node_role(n) == NODE_AWAY && !(r->placed & EC_SHARD(i)))
+            r->bad &= ~EC_SHARD(i);
+    }
+}
+
 static int FIBER repair_shards(struct repair *r, struct arena *a, struct blob_repaired *ret)
 {
     for (unsigned i = 0; i < r->c->shard_count; i++)
         if (is_bad(r, i))
             r->bad |= EC_SHARD(i);
     place(r);
+    forgive_away(r);
     int err = r->placed ? rebuild(r) : 0;
     return err ? err : adopt(r, a, ret);
 }
@@ -206,7 +217,7 @@ static bool can_widen(const struct blob *b, const struct blob_chunk *c)
 {
     unsigned active, usable;
     blob_disks(b, &active, &usable);
-    struct blob_code code = blob_code_for(usable, c->len_bytes);
+    struct blob_code code = blob_code_for(c->class, usable, c->len_bytes);
     return code.k + code.m > c->code_k + c->code_m;
 }
 
@@ -215,7 +226,7 @@ int FIBER blob_recode(struct blob *b, const struct blob_chunk *c, struct arena *
 {
     struct blob_layout old = {(struct blob_chunk *)c, 1, c->len_bytes}, new;
     struct blob_writer *w;
-    int err = blob_begin(b, c->len_bytes, &w);
+    int err = blob_begin(b, c->class, c->len_bytes, &w);
     if (err)
         return err;
     err = blob_read(b, &old, 0, c->len_bytes, write_sink, w, NULL);
@@ -253,8 +264,8 @@ static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena 
     return 0;
 }
 
-int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep, bool gone_too,
-                      struct arena *a, struct blob_repaired *ret)
+int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep, struct arena *a,
+                      struct blob_repaired *ret)
 {
     *ret = (struct blob_repaired){.chunk = *chunk};
     if (!chunk_is_sane(chunk))
@@ -266,7 +277,7 @@ int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep,
         return -ENOMEM;
     r->b = b;
     r->c = chunk;
-    r->gone_too = gone_too;
+    r->epoch = blob_epoch(b);
     if (deep)
         blob_verify(b, chunk, true, r->errors);
     else

@@ -33,6 +33,7 @@ struct chunk {
 
 struct blob_writer {
     struct blob *b;
+    struct blob_class class;
     uint64_t len_bytes, taken_bytes;
     struct chunk *chunks;
     size_t chunk_count, begun;
@@ -72,11 +73,11 @@ static size_t slot_bytes(struct blob_code code)
 }
 
 /* Enough for a chunk's code with these disks or fewer. */
-static size_t area_bytes(unsigned disks, uint64_t len)
+static size_t area_bytes(struct blob_class class, unsigned disks, uint64_t len)
 {
     size_t most = 0;
-    for (unsigned n = 1; n <= MIN(disks, 12u); n++) {
-        struct blob_code code = blob_code_for(n, len);
+    for (unsigned n = 1; n <= MIN(disks, (unsigned)BLOB_SHARDS_MAX); n++) {
+        struct blob_code code = blob_code_for(class, n, len);
         most = MAX(most, (size_t)(code.k + code.m) * slot_bytes(code));
     }
     return most;
@@ -114,19 +115,20 @@ static bool areas_new(struct blob_writer *w)
         w->area[0] = malloc(MAX(w->len_bytes, UINT64_C(1)));
         return w->area[0] != NULL;
     }
-    size_t size = area_bytes(w->disks, w->len_bytes);
+    size_t size = area_bytes(w->class, w->disks, w->len_bytes);
     w->area[0] = aligned_alloc(RT_DIRECT_ALIGN, size);
     w->area[1] = aligned_alloc(RT_DIRECT_ALIGN, size);
     return w->area[0] && w->area[1];
 }
 
-static int FIBER writer_new(struct blob *b, uint64_t len_bytes, const struct disk_set *avoid,
-                            struct blob_writer **ret)
+static int FIBER writer_new(struct blob *b, struct blob_class class, uint64_t len_bytes,
+                            const struct disk_set *avoid, struct blob_writer **ret)
 {
     struct blob_writer *w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
     w->b = b;
+    w->class = class;
     w->len_bytes = len_bytes;
     w->avoid = *avoid;
     w->disks = blob_place_count(b, avoid);
@@ -143,10 +145,11 @@ static int FIBER writer_new(struct blob *b, uint64_t len_bytes, const struct dis
 }
 
 /* What each disk can expect to get of the blob; those without room for it are avoided. */
-static int FIBER room_check(struct blob *b, uint64_t len_bytes, struct disk_set *avoid)
+static int FIBER room_check(struct blob *b, struct blob_class class, uint64_t len_bytes,
+                            struct disk_set *avoid)
 {
     unsigned disks = blob_place_count(b, avoid);
-    struct blob_code code = blob_code_for(disks, len_bytes);
+    struct blob_code code = blob_code_for(class, disks, len_bytes);
     uint64_t share = len_bytes / code.k * (code.k + code.m) / MAX(disks, 1u);
     int err = 0;
     for (uint32_t i = 0; i < nodes_count(b->nodes); i++) {
@@ -161,17 +164,19 @@ static int FIBER room_check(struct blob *b, uint64_t len_bytes, struct disk_set 
     return err && blob_place_count(b, avoid) == 0 ? err : 0;
 }
 
-static int FIBER begin(struct blob *b, uint64_t len_bytes, struct disk_set *avoid,
-                       struct blob_writer **ret)
+static int FIBER begin(struct blob *b, struct blob_class class, uint64_t len_bytes,
+                       struct disk_set *avoid, struct blob_writer **ret)
 {
-    int err = len_bytes > BLOB_SMALL_MAX ? room_check(b, len_bytes, avoid) : 0;
-    return err ? err : writer_new(b, len_bytes, avoid, ret);
+    int err = len_bytes > BLOB_SMALL_MAX ? room_check(b, class, len_bytes, avoid) : 0;
+    return err ? err : writer_new(b, class, len_bytes, avoid, ret);
 }
 
-int FIBER blob_begin(struct blob *b, uint64_t len_bytes, struct blob_writer **ret)
+int FIBER blob_begin(struct blob *b, struct blob_class class, uint64_t len_bytes,
+                     struct blob_writer **ret)
 {
     struct disk_set avoid = {0};
-    return begin(b, len_bytes, &avoid, ret);
+    CHECK(blob_class_is_valid(class));
+    return begin(b, class, len_bytes, &avoid, ret);
 }
 
 /* ---- chunks --------------------------------------------------------------------------------- */
@@ -181,8 +186,9 @@ static int FIBER chunk_place(struct blob_writer *w, struct chunk *k, uint64_t le
 {
     uint32_t disks[BLOB_SHARDS_MAX];
     lanes_release(k); /* of a try before */
+    uint64_t epoch = blob_epoch(w->b);
     unsigned count = MIN(blob_place_count(w->b, &w->avoid), w->disks);
-    struct blob_code code = blob_code_for(count, len_bytes);
+    struct blob_code code = blob_code_for(w->class, count, len_bytes);
     k->c = (struct blob_chunk){
         .id.session = w->b->session,
         .id.counter = __atomic_add_fetch(&w->b->counter, 1, __ATOMIC_RELAXED),
@@ -190,6 +196,7 @@ static int FIBER chunk_place(struct blob_writer *w, struct chunk *k, uint64_t le
         .code_k = code.k,
         .code_m = code.m,
         .shard_count = code.k + code.m,
+        .class = w->class,
     };
     rt_random(&k->c.encode_id, sizeof(k->c.encode_id));
     /* A disk may have gone since they were counted. */
@@ -200,7 +207,7 @@ static int FIBER chunk_place(struct blob_writer *w, struct chunk *k, uint64_t le
     if (!k->lanes)
         return -ENOMEM;
     for (uint16_t i = 0; i < k->c.shard_count; i++)
-        lane_init(&k->lanes[i], w->b, &k->c, i, disks[i]);
+        lane_init(&k->lanes[i], w->b, epoch, &k->c, i, disks[i]);
     return 0;
 }
 
@@ -438,7 +445,7 @@ static int FIBER chunk_rewrite(struct blob_writer *w, struct chunk *k, struct ar
 {
     struct blob_layout old = {&k->c, 1, k->c.len_bytes}, new;
     struct blob_writer *again;
-    int err = w->depth + 1 < TRIES ? begin(w->b, k->c.len_bytes, &w->avoid, &again)
+    int err = w->depth + 1 < TRIES ? begin(w->b, w->class, k->c.len_bytes, &w->avoid, &again)
                                    : lanes_error(k->lanes, k->c.shard_count);
     if (err)
         return err;

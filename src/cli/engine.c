@@ -37,6 +37,8 @@ static int FIBER open_store(struct engine *e)
 {
     int r = blob_open(&e->blob, &(struct blob_config){&e->nodes, e->session});
     if (r == 0)
+        r = engine_publish_ring(e);
+    if (r == 0)
         r = store_open(&e->store, &(struct store_config){.meta = e->meta, .blob = e->blob});
     if (r < 0)
         cli_fail("cannot read the buckets from the metadata in %s: %s", e->meta_dir, err_text(r));
@@ -73,6 +75,9 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .meta = e->meta,
                                .blob = e->blob,
                                .disk_emptied = engine_disk_retire,
+                               .ring_step = engine_ring_step,
+                               .disk_away = engine_disk_away,
+                               .spare_after_ms = config->spare_after_ms,
                                .disks_arg = e,
                                .session = e->session,
                                .compact_interval_ms = config->compact_interval_ms,
@@ -88,7 +93,8 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
 
 int FIBER engine_open(struct engine *ret, const struct engine_config *config)
 {
-    *ret = (struct engine){.volume_bytes_max = config->volume_bytes_max};
+    *ret = (struct engine){.volume_bytes_max = config->volume_bytes_max,
+                           .widest = config->widest_code};
     int r = store_disks_init(&ret->table);
     if (r == 0)
         r = kv_rocks_shared_new(&ret->shared, &(struct kv_rocks_config){0});

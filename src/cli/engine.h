@@ -49,7 +49,8 @@ struct engine {
     struct jobs *jobs;
     uint64_t session;
     uint64_t volume_bytes_max;
-    bool changing; /* the table: one change at a time */
+    unsigned widest; /* shards of the widest code among the storage classes */
+    bool changing;   /* the table: one change at a time */
 };
 
 struct engine_config {
@@ -61,6 +62,8 @@ struct engine_config {
     uint64_t volume_bytes_max;    /* 0: struct disk_config's choice */
     unsigned compact_interval_ms; /* 0: struct jobs_config's choice */
     unsigned scrub_days;          /* 0: no scrub but when asked */
+    unsigned widest_code;         /* shards, of the storage classes; 0: STANDARD's */
+    uint64_t spare_after_ms;      /* a disk that is gone for so long is done without; 0: never */
 };
 
 /* Makes the directories if none of them is a store's yet. The fault is told on standard error. */
@@ -89,6 +92,22 @@ int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
                             char why[ENGINE_WHY_MAX]);
 /* For the jobs; `engine` is the argument. */
 int FIBER engine_disk_retire(void *engine, uint32_t number);
+
+/*
+ * engine_ring.c. What the table says of a disk; the table with the ring that it asks for, durably,
+ * which writers go by once it is published; at the start, and when the rebalance has done what the
+ * last epoch asked for, the next one if there is any. `engine` is the argument.
+ */
+enum node_role engine_role_of(const struct store_disk *d);
+int FIBER engine_save_table(struct engine *e);
+int FIBER engine_publish_ring(struct engine *e);
+int FIBER engine_refresh_ring(struct engine *e);
+int FIBER engine_ring_step(void *engine);
+/*
+ * For the jobs: the others take over what a disk that stays gone has held, where that is in their
+ * means; or it is back. 1 when that was changed.
+ */
+int FIBER engine_disk_away(void *engine, uint32_t number, bool away);
 
 /* Whether the metadata has a mirror on the disk; and mirrors on up to three disks that are there
  * and stay. */

@@ -223,7 +223,7 @@ static int FIBER first_table(struct engine *e, struct finds *all)
         d->weight = weight_of(f->path);
         snprintf(d->path, sizeof(d->path), "%s", f->path);
     }
-    int r = store_disks_save(e->meta, &e->table);
+    int r = engine_save_table(e);
     if (r < 0)
         cli_fail("cannot write the table of disks: %s", err_text(r));
     return r;
@@ -342,10 +342,11 @@ static void FIBER add_mirror(struct engine *e, const struct store_disk *d)
                   err_text(r));
 }
 
-static void FIBER remove_mirrors(struct engine *e, enum store_disk_state state)
+static void FIBER remove_mirrors(struct engine *e, enum node_role role)
 {
     for (uint32_t i = 0; i < e->table.count; i++)
-        if (e->table.list[i].state == state && engine_has_mirror(e, e->table.list[i].uuid))
+        if (engine_role_of(&e->table.list[i]) == role &&
+            engine_has_mirror(e, e->table.list[i].uuid))
             meta_mirror_remove(e->meta, e->table.list[i].uuid); /* never the last that takes part */
 }
 
@@ -356,7 +357,7 @@ static void FIBER add_mirrors(struct engine *e)
         const struct store_disk *d = &e->table.list[i];
         const struct node *n = nodes_get(&e->nodes, d->number);
         if (meta_mirror_stats(e->meta, stats) < META_MIRRORS_MAX && n &&
-            d->state == STORE_DISK_ACTIVE && node_state(n) == NODE_ONLINE &&
+            engine_role_of(d) == NODE_ACTIVE && node_state(n) == NODE_ONLINE &&
             !engine_has_mirror(e, d->uuid))
             add_mirror(e, d);
     }
@@ -366,9 +367,10 @@ static void FIBER add_mirrors(struct engine *e)
  * been added, if there is room for them. */
 void FIBER engine_fill_mirrors(struct engine *e)
 {
-    remove_mirrors(e, STORE_DISK_GONE);
+    remove_mirrors(e, NODE_RETIRED);
+    remove_mirrors(e, NODE_AWAY);
     add_mirrors(e);
-    remove_mirrors(e, STORE_DISK_DRAINING);
+    remove_mirrors(e, NODE_DRAINING);
     add_mirrors(e);
 }
 
@@ -404,7 +406,6 @@ static unsigned active_count(const struct store_disks *t)
 
 static int FIBER add_node(struct engine *e, const struct store_disk *row, struct rt_file *lock)
 {
-    static const enum node_role roles[] = {NODE_ACTIVE, NODE_DRAINING, NODE_RETIRED};
     struct engine_disk *d = calloc(1, sizeof(*d));
     if (!d) {
         rt_file_close(lock);
@@ -417,7 +418,7 @@ static int FIBER add_node(struct engine *e, const struct store_disk *row, struct
     struct node_config config = {.number = row->number,
                                  .path = d->path,
                                  .weight = row->weight,
-                                 .role = roles[row->state],
+                                 .role = engine_role_of(row),
                                  .alone = active_count(&e->table) == 1,
                                  .open = open_disk,
                                  .probe = probe_disk,
@@ -470,7 +471,7 @@ static int FIBER open_nodes(struct engine *e, struct finds *all)
         if (f && gone)
             log_event(LOG_WARN, "a disk that was replaced is left alone", "%s", f->path);
     }
-    return moved ? store_disks_save(e->meta, &e->table) : 0;
+    return moved ? engine_save_table(e) : engine_refresh_ring(e);
 }
 
 /* What was given and is no disk of this store. */
@@ -592,7 +593,7 @@ static int FIBER change(struct engine *e, struct store_disk *old, const char *di
         enum store_disk_state before = old ? old->state : STORE_DISK_GONE;
         if (old)
             old->state = STORE_DISK_GONE;
-        r = store_disks_save(e->meta, &e->table);
+        r = engine_save_table(e);
         if (r < 0 && old)
             old->state = before;
         if (r < 0)
@@ -611,6 +612,10 @@ static int FIBER change(struct engine *e, struct store_disk *old, const char *di
     r = add_node(e, row, lock);
     if (r < 0)
         return refuse(why, r, "the disk is in the table and opens at the next start: %s",
+                      err_text(r));
+    r = engine_publish_ring(e);
+    if (r < 0)
+        return refuse(why, r, "the disk is taken in and gets no data before the next start: %s",
                       err_text(r));
     engine_fill_mirrors(e);
     return 0;

@@ -26,22 +26,17 @@ static struct store_disk *find_number(struct engine *e, uint32_t number)
     return NULL;
 }
 
-static enum node_role role_of(enum store_disk_state state)
-{
-    static const enum node_role roles[] = {NODE_ACTIVE, NODE_DRAINING, NODE_RETIRED};
-    return roles[state];
-}
-
 static int FIBER set_state(struct engine *e, struct store_disk *row, enum store_disk_state state)
 {
     enum store_disk_state before = row->state;
     row->state = state;
-    int r = store_disks_save(e->meta, &e->table);
-    if (r < 0)
+    int r = engine_save_table(e);
+    if (r < 0) {
         row->state = before;
-    else
-        node_set_role(nodes_get(&e->nodes, row->number), role_of(state));
-    return r;
+        return r;
+    }
+    node_set_role(nodes_get(&e->nodes, row->number), engine_role_of(row));
+    return engine_publish_ring(e);
 }
 
 /* What the others have free, and what this one holds. */

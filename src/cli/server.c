@@ -22,17 +22,19 @@
 #define VOLUME_MIB_MAX       (1024 * 1024)
 #define COMPACT_INTERVAL_MAX 86400 /* seconds */
 #define SCRUB_DAYS_MAX       3650
+#define SPARE_AFTER_MAX      (365 * 86400) /* seconds */
 
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level;
     bool sigv2, force_metadata;
-    uint64_t threads, volume_mib, compact_interval_s, scrub_days;
+    uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
 } options = {.address = "127.0.0.1:9000",
              .region = "us-east-1",
              .log_format = "text",
              .log_level = "info",
-             .scrub_days = 14};
+             .scrub_days = 14,
+             .spare_after_s = 14400};
 
 static const struct cli_option option_table[] = {
     {"address", CLI_TEXT, &options.address, "HOST:PORT",
@@ -54,6 +56,9 @@ static const struct cli_option option_table[] = {
     {"scrub-days", CLI_NUMBER, &options.scrub_days, "DAYS",
      "every stored byte is read and verified within as many days; 14 if not given, 0: only when "
      "'cairn admin scrub start' asks for it"},
+    {"spare-after", CLI_NUMBER, &options.spare_after_s, "SECONDS",
+     "a disk that has been gone for so long is done without: what it held is rebuilt on the others "
+     "where they have room; 14400 if not given, 0: only when an administrator replaces it"},
     {"force-metadata", CLI_FLAG, &options.force_metadata, NULL,
      "start with fewer than a majority of the metadata's mirrors; what only the others know is "
      "lost"},
@@ -222,7 +227,7 @@ static void print_disks(const struct server *s)
 {
     unsigned active, usable;
     blob_disks(s->engine.blob, &active, &usable);
-    struct blob_code code = blob_code_for(active, BLOB_CHUNK_MAX);
+    struct blob_code code = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX);
     printf("  disks       %u, %u of them there; %u + %u shards: any %u may be lost\n", active,
            usable, code.k, code.m, code.m);
     for (uint32_t i = 0; i < nodes_count(&s->engine.nodes); i++) {
@@ -322,7 +327,8 @@ static int FIBER server_fiber(void *arg)
                                    .volume_bytes_max = options.volume_mib * MIB,
                                    .compact_interval_ms =
                                        (unsigned)options.compact_interval_s * 1000,
-                                   .scrub_days = (unsigned)options.scrub_days};
+                                   .scrub_days = (unsigned)options.scrub_days,
+                                   .spare_after_ms = options.spare_after_s * 1000};
     if (r == 0 && engine_open(&s->engine, &engine) < 0)
         r = 1;
     if (r == 0)
@@ -364,6 +370,8 @@ static int check_options(void)
         return cli_fail("--compact-interval is %d seconds at most", COMPACT_INTERVAL_MAX);
     if (options.scrub_days > SCRUB_DAYS_MAX)
         return cli_fail("--scrub-days is %d at most", SCRUB_DAYS_MAX);
+    if (options.spare_after_s > SPARE_AFTER_MAX)
+        return cli_fail("--spare-after is %d seconds at most", SPARE_AFTER_MAX);
     return 0;
 }
 

@@ -19,6 +19,7 @@ struct jobs {
     uint64_t gc_rounds, compact_runs;
     uint64_t sweep_needles, sweep_orphans, sweep_bytes;
     bool sweep_done;
+    uint64_t sweeps_wanted, sweeps_done; /* the second is the job's own */
     uint64_t repaired_chunks, repaired_bytes, repair_left, repair_lost;
     uint64_t repair_scans_wanted, repair_scans_done; /* the second is the job's own */
 };
@@ -31,6 +32,9 @@ int values_add(struct jobs *j);
 int scrub_add(struct jobs *j);
 void scrub_free(struct scrub *s);
 int move_add(struct jobs *j);
+int spares_add(struct jobs *j);
+/* Orphans are looked for once more. */
+void sweep_again(struct jobs *j);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
 

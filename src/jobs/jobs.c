@@ -2,7 +2,7 @@
 #include "jobs/internal.h"
 
 static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add, sweep_add, repair_add,
-                                              values_add, scrub_add,   move_add};
+                                              values_add, scrub_add,   move_add,  spares_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {

@@ -12,6 +12,7 @@
  *   sweep    once after the start: removes what an earlier crash left behind
  *   repair   makes chunks whole whose shards are nowhere, damaged, or on disks that were replaced
  *   rebalance  after the disks have changed: moves shards to where they belong now
+ *   spares   has the others take over what a disk held that stays gone
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -40,6 +41,13 @@ struct jobs_config {
     uint64_t move_bytes_per_s;    /* of shards to other disks; 0: 128 MiB */
     /* A draining disk is empty: from now on it is none of the store's. On thread 0; may be NULL. */
     int (*disk_emptied)(void *arg, uint32_t number);
+    /* All shards are where the ring wants them: makes its next step, if there is one. May be NULL.
+     */
+    int (*ring_step)(void *arg);
+    /* A disk has been gone for `spare_after_ms` (0: that is never looked for), or is back after it
+     * was given up. 1 when that changed something. On thread 0; may be NULL. */
+    int (*disk_away)(void *arg, uint32_t number, bool away);
+    uint64_t spare_after_ms;
     void *disks_arg;
 };
 

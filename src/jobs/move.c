@@ -6,8 +6,9 @@
  * time by several fibers. The place is kept at the latest every ten seconds. What cannot be moved
  * (a disk is gone, or full) is counted, and the walk repeated after a while until nothing is left.
  *
- * The disks as they are make a goal, a digest of numbers, roles and weights; the one that was
- * reached is kept, so that a restart knows whether there is anything to do.
+ * The epoch of the ring and the disks' roles make a goal; the one that was reached is kept, so that
+ * a restart knows whether there is anything to do. When it is reached the ring may make its next
+ * step, which is another goal.
  *
  * A draining disk is gone once its needles are: not when the walk ends, because garbage, and writes
  * that began before it was to be drained, may still lie there.
@@ -48,6 +49,7 @@ struct mover {
     struct move_state state; /* changed by the job alone; numbers are read atomically */
     bool loaded;
     uint64_t kept_ns, again_ns, moved_ns;
+    uint64_t stepped; /* the goal after which the ring was asked for its next step */
     /* of the page at hand */
     struct arena arena;
     struct task *tasks;
@@ -114,10 +116,12 @@ static int load(struct mover *m)
 /* ---- the goal ------------------------------------------------------------------------------- */
 
 /* 0 is no goal. */
-static uint64_t goal_of(const struct nodes *nodes)
+static uint64_t goal_of(const struct mover *m)
 {
-    uint64_t list[3 * NODES_MAX];
+    const struct nodes *nodes = m->jobs->config.nodes;
+    uint64_t list[3 * NODES_MAX + 1];
     size_t n = 0;
+    list[n++] = blob_epoch(m->jobs->config.blob);
     for (uint32_t i = 0; i < nodes_count(nodes); i++) {
         const struct node *node = nodes_get(nodes, i);
         if (!node || node_role(node) == NODE_RETIRED)
@@ -322,10 +326,17 @@ static int FIBER retire_empty(struct mover *m)
 
 static int FIBER step_idle(struct mover *m)
 {
-    uint64_t goal = goal_of(m->jobs->config.nodes);
+    uint64_t goal = goal_of(m);
     bool draining = any_draining(m->jobs->config.nodes);
     if (goal != m->state.goal)
         return begin_walk(m, goal);
+    if (m->state.reached == goal && m->stepped != goal && m->jobs->config.ring_step) {
+        int r = m->jobs->config.ring_step(m->jobs->config.disks_arg);
+        if (r < 0)
+            return r;
+        m->stepped = goal;
+        return JOB_AGAIN;
+    }
     if (draining && m->state.reached == goal) {
         int r = retire_empty(m);
         if (r < 0)
@@ -338,8 +349,8 @@ static int FIBER step_idle(struct mover *m)
 
 static int FIBER step_walk(struct mover *m)
 {
-    if (goal_of(m->jobs->config.nodes) != m->state.goal)
-        return begin_walk(m, goal_of(m->jobs->config.nodes));
+    if (goal_of(m) != m->state.goal)
+        return begin_walk(m, goal_of(m));
     int r = walk_page(m);
     if (r == -ERR_BUSY) /* the sweep runs */
         return job_rest(m->job, rt_now() + RT_S);

@@ -26,7 +26,7 @@ struct node {
     uint32_t state, role;
     uint32_t read_faults, write_faults; /* in a row */
     uint64_t fault_ns;                  /* rt_now() of the last */
-    uint64_t faults, returns;
+    uint64_t faults, returns, epoch, gone_ns;
     int fault;
     uint32_t ops[OP_SLOTS], held;
     uint32_t latency[LATENCY_BUCKETS], latencies;

@@ -39,7 +39,14 @@ bool node_is_fault(int err)
 void node_set_gone(struct node *n, int why)
 {
     __atomic_store_n(&n->fault, why, __ATOMIC_RELAXED);
+    if (node_state(n) != NODE_GONE)
+        __atomic_store_n(&n->gone_ns, rt_now(), __ATOMIC_RELAXED);
     __atomic_store_n(&n->state, NODE_GONE, __ATOMIC_SEQ_CST);
+}
+
+uint64_t node_gone_ns(const struct node *n)
+{
+    return __atomic_load_n(&n->gone_ns, __ATOMIC_RELAXED);
 }
 
 /* Never brings a gone one back: only the watch does. */
@@ -249,7 +256,25 @@ const char *node_path(const struct node *n)
 
 uint64_t node_weight(const struct node *n)
 {
-    return MAX(n->config.weight, (uint64_t)1);
+    return MAX(__atomic_load_n(&n->config.weight, __ATOMIC_RELAXED), (uint64_t)1);
+}
+
+void node_set_weight(struct node *n, uint64_t weight)
+{
+    __atomic_store_n(&n->config.weight, weight, __ATOMIC_RELAXED);
+}
+
+uint64_t node_epoch(const struct node *n)
+{
+    return __atomic_load_n(&n->epoch, __ATOMIC_ACQUIRE);
+}
+
+void node_set_epoch(struct node *n, uint64_t epoch)
+{
+    uint64_t is = node_epoch(n);
+    while (is < epoch && !__atomic_compare_exchange_n(&n->epoch, &is, epoch, false,
+                                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
 }
 
 enum node_role node_role(const struct node *n)

@@ -40,8 +40,12 @@ enum node_state { NODE_ONLINE, NODE_SUSPECT, NODE_GONE };
 /* "online", "suspect", "gone" */
 const char *node_state_text(enum node_state state);
 
-/* What the table of disks says of it: whether it is to be given new shards, and keep its old. */
-enum node_role { NODE_ACTIVE, NODE_DRAINING, NODE_RETIRED };
+/*
+ * What the table of disks says of it: whether it is to be given new shards, and keep its old. One
+ * that is away has been gone for so long that its shards are rebuilt on others; it is watched still
+ * and may come back.
+ */
+enum node_role { NODE_ACTIVE, NODE_DRAINING, NODE_RETIRED, NODE_AWAY };
 
 struct node_config {
     uint32_t number;
@@ -69,15 +73,24 @@ void FIBER node_close(struct node *n);
 uint32_t node_number(const struct node *n);
 const char *node_path(const struct node *n);
 uint64_t node_weight(const struct node *n);
+void node_set_weight(struct node *n, uint64_t weight);
 enum node_role node_role(const struct node *n);
 void node_set_role(struct node *n, enum node_role role);
 enum node_state node_state(const struct node *n);
 /* Whether a new shard may be put there: not gone, and its writes do not keep failing. */
 bool node_writable(const struct node *n);
+/* rt_now() when it was last seen to be gone. */
+uint64_t node_gone_ns(const struct node *n);
 /* The last fault, 0: none yet. */
 int node_fault(const struct node *n);
 /* What 95 of a hundred of its reads take; 0: not known yet. */
 uint64_t node_read_p95_ns(const struct node *n);
+/*
+ * The newest ring epoch it was told of. It never goes back: an older one is not taken, and a shard
+ * that was placed by an older one is refused with -ERR_STALE_EPOCH when it begins.
+ */
+uint64_t node_epoch(const struct node *n);
+void node_set_epoch(struct node *n, uint64_t epoch);
 /* Gone from now on, as after a fault: for the administrator and for tests. */
 void node_set_gone(struct node *n, int why);
 
@@ -113,13 +126,14 @@ void FIBER nodes_look(struct nodes *t);
 /* ---- operations: as those of volume.h ---------------------------------------------------------
  */
 
-int FIBER node_append(struct node *n, struct needle_key key, const struct needle_info *info,
-                      const struct iovec *iov, unsigned count, struct needle_hint *ret_hint,
-                      struct hash128 *ret_digest);
+/* `epoch` is that of the ring by which the shard was placed here. */
+int FIBER node_append(struct node *n, uint64_t epoch, struct needle_key key,
+                      const struct needle_info *info, const struct iovec *iov, unsigned count,
+                      struct needle_hint *ret_hint, struct hash128 *ret_digest);
 
 struct node_writer;
-int FIBER node_begin(struct node *n, struct needle_key key, const struct needle_info *info,
-                     struct node_writer **ret);
+int FIBER node_begin(struct node *n, uint64_t epoch, struct needle_key key,
+                     const struct needle_info *info, struct node_writer **ret);
 int FIBER node_write(struct node_writer *w, const struct iovec *iov, unsigned count);
 int FIBER node_write_first(struct node_writer *w, void *data, size_t len);
 int FIBER node_flush(struct node_writer *w);

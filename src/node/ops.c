@@ -8,12 +8,12 @@
 
 /* ---- whole needles -------------------------------------------------------------------------- */
 
-int FIBER node_append(struct node *n, struct needle_key key, const struct needle_info *info,
-                      const struct iovec *iov, unsigned count, struct needle_hint *ret_hint,
-                      struct hash128 *ret_digest)
+int FIBER node_append(struct node *n, uint64_t epoch, struct needle_key key,
+                      const struct needle_info *info, const struct iovec *iov, unsigned count,
+                      struct needle_hint *ret_hint, struct hash128 *ret_digest)
 {
     struct op o;
-    int err = op_begin(&o, n);
+    int err = epoch < node_epoch(n) ? -ERR_STALE_EPOCH : op_begin(&o, n);
     return err ? err
                : op_end(&o, OP_WRITE,
                         disk_append(n->disk, key, info, iov, count, ret_hint, ret_digest));
@@ -51,9 +51,11 @@ struct node_writer {
     struct needle_writer *w;
 };
 
-int FIBER node_begin(struct node *n, struct needle_key key, const struct needle_info *info,
-                     struct node_writer **ret)
+int FIBER node_begin(struct node *n, uint64_t epoch, struct needle_key key,
+                     const struct needle_info *info, struct node_writer **ret)
 {
+    if (epoch < node_epoch(n))
+        return -ERR_STALE_EPOCH;
     struct node_writer *w = malloc(sizeof(*w));
     if (!w)
         return -ENOMEM;

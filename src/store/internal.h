@@ -111,6 +111,7 @@ struct store_writer {
     struct frame_id run;
     struct str sealed;        /* those of `data`, once they are sealed; memory of its own */
     struct blob_writer *blob; /* else; NULL once finished */
+    struct blob_class class;
     bool chunked, beside;
     int error; /* of a failed write: the commit answers with it */
     struct arena arena;

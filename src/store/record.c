@@ -104,7 +104,8 @@ int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *re
 static int layout_test(const Cairn__Layout *pb, size_t *ret_shards)
 {
     size_t n = pb->n_session, shards = 0;
-    if (pb->n_counter != n || pb->n_short_by != n || pb->n_encode != n || pb->code.len != 3 * n)
+    if (pb->n_counter != n || pb->n_short_by != n || pb->n_encode != n || pb->code.len != 3 * n ||
+        (pb->n_class_ != 0 && pb->n_class_ != n))
         return -ERR_CORRUPT;
     for (size_t i = 0; i < n; i++)
         shards += pb->code.data[3 * i + 2];
@@ -139,7 +140,7 @@ int layout_unpack(const Cairn__Layout *pb, struct arena *a, struct blob_layout *
     uint64_t counter = 0, sum = 0;
     size_t first = 0;
     for (size_t i = 0; i < n; i++) {
-        if (pb->short_by[i] >= BLOB_CHUNK_MAX)
+        if (pb->short_by[i] >= BLOB_CHUNK_MAX || (pb->n_class_ && pb->class_[i] > UINT16_MAX))
             return -ERR_CORRUPT;
         counter += (uint64_t)pb->counter[i];
         chunks[i] = (struct blob_chunk){
@@ -150,6 +151,7 @@ int layout_unpack(const Cairn__Layout *pb, struct arena *a, struct blob_layout *
             .code_m = pb->code.data[3 * i + 1],
             .shard_count = pb->code.data[3 * i + 2],
             .shards = shards + first,
+            .class = {pb->n_class_ ? (uint16_t)pb->class_[i] : 0},
         };
         shards_unpack(pb, first, &chunks[i]);
         first += chunks[i].shard_count;

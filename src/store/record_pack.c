@@ -110,9 +110,28 @@ static void shards_pack(const struct blob_chunk *c, size_t first, Cairn__Layout 
     }
 }
 
+/* Most layouts have no chunk of another class than STANDARD: the column is not there then. */
+static int layout_classes(const struct blob_layout *layout, struct arena *a, Cairn__Layout *ret)
+{
+    bool any = false;
+    for (size_t i = 0; i < layout->count; i++)
+        any = any || layout->chunks[i].class.n != BLOB_STANDARD.n;
+    if (!any)
+        return 0;
+    ret->class_ = arena_array(a, uint32_t, layout->count);
+    if (!ret->class_)
+        return -ENOMEM;
+    for (size_t i = 0; i < layout->count; i++)
+        ret->class_[i] = layout->chunks[i].class.n;
+    ret->n_class_ = layout->count;
+    return 0;
+}
+
 int layout_pack(const struct blob_layout *layout, struct arena *a, Cairn__Layout *ret)
 {
     int r = layout_columns(a, layout->count, shard_sum(layout), ret);
+    if (r == 0)
+        r = layout_classes(layout, a, ret);
     if (r < 0)
         return r;
     uint64_t counter = 0;

@@ -355,7 +355,7 @@ static int FIBER record_repaired(struct task *t, const struct blob_repaired *r)
 static int FIBER repair_chunk(struct pass *p, struct task *t)
 {
     struct blob_repaired r;
-    int err = blob_repair(t->store->blob, &t->chunk, t->deep, false, &t->arena, &r);
+    int err = blob_repair(t->store->blob, &t->chunk, t->deep, &t->arena, &r);
     if (err == -ENOMEM || err == -ECANCELED)
         return err;
     if (err) {

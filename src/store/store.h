@@ -219,6 +219,9 @@ int FIBER store_put_begin_sealed(struct store *s, struct bucket_id b, struct str
                                  uint64_t least, uint64_t most, const uint8_t *data_key,
                                  struct store_writer **ret);
 int FIBER store_write(struct store_writer *w, const void *data, size_t len);
+/* Before the first byte: the code that its chunks are to have, STANDARD otherwise. As blob_begin;
+ * then the writer is good for store_write_abort only. */
+int FIBER store_write_class(struct store_writer *w, struct blob_class class);
 /* What became of a commit. */
 struct store_written {
     uint64_t seq;

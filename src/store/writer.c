@@ -37,7 +37,7 @@ static int FIBER begin_blob(struct store_writer *w, bool sealed)
         len = frame_sealed_len(len);
     else if (sealed)
         len = len / FRAME_BLOCK * FRAME_SEALED;
-    return w->chunked && len ? blob_begin(w->store->blob, len, &w->blob) : 0;
+    return w->chunked && len ? blob_begin(w->store->blob, w->class, len, &w->blob) : 0;
 }
 
 int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *from,
@@ -64,6 +64,18 @@ int FIBER store_writer_begin(struct store_writer **ret, const struct store_write
     }
     *ret = w;
     return 0;
+}
+
+int FIBER store_write_class(struct store_writer *w, struct blob_class class)
+{
+    CHECK(w->written == 0);
+    if (w->class.n == class.n)
+        return 0;
+    w->class = class;
+    if (!w->blob)
+        return 0;
+    blob_abort(TAKE_PTR(w->blob));
+    return w->error = begin_blob(w, writer_is_sealed(w));
 }
 
 /* What is sure goes to the blob; what comes behind it, when the end is open, waits. */
@@ -100,7 +112,7 @@ static int FIBER append_open(struct store_writer *w, struct str data)
 {
     struct blob_layout first = w->layout, last;
     struct blob_writer *blob;
-    int r = blob_begin(w->store->blob, data.len, &blob);
+    int r = blob_begin(w->store->blob, w->class, data.len, &blob);
     if (r < 0)
         return r;
     r = blob_write(blob, data.ptr, data.len);

@@ -2,8 +2,9 @@
 
 /*
  * Background jobs over several disks, beside a client, killed anywhere and gone on with: a disk is
- * drained, one is replaced, bits flip at rest. In the end every object is what the client was told,
- * the store is sound by its own check, and what was to be done is done. Virtual hours of it.
+ * drained, one is replaced, one stays gone, bits flip at rest. Placement is by the ring, whose
+ * epochs are stored as a server does it. In the end every object is what the client was told, the
+ * store is sound by its own check, and what was to be done is done. Virtual hours of it.
  */
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "jobs/jobs.h"
 #include "kv/mem.h"
 #include "sim/cases.h"
+#include "store/disks.h"
 
 #define DISKS      5u /* and one more where one is replaced */
 #define DISKS_ALL  (DISKS + 1)
@@ -20,7 +22,7 @@
 #define LEN_TOP    (500 * KIB)
 #define STRIDE     23u /* a seed looks at every so many-th event, its neighbours at the others */
 
-enum what { DRAIN, REPLACE, FLIPS };
+enum what { DRAIN, REPLACE, GIVE_UP, FLIPS };
 
 struct value {
     uint64_t tag, len_bytes; /* tag 0: nothing */
@@ -51,6 +53,7 @@ struct jm {
     struct blob *blob;
     struct store *store;
     struct jobs *jobs;
+    struct store_disks table;
 };
 
 /* ---- the machine ---------------------------------------------------------------------------- */
@@ -105,11 +108,46 @@ static void FIBER open_nodes(struct jm *m)
     }
 }
 
-static int FIBER emptied(void *arg, uint32_t number)
+/* The next epoch for the disks as they are, if it is another, stored and gone by. */
+static int FIBER follow_ring(void *arg)
 {
     struct jm *m = arg;
-    m->roles[number] = NODE_RETIRED;
-    node_set_role(nodes_get(&m->nodes, number), NODE_RETIRED);
+    static const enum store_disk_state states[] = {STORE_DISK_ACTIVE, STORE_DISK_DRAINING,
+                                                   STORE_DISK_GONE, STORE_DISK_ACTIVE};
+    struct ring *next;
+    while (m->table.count < m->count)
+        store_disks_add(&m->table)->weight = DISK_BYTES;
+    for (unsigned i = 0; i < m->count; i++) {
+        m->table.list[i].state = states[m->roles[i]];
+        m->table.list[i].away = m->roles[i] == NODE_AWAY;
+    }
+    EXPECT_OK(m->h, store_disks_next_ring(&m->table, 0, &next, NULL), "next epoch");
+    if (next) {
+        ring_free(m->table.ring);
+        m->table.ring = next;
+        EXPECT_OK(m->h, store_disks_save(m->meta, &m->table), "store the epoch");
+    }
+    EXPECT_OK(m->h, blob_set_ring(m->blob, m->table.ring), "take the epoch");
+    return 0;
+}
+
+static void FIBER load_table(struct jm *m)
+{
+    EXPECT_OK(m->h, store_disks_init(&m->table), "table");
+    int err = store_disks_load(m->meta, &m->table);
+    EXPECT(m->h, err == 0 || err == -ERR_NOT_FOUND, "load the table: %d", err);
+}
+
+static void FIBER set_role(struct jm *m, uint32_t number, enum node_role role)
+{
+    m->roles[number] = role;
+    node_set_role(nodes_get(&m->nodes, number), role);
+    follow_ring(m);
+}
+
+static int FIBER emptied(void *arg, uint32_t number)
+{
+    set_role(arg, number, NODE_RETIRED);
     return 0;
 }
 
@@ -126,6 +164,8 @@ static void FIBER jm_open(struct jm *m)
     EXPECT_OK(m->h, store_new_session(m->meta, &session), "session");
     struct blob_config blob = {.nodes = &m->nodes, .session = session};
     EXPECT_OK(m->h, blob_open(&m->blob, &blob), "blob");
+    load_table(m);
+    follow_ring(m);
     struct store_config store = {.meta = m->meta, .blob = m->blob, .beside_max_bytes = 2 * KIB};
     EXPECT_OK(m->h, store_open(&m->store, &store), "store");
     int err = store_bucket_create(m->store, &a, STR("bucket"), STR("owner"), STR_NULL, &b);
@@ -140,6 +180,7 @@ static void FIBER jm_open(struct jm *m)
                                .scrub_first_ms = 1,
                                .move_bytes_per_s = 2 * MIB,
                                .disk_emptied = emptied,
+                               .ring_step = follow_ring,
                                .disks_arg = m};
     EXPECT_OK(m->h, jobs_start(&m->jobs, &jobs), "jobs");
 }
@@ -151,6 +192,7 @@ static void FIBER jm_close(struct jm *m)
     blob_close(m->blob);
     nodes_release(&m->nodes);
     meta_close(m->meta);
+    store_disks_release(&m->table);
 }
 
 /* ---- the client ----------------------------------------------------------------------------- */
@@ -247,15 +289,15 @@ static void FIBER one_op(struct jm *m, uint32_t op)
 
 /* ---- lives ---------------------------------------------------------------------------------- */
 
-static void begin_change(struct jm *m)
+static void FIBER begin_change(struct jm *m)
 {
     if (m->what == DRAIN && m->roles[1] == NODE_ACTIVE) {
-        m->roles[1] = NODE_DRAINING;
-        node_set_role(nodes_get(&m->nodes, 1), NODE_DRAINING);
+        set_role(m, 1, NODE_DRAINING);
+    } else if (m->what == GIVE_UP) {
+        node_set_gone(nodes_get(&m->nodes, 1), -ENODEV);
+        set_role(m, 1, NODE_AWAY);
     } else if (m->what == REPLACE && m->count == DISKS) {
-        m->roles[1] = NODE_RETIRED;
         m->count = DISKS_ALL;
-        node_set_role(nodes_get(&m->nodes, 1), NODE_RETIRED);
         node_set_gone(nodes_get(&m->nodes, 1), -ENODEV);
         struct node *n;
         struct node_config c = {.number = DISKS,
@@ -264,6 +306,7 @@ static void begin_change(struct jm *m)
                                 .arg = &m->disks[DISKS]};
         EXPECT_OK(m->h, node_open(&n, &c), "node");
         nodes_add(&m->nodes, n);
+        set_role(m, 1, NODE_RETIRED);
     }
     jobs_disks_changed(m->jobs);
 }
@@ -335,6 +378,31 @@ static int FIBER life_final(void *arg)
     return 0;
 }
 
+static int in_place(const struct store_place *p, const struct blob_chunk *c, void *arg)
+{
+    struct jm *m = arg;
+    EXPECT(m->h, !blob_wants_repair(m->blob, c) && !blob_misplaced(m->blob, c),
+           "a chunk of %.*s is not where it belongs", STR_FMT(p->key));
+    return 0;
+}
+
+/* The disk that was given up is back: with old shards, and shards that are still named. */
+static int FIBER life_back(void *arg)
+{
+    struct jm *m = arg;
+    m->roles[1] = NODE_ACTIVE;
+    jm_open(m);
+    rt_sleep_until(rt_now() + 900 * RT_S);
+    for (unsigned k = 0; k < KEYS; k++)
+        read(m, k);
+    EXPECT_OK(m->h, store_check(m->store, true, no_fault, m), "check");
+    struct store_walk_place place = {.bucket = 0};
+    while (!place.end)
+        EXPECT_OK(m->h, store_chunks(m->store, &place, in_place, m), "walk");
+    jm_close(m);
+    return 0;
+}
+
 /* ---- bits ----------------------------------------------------------------------------------- */
 
 struct flipping {
@@ -384,6 +452,8 @@ static void jobs_history(struct history *h, enum what what)
     if (what == FLIPS)
         flip_some(&m);
     jm_run(&m, life_final, 0);
+    if (what == GIVE_UP)
+        jm_run(&m, life_back, 0);
     history_sim_end(h, m.sim);
 }
 
@@ -395,6 +465,11 @@ void case_drain_under_load(struct history *h)
 void case_repair_under_load(struct history *h)
 {
     jobs_history(h, REPLACE);
+}
+
+void case_spares_under_load(struct history *h)
+{
+    jobs_history(h, GIVE_UP);
 }
 
 void case_scrub_flipped_bits(struct history *h)

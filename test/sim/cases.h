@@ -67,6 +67,7 @@
     /* several disks and their jobs */                                                             \
     X(drain_under_load, 12, false, "a disk is drained beside a client, over crashes")              \
     X(repair_under_load, 12, false, "a disk is replaced beside a client, over crashes")            \
+    X(spares_under_load, 12, false, "a disk stays gone, is done without, and comes back")          \
     X(scrub_flipped_bits, 12, false, "flipped bits are found and repaired")                        \
     X(jobs_crash_every_write, 2, false, "power loss at each event of drain and repair")            \
     X(encodings_are_not_mixed, 12, false, "a shard of another encoding is none, and is replaced")  \

@@ -87,7 +87,7 @@ static int count_needles(unsigned disk, const struct needle_entry *e, void *arg)
 
 static unsigned shards_of(const struct sm *m, uint64_t len_bytes)
 {
-    struct blob_code code = blob_code_for(m->disk_count ? m->width : 1, len_bytes);
+    struct blob_code code = blob_code_for(BLOB_STANDARD, m->disk_count ? m->width : 1, len_bytes);
     return code.k + code.m;
 }
 

@@ -145,7 +145,7 @@ static bool FIBER repair(struct sm *m)
 
 void FIBER sm_disk_event(struct sm *m, struct sim_random *r)
 {
-    unsigned survives = blob_code_for(m->width, 64 * MIB).m, dead = dead_count(m);
+    unsigned survives = blob_code_for(BLOB_STANDARD, m->width, 64 * MIB).m, dead = dead_count(m);
     bool room = m->disk_count < SM_DISKS_MAX - 4;
     switch (sim_random_below(r, 4)) {
     case 0:

@@ -111,7 +111,7 @@ static inline int blob_write_bytes(struct disks *d, uint64_t seed, uint64_t len,
                                    struct blob_layout *ret)
 {
     struct blob_writer *w;
-    int err = blob_begin(d->blob, len, &w);
+    int err = blob_begin(d->blob, BLOB_STANDARD, len, &w);
     if (err)
         return err;
     size_t step = 100003;

@@ -60,7 +60,7 @@ static int write_try(struct fixture *f, uint64_t seed, uint64_t len, size_t step
                      struct blob_layout *ret)
 {
     struct blob_writer *w;
-    int err = blob_begin(f->blob, len, &w);
+    int err = blob_begin(f->blob, BLOB_STANDARD, len, &w);
     if (err)
         return err;
     uint8_t *piece = malloc(step);
@@ -207,7 +207,7 @@ CASE(aborted_blob_leaves_nothing)
         uint64_t len = i == 0 ? 1000 : 66 * MIB, part = i == 2 ? 65 * MIB : 500;
         struct blob_writer *w;
         uint8_t *data = calloc(1, part);
-        assert_int_equal(blob_begin(f->blob, len, &w), 0);
+        assert_int_equal(blob_begin(f->blob, BLOB_STANDARD, len, &w), 0);
         assert_int_equal(blob_write(w, data, part), 0);
         free(data);
         blob_abort(w);
@@ -290,7 +290,7 @@ CASE(blob_that_cannot_fit_is_refused_at_the_start)
     struct disk_stats s;
     disk_stats(f->home.disk, &s);
     struct blob_writer *w;
-    assert_int_equal(blob_begin(f->blob, s.free_bytes + 1 * GIB, &w), -ENOSPC);
+    assert_int_equal(blob_begin(f->blob, BLOB_STANDARD, s.free_bytes + 1 * GIB, &w), -ENOSPC);
     fixture_close(f);
     return 0;
 }

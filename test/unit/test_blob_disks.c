@@ -19,7 +19,7 @@ static void layout_is_right(const struct blob_layout *l, unsigned disks)
 {
     for (size_t c = 0; c < l->count; c++) {
         const struct blob_chunk *k = &l->chunks[c];
-        struct blob_code code = blob_code_for(disks, k->len_bytes);
+        struct blob_code code = blob_code_for(BLOB_STANDARD, disks, k->len_bytes);
         assert_true(k->code_k == code.k && k->code_m == code.m);
         assert_int_equal(k->shard_count, code.k + code.m);
         for (unsigned i = 0; i < k->shard_count; i++)
@@ -350,7 +350,7 @@ CASE(aborted_and_deleted_blobs_leave_nothing_anywhere, 6)
     struct blob_writer *w;
     disks_open(d);
     uint8_t *data = calloc(1, 65 * MIB);
-    assert_int_equal(blob_begin(d->blob, 66 * MIB, &w), 0);
+    assert_int_equal(blob_begin(d->blob, BLOB_STANDARD, 66 * MIB, &w), 0);
     assert_int_equal(blob_write(w, data, 65 * MIB), 0);
     free(data);
     blob_abort(w);
@@ -366,10 +366,10 @@ CASE(aborted_and_deleted_blobs_leave_nothing_anywhere, 6)
 /* ---- repair --------------------------------------------------------------------------------- */
 
 /* Makes the chunk whole and puts it in the layout's place; what it left behind goes. */
-static unsigned repair(struct disks *d, struct blob_layout *l, bool gone_too, bool *ret_changed)
+static unsigned repair(struct disks *d, struct blob_layout *l, bool *ret_changed)
 {
     struct blob_repaired r;
-    assert_int_equal(blob_repair(d->blob, l->chunks, true, gone_too, &d->arena, &r), 0);
+    assert_int_equal(blob_repair(d->blob, l->chunks, true, &d->arena, &r), 0);
     l->chunks[0] = r.chunk;
     *ret_changed = r.changed;
     return r.left;
@@ -382,7 +382,7 @@ CASE(whole_chunk_is_left_as_it_is, 6)
     bool changed;
     disks_open(d);
     assert_int_equal(blob_write_bytes(d, 1, 3 * MIB, &l), 0);
-    assert_int_equal(repair(d, &l, true, &changed), 0);
+    assert_int_equal(repair(d, &l, &changed), 0);
     assert_false(changed);
     disks_close(d);
     return 0;
@@ -409,7 +409,7 @@ static int FIBER repairs_(void *arg)
                 if (i % 2) /* nowhere, rather than missing */
                     c->shards[i] = (struct blob_shard){.disk = BLOB_DISK_NONE};
             }
-            assert_int_equal(repair(d, &l, false, &changed), 0);
+            assert_int_equal(repair(d, &l, &changed), 0);
             assert_true(changed);
             assert_int_equal(blob_verify(d->blob, l.chunks, true, NULL), 0);
             layout_is_right(&l, d->count);
@@ -436,15 +436,17 @@ CASE(replaced_disk_gets_the_lost_shard, 6)
     assert_int_equal(blob_write_bytes(d, 1, 2 * MIB, &l), 0);
     uint32_t lost = l.chunks[0].shards[3].disk;
     disk_goes(d, lost);
-    assert_int_equal(repair(d, &l, false, &changed), 0); /* it may come back */
+    assert_int_equal(repair(d, &l, &changed), 0); /* it may come back */
     assert_false(changed);
-    assert_int_equal(repair(d, &l, true, &changed), 1); /* no disk to take it */
+    node_set_role(nodes_get(&d->nodes, lost), NODE_AWAY);
+    assert_false(blob_wants_repair(d->blob, l.chunks)); /* no disk to take it */
+    assert_int_equal(repair(d, &l, &changed), 0);
     assert_false(changed);
     node_set_role(nodes_get(&d->nodes, lost), NODE_RETIRED);
     disks_add(d);
     disks_open_node(d, 6);
     assert_true(blob_wants_repair(d->blob, l.chunks));
-    assert_int_equal(repair(d, &l, false, &changed), 0);
+    assert_int_equal(repair(d, &l, &changed), 0);
     assert_true(changed);
     assert_int_equal(l.chunks[0].shards[3].disk, 6);
     assert_false(blob_wants_repair(d->blob, l.chunks));
@@ -467,7 +469,7 @@ CASE(narrow_chunk_is_encoded_anew_when_the_disks_are_back, 6)
     struct blob_chunk old = l.chunks[0];
     narrow.chunks = &old;
     nodes_look(&d->nodes);
-    assert_int_equal(repair(d, &l, false, &changed), 0);
+    assert_int_equal(repair(d, &l, &changed), 0);
     assert_true(changed);
     layout_is_right(&l, 6);
     blob_reads_all(d, 1, &l);
@@ -487,7 +489,7 @@ CASE(chunk_that_lost_too_many_is_told, 4)
         struct blob_needle gone = {blob_key(l.chunks[0].id, (uint16_t)i), BLOB_DISK_ALL};
         assert_int_equal(blob_delete(d->blob, &gone, 1), 0);
     }
-    assert_int_equal(blob_repair(d->blob, l.chunks, true, false, &d->arena, &r), -ERR_NOT_FOUND);
+    assert_int_equal(blob_repair(d->blob, l.chunks, true, &d->arena, &r), -ERR_NOT_FOUND);
     disks_close(d);
     return 0;
 }

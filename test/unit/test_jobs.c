@@ -59,7 +59,7 @@ CASE(the_sweep_runs_once_after_the_start)
     struct blob_writer *w;
     struct blob_layout layout;
     put(h, STR("k"), bytes_of(h, 90000, 1));
-    assert_int_equal(blob_begin(h->blob, 3, &w), 0);
+    assert_int_equal(blob_begin(h->blob, BLOB_STANDARD, 3, &w), 0);
     assert_int_equal(blob_write(w, "abc", 3), 0);
     assert_int_equal(blob_finish(w, &h->arena, &layout), 0);
     home_close(h);

@@ -51,7 +51,7 @@ static int write_one(struct node *n, uint64_t number)
     uint8_t data[1000];
     fill(data, sizeof(data), number);
     struct iovec iov = {data, sizeof(data)};
-    return node_append(n, key_of(number), &info, &iov, 1, &hint, &digest);
+    return node_append(n, 0, key_of(number), &info, &iov, 1, &hint, &digest);
 }
 
 static int read_one(struct node *n, uint64_t number)

@@ -229,7 +229,7 @@ CASE(an_orphan_is_a_remark_not_a_fault)
     furnish(h);
     struct blob_writer *w;
     struct blob_layout layout;
-    assert_int_equal(blob_begin(h->blob, 3, &w), 0);
+    assert_int_equal(blob_begin(h->blob, BLOB_STANDARD, 3, &w), 0);
     assert_int_equal(blob_write(w, "abc", 3), 0);
     assert_int_equal(blob_finish(w, &h->arena, &layout), 0);
     struct found f = {.h = h};

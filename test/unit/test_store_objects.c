@@ -577,14 +577,14 @@ CASE(sweep_takes_older_orphans_only)
     put(h, STR("kept"), bytes_of(h, 50000, 1));
     put(h, STR("replaced"), bytes_of(h, 50000, 2));
     put(h, STR("replaced"), bytes_of(h, 50001, 3));
-    assert_int_equal(blob_begin(h->blob, 10, &w), 0);
+    assert_int_equal(blob_begin(h->blob, BLOB_STANDARD, 10, &w), 0);
     assert_int_equal(blob_write(w, "0123456789", 10), 0);
     assert_int_equal(blob_finish(w, &h->arena, &layout), 0);
     assert_int_equal(store_sweep(h->store, h->session, NULL, NULL, &result), 0);
     assert_int_equal(result.orphans_deleted, 0); /* it may be on its way into a record */
     home_close(h);
     home_open(h);
-    assert_int_equal(blob_begin(h->blob, 10, &w), 0);
+    assert_int_equal(blob_begin(h->blob, BLOB_STANDARD, 10, &w), 0);
     assert_int_equal(blob_write(w, "0123456789", 10), 0);
     assert_int_equal(blob_finish(w, &h->arena, &layout), 0);
     assert_int_equal(store_sweep(h->store, h->session, NULL, NULL, &result), 0);
@@ -636,7 +636,7 @@ CASE(sweep_deletes_nothing_unless_it_saw_everything)
     struct blob_writer *w;
     struct blob_layout layout;
     struct store_sweep_result result;
-    assert_int_equal(blob_begin(h->blob, 10, &w), 0);
+    assert_int_equal(blob_begin(h->blob, BLOB_STANDARD, 10, &w), 0);
     assert_int_equal(blob_write(w, "0123456789", 10), 0);
     assert_int_equal(blob_finish(w, &h->arena, &layout), 0);
     for (unsigned i = 0; i < 300; i++) {

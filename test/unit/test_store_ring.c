@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+/* The ring as it is wired: from the table of disks by its epochs to where chunks are put. */
+
+#include "farm_help.h"
+#include "store/disks.h"
+#include <math.h>
+
+#define DISKS 10
+#define SLOTS 9 /* RS(6,3) */
+
+/* Nodes that take writes and are never asked for one. */
+static void node_new(struct nodes *t, const struct store_disk *row)
+{
+    struct node *n;
+    struct node_config c = {
+        .number = row->number, .path = "/none", .weight = row->weight, .disk = (struct disk *)t};
+    assert_int_equal(node_open(&n, &c), 0);
+    nodes_add(t, n);
+}
+
+struct placing {
+    struct store_disks table;
+    struct nodes nodes;
+    struct blob *blob;
+    struct chunk_id ids[RING_PARTITIONS];      /* one of each partition */
+    uint32_t disks[2][RING_PARTITIONS][SLOTS]; /* before and now */
+};
+
+static void find_ids(struct placing *p)
+{
+    unsigned found = 0;
+    for (uint64_t i = 1; found < RING_PARTITIONS; i++) {
+        struct chunk_id id = {7, i};
+        struct chunk_id *of = &p->ids[ring_partition(id)];
+        found += of->session == 0;
+        *of = id;
+    }
+}
+
+static struct store_disk *add_disk(struct placing *p, uint64_t weight)
+{
+    struct store_disk *d = store_disks_add(&p->table);
+    d->weight = weight;
+    node_new(&p->nodes, d);
+    return d;
+}
+
+static struct ring_report step(struct placing *p)
+{
+    struct ring *next;
+    struct ring_report report;
+    assert_int_equal(store_disks_next_ring(&p->table, 0, &next, &report), 0);
+    if (next) {
+        ring_free(p->table.ring);
+        p->table.ring = next;
+        assert_int_equal(blob_set_ring(p->blob, next), 0);
+    }
+    memcpy(p->disks[0], p->disks[1], sizeof(p->disks[0]));
+    for (unsigned i = 0; i < RING_PARTITIONS; i++)
+        assert_int_equal(blob_place(p->blob, p->ids[i], NULL, SLOTS, p->disks[1][i]), SLOTS);
+    return report;
+}
+
+static struct placing *placing_new(void)
+{
+    struct placing *p = calloc(1, sizeof(*p));
+    assert_int_equal(store_disks_init(&p->table), 0);
+    find_ids(p);
+    for (unsigned i = 0; i < DISKS; i++)
+        add_disk(p, i % 2 ? 1000 * GIB : 960 * GIB);
+    struct blob_config c = {.nodes = &p->nodes, .session = 1};
+    assert_int_equal(blob_open(&p->blob, &c), 0);
+    step(p);
+    return p;
+}
+
+static void placing_free(struct placing *p)
+{
+    blob_close(p->blob);
+    nodes_release(&p->nodes);
+    store_disks_release(&p->table);
+    free(p);
+}
+
+static unsigned chunks_on(const struct placing *p, uint32_t disk, unsigned width)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < RING_PARTITIONS; i++)
+        for (unsigned s = 0; s < width; s++)
+            n += p->disks[1][i][s] == disk;
+    return n;
+}
+
+static bool has(const uint32_t *row, uint32_t disk)
+{
+    for (unsigned s = 0; s < SLOTS; s++)
+        if (row[s] == disk)
+            return true;
+    return false;
+}
+
+/* Shards that are elsewhere than before. */
+static unsigned moved(const struct placing *p)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < RING_PARTITIONS; i++)
+        for (unsigned s = 0; s < SLOTS; s++)
+            n += !has(p->disks[0][i], p->disks[1][i][s]);
+    return n;
+}
+
+/* The largest deviation of the first `width` shards from the disks' shares. */
+static double worst(const struct placing *p, unsigned width)
+{
+    double most = 0;
+    for (uint32_t d = 0; d < p->table.count; d++) {
+        double share;
+        assert_int_equal(ring_disk_share(p->table.ring, d, &share), 0);
+        share *= (double)width / SLOTS;
+        if (share > 0)
+            most = fmax(most, fabs(chunks_on(p, d, width) / share - 1));
+    }
+    return most;
+}
+
+static int FIBER balance_(void *arg)
+{
+    struct placing *p = placing_new();
+    print_message("10 disks: worst deviation of stripes %.4f, of three copies %.4f\n",
+                  worst(p, SLOTS), worst(p, 3));
+    assert_true(worst(p, SLOTS) < 0.01);
+    assert_true(worst(p, 3) < 0.01);
+    placing_free(p);
+    return 0;
+}
+
+/* What moved, of what had to. */
+static void expect_moved(struct placing *p, double ideal, const char *what)
+{
+    struct ring_report report = step(p);
+    double ratio = moved(p) / ideal;
+    print_message("%s: %u shards moved, %.4f of what must; worst deviation %.4f\n", what, moved(p),
+                  ratio, worst(p, SLOTS));
+    assert_true(ratio > 0.9 && ratio <= 1.05);
+    assert_true(worst(p, SLOTS) < 0.01);
+    assert_int_equal(report.waiting, 0);
+}
+
+static int FIBER movement_(void *arg)
+{
+    struct placing *p = placing_new();
+    double share;
+    struct store_disk *d = add_disk(p, 1000 * GIB);
+    expect_moved(p, SLOTS * RING_PARTITIONS * 1000.0 / (5 * 1960.0 + 1000.0), "one more");
+    p->table.list[3].state = STORE_DISK_DRAINING;
+    node_set_role(nodes_get(&p->nodes, 3), NODE_DRAINING);
+    assert_int_equal(ring_disk_share(p->table.ring, 3, &share), 0);
+    expect_moved(p, share, "one drained");
+    p->table.list[5].away = true;
+    node_set_role(nodes_get(&p->nodes, 5), NODE_AWAY);
+    assert_int_equal(ring_disk_share(p->table.ring, 5, &share), 0);
+    expect_moved(p, share, "one away");
+    d->weight /= 2;
+    double before = share;
+    assert_int_equal(ring_disk_share(p->table.ring, d->number, &before), 0);
+    step(p);
+    assert_int_equal(ring_disk_share(p->table.ring, d->number, &share), 0);
+    assert_true(share < before && moved(p) <= 1.05 * (before - share) + 1);
+    placing_free(p);
+    return 0;
+}
+
+static int FIBER nothing_(void *arg)
+{
+    struct placing *p = placing_new();
+    uint64_t epoch = ring_epoch(p->table.ring);
+    step(p);
+    assert_int_equal(ring_epoch(p->table.ring), epoch);
+    assert_int_equal(moved(p), 0);
+    placing_free(p);
+    return 0;
+}
+
+static int FIBER stale_(void *arg)
+{
+    struct placing *p = placing_new();
+    _cleanup_ring_ struct ring *old = NULL;
+    struct buf packed;
+    buf_init(&packed, RING_BYTES_MAX);
+    assert_int_equal(ring_pack(p->table.ring, &packed), 0);
+    assert_int_equal(ring_unpack(str_make(packed.data, packed.len), &old), 0);
+    buf_release(&packed);
+    add_disk(p, 1000 * GIB);
+    step(p);
+    struct node *n = nodes_get(&p->nodes, 2);
+    struct needle_info info = {.len_bytes = 1};
+    struct node_writer *w;
+    assert_int_equal(node_epoch(n), 2);
+    assert_int_equal(blob_set_ring(p->blob, old), -ERR_STALE_EPOCH);
+    assert_int_equal(node_begin(n, 1, (struct needle_key){{1, 1}, 0}, &info, &w), -ERR_STALE_EPOCH);
+    node_set_epoch(n, 1);
+    assert_int_equal(node_epoch(n), 2);
+    assert_int_equal(blob_epoch(p->blob), 2);
+    placing_free(p);
+    return 0;
+}
+
+static void run_in_sim(int (*fn)(void *))
+{
+    struct sim *sim;
+    assert_int_equal(sim_new(&sim, &(struct sim_config){.seed = 1}), 0);
+    assert_int_equal(sim_rt_run(sim, fn, NULL), 0);
+    sim_free(sim);
+}
+
+static void shards_follow_the_weights(void **state)
+{
+    run_in_sim(balance_);
+}
+static void a_change_moves_what_it_must(void **state)
+{
+    run_in_sim(movement_);
+}
+static void no_change_is_no_epoch(void **state)
+{
+    run_in_sim(nothing_);
+}
+static void an_epoch_never_goes_back(void **state)
+{
+    run_in_sim(stale_);
+}
+
+/* ---- the row -------------------------------------------------------------------------------- */
+
+static int count_epochs_tx(struct meta_tx *tx, void *arg)
+{
+    struct meta_cursor *c;
+    unsigned *n = arg;
+    *n = 0;
+    int r = meta_cursor_open(tx, KEY_EPOCHS, &c);
+    if (r == 0)
+        r = meta_cursor_seek(c, KEY_EPOCHS);
+    for (; r == 0 && meta_cursor_valid(c); r = meta_cursor_next(c))
+        ++*n;
+    meta_cursor_close(c);
+    return r;
+}
+
+FARM_CASE(the_row_has_the_whole_epoch, 1)
+{
+    struct store_disks t, back;
+    struct ring *next;
+    unsigned rows;
+    assert_int_equal(store_disks_init(&t), 0);
+    assert_int_equal(store_disks_init(&back), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        if (i < 6)
+            store_disks_add(&t);
+        t.list[0].weight = 100 + i;
+        t.list[1].away = i == 39;
+        assert_int_equal(store_disks_next_ring(&t, 0, &next, NULL), 0);
+        assert_non_null(next);
+        ring_free(t.ring);
+        t.ring = next;
+        assert_int_equal(store_disks_save(f->meta, &t), 0);
+    }
+    assert_int_equal(store_disks_load(f->meta, &back), 0);
+    assert_int_equal(back.epoch, 40);
+    assert_true(back.list[1].away && !back.list[2].away);
+    assert_int_equal(ring_epoch(back.ring), ring_epoch(t.ring));
+    for (unsigned p = 0; p < RING_PARTITIONS; p++)
+        for (unsigned s = 0; s < ring_config(t.ring)->slots; s++)
+            assert_int_equal(ring_disk_at(back.ring, p, s), ring_disk_at(t.ring, p, s));
+    assert_int_equal(meta_read(f->meta, BUCKET_SYSTEM, count_epochs_tx, &rows), 0);
+    assert_int_equal(rows, STORE_EPOCHS_KEPT);
+    store_disks_release(&t);
+    store_disks_release(&back);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shards_follow_the_weights),
+        cmocka_unit_test(a_change_moves_what_it_must),
+        cmocka_unit_test(no_change_is_no_epoch),
+        cmocka_unit_test(an_epoch_never_goes_back),
+        cmocka_unit_test(the_row_has_the_whole_epoch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
