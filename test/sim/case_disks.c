@@ -43,7 +43,7 @@ static void FIBER blob_write_one(struct some_blob *b)
     struct blob_writer *w;
     uint8_t *data = malloc(b->len_bytes);
     history_fill(data, b->len_bytes, b->tag);
-    EXPECT_OK(b->m->h, blob_begin(b->m->blob, b->len_bytes, &w), "begin");
+    EXPECT_OK(b->m->h, blob_begin(b->m->blob, BLOB_STANDARD, b->len_bytes, &w), "begin");
     EXPECT_OK(b->m->h, blob_write(w, data, b->len_bytes), "write");
     EXPECT_OK(b->m->h, blob_finish(w, &b->arena, &b->layout), "finish");
     free(data);
@@ -84,7 +84,7 @@ static void FIBER put_another(struct sm *m, const struct blob_chunk *c, uint16_t
     struct hash128 digest;
     history_fill(data, info.len_bytes, c->encode_id);
     EXPECT_OK(m->h, node_delete(n, &key, 1), "delete");
-    EXPECT_OK(m->h, node_append(n, key, &info, &iov, 1, &at->where, &digest), "append");
+    EXPECT_OK(m->h, node_append(n, 0, key, &info, &iov, 1, &at->where, &digest), "append");
     free(data);
 }
 
@@ -113,7 +113,7 @@ static void FIBER repair_others(struct some_blob *b, ec_set others)
     for (unsigned i = 0; i < c->shard_count; i++)
         EXPECT(m->h, errors[i] == (others & EC_SHARD(i) ? -ERR_CORRUPT : 0),
                "shard %u is checked as %d", i, errors[i]);
-    EXPECT_OK(m->h, blob_repair(m->blob, c, true, false, &b->arena, &repaired), "repair");
+    EXPECT_OK(m->h, blob_repair(m->blob, c, true, &b->arena, &repaired), "repair");
     EXPECT(m->h, repaired.left == 0 && repaired.changed, "not all was repaired");
     *c = repaired.chunk;
     EXPECT_OK(m->h, blob_verify(m->blob, c, true, NULL), "verify");
