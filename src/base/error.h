@@ -106,6 +106,18 @@
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \
       "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \
       "validation.")                                                                               \
+    X(MALFORMED_ACL, false, 400, "MalformedACLError",                                              \
+      "The XML you provided was not well-formed or did not validate against our published schema") \
+    X(UNRESOLVABLE_EMAIL, false, 400, "UnresolvableGrantByEmailAddress",                           \
+      "The e-mail address you provided does not match any account on record.")                     \
+    X(AMBIGUOUS_EMAIL, false, 400, "AmbiguousGrantByEmailAddress",                                 \
+      "The e-mail address you provided is associated with more than one account.")                 \
+    X(ACL_NOT_SUPPORTED, false, 400, "AccessControlListNotSupported",                              \
+      "The bucket does not allow ACLs")                                                            \
+    X(BUCKET_ACL_WITH_OWNERSHIP, false, 400, "InvalidBucketAclWithObjectOwnership",                \
+      "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")            \
+    X(UNEXPECTED_CONTENT, false, 400, "UnexpectedContent",                                         \
+      "This request contains unsupported content.")                                                \
     X(NO_SUCH_UPLOAD, false, 404, "NoSuchUpload",                                                  \
       "The specified multipart upload does not exist. The upload ID may be invalid, or the "       \
       "upload "                                                                                    \

@@ -26,7 +26,7 @@
 
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
-        *log_level;
+        *log_level, *object_ownership;
     bool sigv2, force_metadata;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
 } options = {.address = "127.0.0.1:9000",
@@ -45,6 +45,9 @@ static const struct cli_option option_table[] = {
     {"domain", CLI_TEXT, &options.domain, "D[,D...]", "also serve virtual-host style: BUCKET.D"},
     {"website-domain", CLI_TEXT, &options.website_domain, "D[,D...]",
      "serve buckets' websites: BUCKET.D"},
+    {"object-ownership", CLI_TEXT, &options.object_ownership, "WORD",
+     "ownership controls of new buckets: BucketOwnerEnforced (no ACLs, as AWS makes them), "
+     "BucketOwnerPreferred, ObjectWriter; none if not given, which allows ACLs"},
     {"sigv2", CLI_FLAG, &options.sigv2, NULL,
      "also take AWS Signature Version 2, which covers neither bodies nor most parameters"},
     {"region", CLI_TEXT, &options.region, "REGION", "the region's name; us-east-1 if not given"},
@@ -114,6 +117,7 @@ static int FIBER open_doors(struct server *s)
                            .region = str_from(options.region),
                            .domains = options.domain,
                            .sigv2 = options.sigv2,
+                           .object_ownership = str_from(options.object_ownership),
                            .website_domains = options.website_domain};
     int r = access_log_open(&s->log);
     s3.log = s->log;

@@ -271,16 +271,19 @@ struct str iam_display_name(struct iam *iam, struct arena *a, struct str user_id
 
 /* ---- accounts that ACLs grant to ------------------------------------------------------------ */
 
-int iam_account_of_id(struct iam *iam, struct arena *a, struct str user_id, struct str *ret)
+/* An account is a user's that is no member itself. Under the lock. */
+static bool account_exists(struct iam *iam, struct str account)
+{
+    struct iam_entry *e = iam_find_by_id(iam, account);
+    return e && str_eq(e->user.account, account);
+}
+
+bool iam_account_exists(struct iam *iam, struct str account)
 {
     rt_lock(&iam->lock);
-    struct iam_entry *e = iam_find_by_id(iam, user_id);
-    struct str account = e ? arena_dup(a, e->user.account) : STR_NULL;
+    bool found = account_exists(iam, account);
     rt_unlock(&iam->lock);
-    if (!e)
-        return -ERR_NOT_FOUND;
-    *ret = account;
-    return account.ptr ? 0 : -ENOMEM;
+    return found;
 }
 
 struct by_email {
@@ -292,9 +295,9 @@ static int match_email(struct table_node *n, void *arg)
 {
     struct by_email *m = arg;
     const struct iam_user *u = &container_of(n, struct iam_entry, by_name)->user;
-    if (!u->email.len || !str_eq_nocase(u->email, m->email))
+    if (!u->email.len || !str_eq_nocase(u->email, m->email) || !str_eq(u->account, u->user_id))
         return 0;
-    if (m->account.len && !str_eq(m->account, u->account))
+    if (m->account.len)
         return -ERR_EXISTS;
     m->account = u->account;
     return 0;
@@ -373,13 +376,6 @@ static int FIBER store_entry(struct iam *iam, const struct iam_entry *e)
 static int FIBER remove_row(struct iam *iam, struct str name)
 {
     return iam_row_write(iam, USER_ROW, name, STR_NULL);
-}
-
-/* An account is a user's that is no member itself. Under the lock. */
-static bool account_exists(struct iam *iam, struct str account)
-{
-    struct iam_entry *e = iam_find_by_id(iam, account);
-    return e && str_eq(e->user.account, account);
 }
 
 /* The caller is the only writer: what is free here is free until the row is durable. */

@@ -55,19 +55,19 @@ int iam_lookup(struct iam *iam, struct arena *a, struct str access_key,
 /* The display name of a user id, or the id itself. */
 struct str iam_display_name(struct iam *iam, struct arena *a, struct str user_id);
 
-/* Whose account a user id stands for: -ERR_NOT_FOUND. What ACLs grant to. Strings in `a`. */
-int iam_account_of_id(struct iam *iam, struct arena *a, struct str user_id, struct str *ret);
-/* The same of an e-mail address, whatever its case; -ERR_EXISTS: it is several accounts'. Walks all
- * users. */
+/* Whether there is an account of that id: what ACLs grant to. */
+bool iam_account_exists(struct iam *iam, struct str account);
+/* The account whose root has that e-mail address, whatever its case, in `a`: -ERR_NOT_FOUND;
+ * -ERR_EXISTS: several have it. Walks all users. */
 int iam_account_of_email(struct iam *iam, struct arena *a, struct str email, struct str *ret);
 
 /* An action on a bucket, an object or nothing: "s3:GetObject" and the like. */
 struct iam_access {
     const struct iam_identity *who; /* NULL: anonymous */
     struct str action;
-    struct str bucket, key;             /* empty where the action has none */
-    struct str bucket_owner;            /* an account; empty: no such bucket, or none involved */
-    struct str object_owner;            /* an account, when another than the bucket's owns the key */
+    struct str bucket, key;  /* empty where the action has none */
+    struct str bucket_owner; /* an account; empty: no such bucket, or none involved */
+    struct str object_owner; /* an account, when another than the bucket's owns the key */
     const struct policy *bucket_policy; /* NULL: none */
     enum iam_acl_grant acl;
     unsigned block;          /* IAM_IGNORE_... */

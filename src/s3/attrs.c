@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 
 #include "wire/date.h"
@@ -214,14 +215,16 @@ static int read_meta(struct s3_request *q, struct store_attrs *a)
     return r ? r : check_meta_size(q, a);
 }
 
-int s3_attrs_read(struct s3_request *q, struct store_attrs *ret)
+int FIBER s3_attrs_read(struct s3_request *q, struct store_attrs *ret)
 {
-    struct store_attrs a = {.owner = q->bucket.owner};
+    struct store_attrs a = {0};
     int r = read_system(q, &a);
     if (!r)
         r = read_meta(q, &a);
     if (!r)
         r = s3_storage_class_read(q, &a.storage_class);
+    if (!r)
+        r = s3_acl_of_write(q, &a);
     if (!r)
         *ret = a;
     return r;

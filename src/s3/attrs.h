@@ -10,11 +10,12 @@
 #define S3_CONTENT_TYPE_DEFAULT STR("binary/octet-stream")
 
 /*
- * Content-Type, the system headers, x-amz-meta-*, the storage class; owner is the bucket's.
+ * Content-Type, the system headers, x-amz-meta-*, the storage class, owner and ACL (for which the
+ * right is asked).
  * `aws-chunked` is taken out of Content-Encoding. -ERR_METADATA_TOO_LARGE,
  * -ERR_INVALID_STORAGE_CLASS. Strings live as long as the request.
  */
-int s3_attrs_read(struct s3_request *q, struct store_attrs *ret);
+int FIBER s3_attrs_read(struct s3_request *q, struct store_attrs *ret);
 /* The storage class alone: 0 with "" for STANDARD. */
 int s3_storage_class_read(struct s3_request *q, struct str *ret);
 /* x-amz-website-redirect-location; ptr NULL: none. */

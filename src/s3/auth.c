@@ -10,7 +10,7 @@
 #include "base/encode.h"
 #include "iam/authenticate.h"
 #include "iam/bucket_policy.h"
-#include "s3/context.h"
+#include "s3/acl_request.h"
 
 /* ---- the signature -------------------------------------------------------------------------- */
 
@@ -159,6 +159,8 @@ int FIBER s3_authorise_in(struct s3_context *c, const char *action)
         .context_arg = c,
     };
     int r = c->bucket ? iam_bucket_policy(c->bucket, &a.bucket_policy) : 0;
+    if (!r && c->bucket)
+        r = s3_acl_judge(c, &a);
     return r ? r : iam_authorise(q->s3->iam, &a, NULL);
 }
 
@@ -169,15 +171,27 @@ int FIBER s3_authorise(struct s3_request *q, const char *action, const struct st
     return s3_authorise_in(&c, action);
 }
 
-/* Whoever is neither of the owner's account nor named by a policy has nothing to be judged for. */
-int s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket)
+/* What lists may grant of it: to write to the bucket, and to the object's owner anything. */
+static bool FIBER is_granted_some(struct s3_request *q, const struct store_bucket *bucket)
+{
+    struct s3_context c = {.q = q, .bucket = bucket, .key = q->key};
+    struct iam_access a = {.action = q->key.len ? STR("s3:PutObjectTagging") : STR("s3:PutObject")};
+    if (s3_acl_judge(&c, &a))
+        return false;
+    return q->key.len ? q->signed_in && str_eq(a.object_owner, q->who.account)
+                      : a.acl != IAM_ACL_NONE;
+}
+
+/* Whoever is neither of the owner's account nor named by a policy or list has nothing to be judged
+ * for. */
+int FIBER s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket)
 {
     const struct policy *policy;
     int r = iam_bucket_policy(bucket, &policy);
     if (r)
         return r;
     bool own = q->signed_in && (q->who.root || str_eq(q->who.account, bucket->owner));
-    return own || policy ? 0 : -ERR_ACCESS_DENIED;
+    return own || policy || is_granted_some(q, bucket) ? 0 : -ERR_ACCESS_DENIED;
 }
 
 int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_bucket *ret)

@@ -27,26 +27,49 @@ static int check_location(struct s3_request *q, struct str location)
                     STR_FMT(location));
 }
 
+static int read_location(struct s3_request *q, struct str *ret)
+{
+    struct str body;
+    int r = s3_body_all(q, 0, &body, NULL);
+    if (!r)
+        r = s3_body_location(q->arena, body, ret);
+    return r ? r : check_location(q, *ret);
+}
+
+/* Owner and rights are there from the bucket's first moment. */
+static int FIBER make_bucket(struct s3_request *q, struct str location, struct str ownership,
+                             struct str acl)
+{
+    _cleanup_buf_ struct buf controls;
+    struct store_bucket_setting settings[2];
+    struct store_bucket bucket;
+    struct store_bucket_spec spec = {
+        .name = q->bucket_name, .owner = q->who.account, .region = location, .settings = settings};
+    buf_init(&controls, 0);
+    if (ownership.ptr) {
+        s3_ownership_xml(&controls, ownership);
+        settings[spec.setting_count++] =
+            (struct store_bucket_setting){STORE_SETTING_OWNERSHIP_CONTROLS, buf_str(&controls)};
+    }
+    if (acl.len)
+        settings[spec.setting_count++] = (struct store_bucket_setting){STORE_SETTING_ACL, acl};
+    return buf_error(&controls) ? buf_error(&controls)
+                                : store_bucket_make(q->s3->store, q->arena, &spec, &bucket);
+}
+
 int FIBER s3_create_bucket(struct s3_request *q)
 {
-    struct str body, location, ownership;
-    struct store_bucket bucket;
+    struct str location, ownership, acl;
     int r = s3_ownership_read(q, &ownership);
     if (!r)
-        r = s3_body_all(q, 0, &body, NULL);
+        r = s3_acl_of_new_bucket(q, ownership, &acl);
     if (!r)
-        r = s3_body_location(q->arena, body, &location);
+        r = read_location(q, &location);
     if (!r)
-        r = check_location(q, location);
-    if (r)
-        return r;
-    r = store_bucket_create(q->s3->store, q->arena, q->bucket_name, q->who.account, location,
-                            &bucket);
-    if (!r && ownership.ptr)
-        r = s3_ownership_put(q, bucket.id, ownership);
+        r = make_bucket(q, location, ownership, acl);
     /* In us-east-1, and only there, creating one's own bucket again is no error. */
     if (r == -ERR_BUCKET_OWNED && str_eq(q->s3->region, REGION_FIRST))
-        r = 0;
+        r = s3_acl_reset(q, acl);
     if (r)
         return r;
     struct str path = arena_printf(q->arena, "/%.*s", STR_FMT(q->bucket_name));

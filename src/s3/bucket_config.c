@@ -86,7 +86,7 @@ int s3_check_payer(struct s3_request *q, const struct store_bucket *bucket)
 static const char *const ownerships[] = {"BucketOwnerEnforced", "BucketOwnerPreferred",
                                          "ObjectWriter", NULL};
 
-static void put_ownership(struct buf *b, struct str word)
+void s3_ownership_xml(struct buf *b, struct str word)
 {
     xml_begin(b);
     xml_open_ns(b, "OwnershipControls", S3_XMLNS);
@@ -101,31 +101,33 @@ static int canonical_ownership(struct s3_request *q, struct str body, struct buf
     static const char *const path[] = {"OwnershipControls", "Rule", "ObjectOwnership", NULL};
     struct str word;
     int r = read_word(q, body, path, ownerships, &word);
+    if (!r && str_eq(word, STR("BucketOwnerEnforced")) && !s3_acl_is_only_owners(&q->bucket))
+        r = -ERR_BUCKET_ACL_WITH_OWNERSHIP;
     if (!r)
-        put_ownership(ret, word);
+        s3_ownership_xml(ret, word);
     return r;
 }
 
-int s3_ownership_read(struct s3_request *q, struct str *ret)
+bool s3_ownership_is_word(struct str word)
 {
-    *ret = s3_header(q, STR("x-amz-object-ownership"));
-    if (!ret->ptr)
-        return 0;
     for (unsigned i = 0; ownerships[i]; i++)
-        if (str_eq(*ret, str_from(ownerships[i])))
-            return 0;
-    return s3_error_argument(q, "x-amz-object-ownership", *ret,
-                             "Invalid x-amz-object-ownership header");
+        if (str_eq(word, str_from(ownerships[i])))
+            return true;
+    return false;
 }
 
-int FIBER s3_ownership_put(struct s3_request *q, struct bucket_id bucket, struct str word)
+int FIBER s3_ownership_read(struct s3_request *q, struct str *ret)
 {
-    _cleanup_buf_ struct buf b;
-    buf_init(&b, 0);
-    put_ownership(&b, word);
-    return buf_error(&b) ? buf_error(&b)
-                         : store_setting_put(q->s3->store, bucket, STORE_SETTING_OWNERSHIP_CONTROLS,
-                                             buf_str(&b));
+    struct store_bucket future = {.name = q->bucket_name, .owner = q->who.account};
+    struct str word = s3_header(q, STR("x-amz-object-ownership"));
+    *ret = q->s3->object_ownership.len ? q->s3->object_ownership : STR_NULL;
+    if (!word.ptr)
+        return 0;
+    if (!s3_ownership_is_word(word))
+        return s3_error_argument(q, "x-amz-object-ownership", word,
+                                 "Invalid x-amz-object-ownership header");
+    *ret = word;
+    return s3_authorise(q, "s3:PutBucketOwnershipControls", &future, STR_NULL);
 }
 
 static const struct s3_config_kind configs[] = {

@@ -49,18 +49,17 @@ int FIBER s3_delete_bucket_policy(struct s3_request *q)
     return r ? r : s3_respond_empty(q, 204);
 }
 
-/* A bucket without a policy is not public by one. */
 int FIBER s3_get_bucket_policy_status(struct s3_request *q)
 {
     _cleanup_buf_ struct buf b;
     const struct policy *policy;
-    int r = iam_bucket_policy(&q->bucket, &policy);
-    if (r)
-        return r;
     buf_init(&b, 0);
+    int r = iam_bucket_policy(&q->bucket, &policy);
+    if (r || !policy)
+        return r ? r : -ERR_NO_SUCH_BUCKET_POLICY;
     xml_begin(&b);
     xml_open_ns(&b, "PolicyStatus", S3_XMLNS);
-    xml_element(&b, "IsPublic", policy && policy_is_public(policy) ? STR("true") : STR("false"));
+    xml_element(&b, "IsPublic", policy_is_public(policy) ? STR("true") : STR("false"));
     xml_close(&b, "PolicyStatus");
     return s3_respond_xml(q, &b);
 }

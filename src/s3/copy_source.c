@@ -4,6 +4,7 @@
  * Where copies come from: x-amz-copy-source, and the bytes of it.
  */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/upload.h"
 
@@ -51,6 +52,13 @@ static int parse_source(struct s3_request *q, struct str *ret_bucket, struct str
     return 0;
 }
 
+/* It may be another object than the one that was judged. */
+static int FIBER still_allowed(struct s3_request *q, const struct s3_source *s, bool of_version)
+{
+    return s3_still_allowed(q, s3_action("s3:GetObject", of_version), &s->bucket, s->key,
+                            store_reader_object(s->reader));
+}
+
 int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
 {
     struct store_conditions conditions;
@@ -70,6 +78,9 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
     }
     s3_conditions_read(q, true, &conditions);
     r = store_get(q->s3->store, ret->bucket.id, ret->key, &conditions, &ret->reader);
+    int allowed = ret->reader ? still_allowed(q, ret, of_version) : 0;
+    if (allowed)
+        r = allowed;
     if (r == 0) {
         ret->object = store_reader_object(ret->reader);
         return 0;

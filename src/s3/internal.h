@@ -25,6 +25,7 @@ struct s3 {
     struct access_log *log;
     bool sigv2; /* is taken, too */
     struct str region;
+    struct str object_ownership; /* of new buckets; empty: none */
     struct str domains[S3_DOMAINS_MAX];
     unsigned domain_count;
     struct str website_domains[S3_DOMAINS_MAX];
@@ -40,6 +41,11 @@ struct s3_detail {
     struct str value;
 };
 #define S3_DETAILS_MAX 8
+
+/* Whose an object is, and who else may: its list's bytes (acl.h). */
+struct s3_owned {
+    struct str owner, acl;
+};
 
 /* One request, from its head to its log line; lives in the exchange's arena. */
 #define S3_REQUEST_MAGIC 0x53335251u
@@ -58,6 +64,8 @@ struct s3_request {
     const struct sigv4_key *signing_key; /* when `signed_in` */
     struct iam_identity who;
     bool signed_in;
+    bool judged;                     /* an object's owner and list were part of a judgement: */
+    struct s3_owned judged_object;   /* the last; no owner: there was none */
     struct store_bucket bucket;      /* looked up unless S3_OP_NO_BUCKET */
     struct str owner_id, owner_name; /* the last that was looked up */
     int err;                         /* what was answered: 0 or a negative code */
@@ -112,7 +120,7 @@ int FIBER s3_authorise(struct s3_request *q, const char *action, const struct st
 struct s3_context;
 int FIBER s3_authorise_in(struct s3_context *c, const char *action);
 /* For S3_OP_JUDGED_INSIDE: -ERR_ACCESS_DENIED when nothing can come of judging each part. */
-int s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket);
+int FIBER s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket);
 /* The action, or what it is called when it is about one version. */
 const char *s3_action(const char *plain, bool of_version);
 /* -ERR_NO_SUCH_BUCKET, or -ERR_ACCESS_DENIED to the unsigned. store_bucket_release() it. */
@@ -121,6 +129,7 @@ int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_buc
  * public policies. */
 unsigned s3_public_block(const struct store_bucket *bucket);
 bool s3_blocks_public_policy(const struct store_bucket *bucket);
+bool s3_blocks_public_acls(const struct store_bucket *bucket);
 /* That a key is not there is told to who may list the bucket: `err`, or -ERR_ACCESS_DENIED. */
 int FIBER s3_hide_absence(struct s3_request *q, const struct store_bucket *bucket, struct str key,
                           int err);
@@ -159,6 +168,8 @@ void s3_set_checksum_value(struct s3_request *q, const struct store_checksum *c,
 void s3_xml_checksum(struct buf *b, const struct store_checksum *c, uint32_t parts, bool with_type);
 /* <ETag>, quoted. */
 void s3_xml_etag(struct buf *b, const struct store_etag *etag);
+/* Of a user; the id itself when nobody has it. */
+struct str s3_display_name(struct s3_request *q, struct str user_id);
 /* <Owner> or another element with ID and DisplayName. */
 void s3_xml_owner(struct s3_request *q, struct buf *b, const char *element, struct str user_id);
 /* ISO 8601 time with milliseconds. */
@@ -201,9 +212,22 @@ int FIBER s3_get_website_object(struct s3_request *q, int status);
 
 /* Requester pays: -ERR_ACCESS_DENIED for others who do not say that they would. */
 int s3_check_payer(struct s3_request *q, const struct store_bucket *bucket);
-/* x-amz-object-ownership of CreateBucket; ptr NULL: none. */
-int s3_ownership_read(struct s3_request *q, struct str *ret);
-int FIBER s3_ownership_put(struct s3_request *q, struct bucket_id bucket, struct str word);
+/* The ownership word for a new bucket: x-amz-object-ownership, else the server's; ptr NULL: none.
+ */
+int FIBER s3_ownership_read(struct s3_request *q, struct str *ret);
+/* The document of that word. */
+void s3_ownership_xml(struct buf *b, struct str word);
+/* Whether there is such a word. */
+bool s3_ownership_is_word(struct str word);
+
+/* ---- acl_ops.c ------------------------------------------------------------------------------ */
+
+/* The list that CreateBucket asks for (its bytes; empty: none), with the right to set one. */
+int FIBER s3_acl_of_new_bucket(struct s3_request *q, struct str ownership, struct str *ret);
+/* Of one's own bucket that is created again: its list becomes this one, as in AWS. */
+int FIBER s3_acl_reset(struct s3_request *q, struct str bytes);
+/* Nobody but the owner has a grant. */
+bool s3_acl_is_only_owners(const struct store_bucket *bucket);
 
 /* md5_update, together with the thread's other fibers (md5_pool.h). */
 void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len);
@@ -223,4 +247,5 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_put_object_tagging, s3_get_object_tagging, s3_delete_object_tagging, s3_put_bucket_config,
     s3_get_bucket_config, s3_delete_bucket_config, s3_preflight, s3_post_object,
     s3_put_bucket_policy, s3_get_bucket_policy, s3_delete_bucket_policy,
-    s3_get_bucket_policy_status;
+    s3_get_bucket_policy_status, s3_get_bucket_acl, s3_put_bucket_acl, s3_get_object_acl,
+    s3_put_object_acl;

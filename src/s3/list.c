@@ -4,6 +4,7 @@
  * ListObjects and ListObjectsV2: two dialects of one listing.
  */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/token.h"
@@ -63,7 +64,7 @@ static void put_object(struct listing *l, struct buf *b, const struct store_obje
     }
     xml_element_u64(b, "Size", o->len_bytes);
     if (l->with_owner)
-        s3_xml_owner(l->q, b, "Owner", o->attrs.owner);
+        s3_xml_owner(l->q, b, "Owner", s3_owner_of(&l->q->bucket, o));
     xml_element(b, "StorageClass", s3_storage_class_name(o->attrs.storage_class));
     xml_close(b, "Contents");
 }

@@ -5,6 +5,7 @@
  * Source: S3 API Reference, "GetObjectAttributes".
  */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 
@@ -154,6 +155,9 @@ int FIBER s3_get_object_attributes(struct s3_request *q)
     int r = read_request(q, &a);
     if (!r)
         r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+    if (!r)
+        r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
+                             &q->bucket, q->key, store_reader_object(reader));
     if (!r)
         r = respond(q, &a, store_reader_object(reader));
     if (reader)

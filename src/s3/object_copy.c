@@ -67,6 +67,7 @@ static int merge_attrs(struct s3_request *q, const struct copy_request *c,
     const struct store_attrs *tags = c->replace_tags ? &c->attrs : &source->attrs;
     a.storage_class = c->attrs.storage_class;
     a.owner = c->attrs.owner;
+    a.acl = c->attrs.acl;
     a.tags = tags->tags;
     a.tag_count = tags->tag_count;
     *ret = a;

@@ -4,6 +4,7 @@
  * GetObject and HeadObject: conditions, one range or one part, overrides, checksums.
  */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/range.h"
@@ -183,6 +184,14 @@ static int FIBER answer(struct get *g, bool with_body)
     return with_body ? send_body(g) : send_head(g);
 }
 
+/* It may be another object than the one that was judged. */
+static int FIBER still_allowed(struct get *g)
+{
+    struct s3_request *q = g->q;
+    const char *action = s3_action("s3:GetObject", s3_param(q, "versionId").ptr != NULL);
+    return s3_still_allowed(q, action, &q->bucket, q->key, store_reader_object(g->reader));
+}
+
 static int FIBER get_object(struct s3_request *q, bool with_body)
 {
     struct get g = {.q = q};
@@ -194,7 +203,10 @@ static int FIBER get_object(struct s3_request *q, bool with_body)
         return r;
     s3_conditions_read(q, false, &conditions);
     r = store_get(q->s3->store, q->bucket.id, q->key, &conditions, &g.reader);
-    if (!r)
+    int allowed = g.reader ? still_allowed(&g) : 0;
+    if (allowed)
+        r = allowed;
+    else if (!r)
         r = answer(&g, with_body);
     else if (r == -ERR_NOT_MODIFIED)
         s3_not_modified_headers(q, store_reader_object(g.reader));
@@ -234,7 +246,10 @@ int FIBER s3_get_website_object(struct s3_request *q, int status)
     if (!status)
         s3_conditions_read(q, false, &conditions);
     int r = store_get(q->s3->store, q->bucket.id, q->key, &conditions, &g.reader);
-    if (!r)
+    int allowed = g.reader ? still_allowed(&g) : 0;
+    if (allowed)
+        r = allowed;
+    else if (!r)
         r = answer_site(&g);
     else if (r == -ERR_NOT_MODIFIED)
         s3_not_modified_headers(q, store_reader_object(g.reader));

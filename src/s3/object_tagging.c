@@ -5,9 +5,9 @@
  * time as they are.
  */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/body.h"
-#include "s3/context.h"
 #include "s3/tags.h"
 
 int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault)
@@ -98,7 +98,10 @@ int FIBER s3_get_object_tagging(struct s3_request *q)
     if (r)
         return r;
     const struct store_object *o = store_reader_object(reader);
-    s3_tags_xml(&b, o->attrs.tags, o->attrs.tag_count);
+    r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
+                         &q->bucket, q->key, o);
+    if (!r)
+        s3_tags_xml(&b, o->attrs.tags, o->attrs.tag_count);
     store_reader_close(reader);
-    return s3_respond_xml(q, &b);
+    return r ? r : s3_respond_xml(q, &b);
 }

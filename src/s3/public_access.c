@@ -58,6 +58,13 @@ static bool is_on(const struct store_setting *s, const char *name)
     return !str_starts(rest, STR(">false<"));
 }
 
+bool s3_blocks_public_acls(const struct store_bucket *bucket)
+{
+    const struct store_setting *s =
+        store_setting_of(bucket->settings, STORE_SETTING_PUBLIC_ACCESS_BLOCK);
+    return s && is_on(s, "BlockPublicAcls");
+}
+
 bool s3_blocks_public_policy(const struct store_bucket *bucket)
 {
     const struct store_setting *s =

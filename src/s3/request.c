@@ -5,6 +5,7 @@
  * that hold for every operation.
  */
 
+#include "s3/acl.h"
 #include "s3/internal.h"
 
 /* ---- the resource --------------------------------------------------------------------------- */
@@ -223,8 +224,9 @@ static const struct refused {
     bool prefix;
     struct str taken[2];
     const char *served; /* by this operation it is not refused */
+    bool acl;           /* nor by those that take an ACL */
 } refused_headers[] = {
-    {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}},
+    {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}, .acl = true},
     {WORD("bucket-object-lock-enabled"), false, {WORD("false"), WORD("False")}},
     {WORD("bypass-governance-retention"), false},
     {WORD("checksum-md5"), false},
@@ -232,7 +234,7 @@ static const struct refused {
     {WORD("checksum-xxhash"), true},
     {WORD("copy-source-server-side-encryption"), true},
     {WORD("create-session-mode"), false},
-    {WORD("grant-"), true},
+    {WORD("grant-"), true, .acl = true},
     {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
     {WORD("object-lock-"), true},
@@ -253,20 +255,9 @@ static bool is_taken(const struct refused *f, struct str value)
 /* The canned ACLs there are (S3 User Guide, "Canned ACL"); one that is none is a mistake. */
 static int check_acl(struct s3_request *q)
 {
-    static const char *const canned[] = {"private",
-                                         "public-read",
-                                         "public-read-write",
-                                         "aws-exec-read",
-                                         "authenticated-read",
-                                         "bucket-owner-read",
-                                         "log-delivery-write",
-                                         "bucket-owner-full-control"};
     struct str acl = s3_header(q, STR("x-amz-acl"));
-    if (!acl.ptr)
+    if (!acl.ptr || s3_acl_is_canned(acl))
         return 0;
-    for (unsigned i = 0; i < ARRAY_LEN(canned); i++)
-        if (str_eq(acl, str_from(canned[i])))
-            return 0;
     return s3_error_argument(q, "x-amz-acl", acl, "Invalid Argument");
 }
 
@@ -280,7 +271,8 @@ static bool is_refused(const struct s3_op *op, struct str name, struct str value
     for (unsigned i = 0; i < ARRAY_LEN(refused_headers); i++) {
         const struct refused *f = &refused_headers[i];
         if (f->prefix ? str_starts_nocase(name, f->name) : str_eq_nocase(name, f->name))
-            return !is_taken(f, value) && !(f->served && strcmp(f->served, op->name) == 0);
+            return !is_taken(f, value) && !(f->acl && (op->flags & S3_OP_ACL)) &&
+                   !(f->served && strcmp(f->served, op->name) == 0);
     }
     return false;
 }

@@ -40,7 +40,7 @@ void s3_set_etag(struct s3_request *q, const struct store_etag *etag)
 }
 
 /* A listing names one owner a thousand times: the last name is kept. */
-static struct str display_name(struct s3_request *q, struct str user_id)
+struct str s3_display_name(struct s3_request *q, struct str user_id)
 {
     if (!q->owner_name.ptr || !str_eq(q->owner_id, user_id)) {
         q->owner_id = user_id;
@@ -53,7 +53,7 @@ void s3_xml_owner(struct s3_request *q, struct buf *b, const char *element, stru
 {
     xml_open(b, element);
     xml_element(b, "ID", user_id);
-    xml_element(b, "DisplayName", display_name(q, user_id));
+    xml_element(b, "DisplayName", s3_display_name(q, user_id));
     xml_close(b, element);
 }
 

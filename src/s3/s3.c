@@ -39,11 +39,14 @@ static int copy_strings(struct s3 *s3, const struct s3_config *config)
 {
     struct str region = config->region.len ? config->region : REGION_DEFAULT;
     struct str domains = str_from(config->domains), sites = str_from(config->website_domains);
-    s3->strings = malloc(region.len + domains.len + sites.len + 1);
+    s3->strings = malloc(region.len + domains.len + sites.len + config->object_ownership.len + 1);
     if (!s3->strings)
         return -ENOMEM;
     char *at = s3->strings;
     s3->region = copy_string(&at, region);
+    s3->object_ownership = copy_string(&at, config->object_ownership);
+    if (s3->object_ownership.len && !s3_ownership_is_word(s3->object_ownership))
+        return -EINVAL;
     int r = split_domains(copy_string(&at, domains), s3->domains, &s3->domain_count);
     return r ? r
              : split_domains(copy_string(&at, sites), s3->website_domains,

@@ -34,9 +34,12 @@ struct s3_config {
     const char *domains;    /* comma separated hosts of virtual-host style; NULL: path style only */
     bool sigv2;             /* take Signature Version 2, too */
     const char *website_domains; /* likewise, of buckets' websites; NULL: there are none */
+    struct str object_ownership; /* of buckets made without a word of their own; copied; empty: no
+                                    controls, which is as ObjectWriter */
 };
 
-/* Inside a world (there is a state for each loop thread). -EINVAL for too many domains. */
+/* Inside a world (there is a state for each loop thread). -EINVAL for too many domains, or no such
+ * ownership. */
 int s3_new(struct s3 **ret, const struct s3_config *config);
 /* Accepts NULL. No request may be under way. */
 void s3_free(struct s3 *s3);

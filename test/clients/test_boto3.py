@@ -493,7 +493,7 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
     ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'), ('PUT', '', 'versioning'),
     ('GET', '', 'replication'), ('PUT', '', 'encryption'), ('GET', '', 'logging'), ('PUT', '', 'notification'), ('GET', '', 'versions'),
     ('PUT', '/k', 'legal-hold'), ('GET', '/k', 'retention'), ('PUT', '/k', 'retention'), ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
-    ('PUT', '/k', 'acl'), ('PUT', '/k', 'renameObject'),
+    ('PUT', '/k', 'renameObject'),
 ])
 def test_operations_not_served_answer_not_implemented(server, bucket, method, target, query):
     r = request(server, method, '/%s%s' % (bucket, target), query='&'.join(q if '=' in q else q + '=' for q in query.split('&')))
@@ -502,7 +502,7 @@ def test_operations_not_served_answer_not_implemented(server, bucket, method, ta
 
 
 @pytest.mark.parametrize('header', [('x-amz-server-side-encryption', 'AES256'), ('x-amz-object-lock-mode', 'GOVERNANCE'),
-                                    ('x-amz-write-offset-bytes', '0'), ('x-amz-acl', 'public-read'),
+                                    ('x-amz-write-offset-bytes', '0'),
                                     ('x-amz-server-side-encryption-customer-algorithm', 'AES256')])
 def test_headers_that_ask_for_more_are_refused_not_ignored(server, bucket, header):
     r = request(server, 'PUT', '/%s/k' % bucket, headers=[header], body=b'x')

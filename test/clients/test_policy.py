@@ -65,7 +65,9 @@ def test_bucket_policy_reads_back_byte_for_byte(s3, bucket):
     assert e.value.response['Error']['Code'] == 'MalformedPolicy' and 's3:Nothing' in e.value.response['Error']['Message']
     assert s3.get_bucket_policy(Bucket=bucket)['Policy'] == text
     s3.delete_bucket_policy(Bucket=bucket)
-    assert s3.get_bucket_policy_status(Bucket=bucket)['PolicyStatus']['IsPublic'] is False
+    with pytest.raises(ClientError) as e:
+        s3.get_bucket_policy_status(Bucket=bucket)
+    assert e.value.response['Error']['Code'] == 'NoSuchBucketPolicy'
 
 
 def test_public_bucket_is_read_by_a_browser_and_by_unsigned_clients(server, s3, bucket, anonymous):

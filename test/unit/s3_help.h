@@ -155,6 +155,32 @@ static inline struct str element_of(const struct answer *a, const char *name)
 
 #define ASK(d, ...) ask(d, &(struct ask){__VA_ARGS__})
 
+/* ---- operations by their rows --------------------------------------------------------------- */
+
+/* The target that a row describes; `key` false: a key that is not there. */
+static inline const char *target_of(const struct s3_op *op, bool present, char *ret, size_t cap)
+{
+    static const char *const resources[2][3] = {{"/", "/bucket", "/bucket/absent"},
+                                                {"/", "/bucket", "/bucket/k"}};
+    int len = snprintf(ret, cap, "%s", resources[present][op->level]);
+    if (op->query)
+        len += snprintf(ret + len, cap - (size_t)len, "?%s", op->query);
+    if (op->query && strcmp(op->query, "uploadId") == 0)
+        snprintf(ret + len, cap - (size_t)len, "=no-upload&partNumber=1");
+    return ret;
+}
+
+static inline struct ask ask_of(const struct s3_op *op, bool present, char *target, size_t cap)
+{
+    struct ask a = {.method = s3_method_name(op->method),
+                    .target = target_of(op, present, target, cap)};
+    if (op->header) {
+        a.headers[0][0] = op->header;
+        a.headers[0][1] = "/bucket/k";
+    }
+    return a;
+}
+
 /* ---- the door ------------------------------------------------------------------------------- */
 
 static inline void FIBER add_user(struct door *d, const char *name, const char *key)

@@ -7,30 +7,6 @@
 
 #include "s3_help.h"
 
-/* The target that a row describes; `key` false: a key that is not there. */
-static const char *target_of(const struct s3_op *op, bool present, char *ret, size_t cap)
-{
-    static const char *const resources[2][3] = {{"/", "/bucket", "/bucket/absent"},
-                                                {"/", "/bucket", "/bucket/k"}};
-    int len = snprintf(ret, cap, "%s", resources[present][op->level]);
-    if (op->query)
-        len += snprintf(ret + len, cap - (size_t)len, "?%s", op->query);
-    if (op->query && strcmp(op->query, "uploadId") == 0)
-        snprintf(ret + len, cap - (size_t)len, "=no-upload&partNumber=1");
-    return ret;
-}
-
-static struct ask ask_of(const struct s3_op *op, bool present, char *target, size_t cap)
-{
-    struct ask a = {.method = s3_method_name(op->method),
-                    .target = target_of(op, present, target, cap)};
-    if (op->header) {
-        a.headers[0][0] = op->header;
-        a.headers[0][1] = "/bucket/k";
-    }
-    return a;
-}
-
 static void FIBER set_up(struct door *d)
 {
     CHECK(ASK(d, "PUT", "/bucket").status == 200);
@@ -210,8 +186,6 @@ DOOR_CASE(headers_that_would_change_the_meaning_are_refused)
     static const char *const headers[][2] = {
         {"x-amz-server-side-encryption", "AES256"},
         {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
-        {"x-amz-acl", "public-read"},
-        {"x-amz-grant-read", "id=x"},
         {"x-amz-object-lock-mode", "GOVERNANCE"},
         {"x-amz-write-offset-bytes", "4"},
         {"x-amz-checksum-sha512", "AAAA"},
