@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "kv/rocks_internal.h"
+#include "kv/wal.h"
 #include "rt/rt.h"
 
 #define SQUEEZE_EVERY_NS   (2 * RT_S)
@@ -218,6 +219,7 @@ static void squeeze(struct rocks_kv *h)
         !__atomic_compare_exchange_n(&h->squeezed_ns, &last, now, false, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED))
         return;
+    wal_drop_spares(h->path);
     (void)flush_tables(h, false);
     for (unsigned i = 0; i < h->family_count; i++) {
         char *error = NULL;
@@ -289,6 +291,8 @@ static void rocks_close(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     (void)flush_tables(h, true);
+    close_db(h);
+    wal_drop_spares(h->path);
     rocks_free(h);
 }
 
@@ -455,6 +459,7 @@ int kv_rocks_destroy(const char *path)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     char *error = NULL;
+    wal_drop_spares(path);
     rocksdb_destroy_db(o, path, &error);
     rocksdb_options_destroy(o);
     int r = rocks_error(error);

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * How RocksDB reads its tables and value files: by pread, as its own does, but a thread may ask
- * that reads do not wait for the disk. Then only what the page cache holds is read and everything
- * else fails as "busy". So a loop thread is served from RocksDB's caches and from the page
- * cache, where RocksDB's own way for that (a read tier) stops at its block cache and never gives a
- * value that lies in a value file.
+ * How RocksDB reads and writes its files, where its own way does not do.
+ *
+ * Tables and value files are read by pread, as its own does, but a thread may ask that reads do not
+ * wait for the disk. Then only what the page cache holds is read and everything else fails as
+ * "busy". So a loop thread is served from RocksDB's caches and from the page cache, where RocksDB's
+ * own way for that (a read tier) stops at its block cache and never gives a value that lies in a
+ * value file.
+ *
+ * Logs are written and read through wal.h. Value files are written past the page cache: each page
+ * of it would be touched for the first time, which costs more than all else in writing them, and
+ * what was just put is rarely read before it has been read once.
  */
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -19,6 +26,19 @@
 #include <rocksdb/file_system.h>
 
 extern "C" {
+struct wal_writer;
+struct wal_reader;
+uint64_t wal_number(const char *path);
+int wal_create(struct wal_writer **ret, const char *path);
+int wal_append(struct wal_writer *w, const void *data, size_t len);
+int wal_sync(struct wal_writer *w, bool *ret_lost);
+uint64_t wal_len(struct wal_writer *w);
+int wal_close(struct wal_writer *w, bool *ret_lost);
+int wal_retire(const char *path);
+int wal_open(struct wal_reader **ret, const char *path, uint64_t log);
+void wal_reader_free(struct wal_reader *r);
+ssize_t wal_read(struct wal_reader *r, void *ret, size_t len);
+
 rocksdb_env_t *rocks_env_new(void);
 void rocks_set_nowait(bool nowait);
 void rocks_set_cold(bool cold);
@@ -92,6 +112,108 @@ class File : public rocksdb::FSRandomAccessFile
     int fd_;
 };
 
+/* A log. The texts are those of RocksDB's own files: rocks_error() goes by them. */
+class Log : public rocksdb::FSWritableFile
+{
+  public:
+    Log(const std::string &path, wal_writer *writer) : path_(path), writer_(writer)
+    {
+    }
+    ~Log() override
+    {
+        bool lost;
+        wal_close(writer_, &lost);
+    }
+
+    rocksdb::IOStatus Append(const rocksdb::Slice &data, const rocksdb::IOOptions &,
+                             rocksdb::IODebugContext *) override
+    {
+        return Told(wal_append(writer_, data.data(), data.size()), false);
+    }
+    using FSWritableFile::Append;
+
+    /* Nobody reads a log that is being written: what comes together goes out with the next sync. */
+    rocksdb::IOStatus Flush(const rocksdb::IOOptions &, rocksdb::IODebugContext *) override
+    {
+        return rocksdb::IOStatus::OK();
+    }
+
+    rocksdb::IOStatus Sync(const rocksdb::IOOptions &, rocksdb::IODebugContext *) override
+    {
+        bool lost = false;
+        int r = wal_sync(writer_, &lost);
+        return Told(r, lost);
+    }
+
+    rocksdb::IOStatus Close(const rocksdb::IOOptions &, rocksdb::IODebugContext *) override
+    {
+        bool lost = false;
+        int r = wal_close(writer_, &lost);
+        writer_ = nullptr;
+        return Told(r, lost);
+    }
+
+    bool IsSyncThreadSafe() const override
+    {
+        return true;
+    }
+
+    uint64_t GetFileSize(const rocksdb::IOOptions &, rocksdb::IODebugContext *) override
+    {
+        return wal_len(writer_);
+    }
+
+  private:
+    rocksdb::IOStatus Told(int r, bool lost) const
+    {
+        if (r == 0)
+            return rocksdb::IOStatus::OK();
+        return rocksdb::IOStatus::IOError(
+            (lost ? "While fdatasync " : "While appending to ") + path_, strerror(-r));
+    }
+
+    std::string path_;
+    wal_writer *writer_;
+};
+
+class LogReader : public rocksdb::FSSequentialFile
+{
+  public:
+    LogReader(const std::string &path, wal_reader *reader) : path_(path), reader_(reader)
+    {
+    }
+    ~LogReader() override
+    {
+        wal_reader_free(reader_);
+    }
+
+    rocksdb::IOStatus Read(size_t len, const rocksdb::IOOptions &, rocksdb::Slice *result,
+                           char *scratch, rocksdb::IODebugContext *) override
+    {
+        ssize_t got = wal_read(reader_, scratch, len);
+        if (got < 0)
+            return rocksdb::IOStatus::IOError("While reading " + path_, strerror(int(-got)));
+        *result = rocksdb::Slice(scratch, size_t(got));
+        return rocksdb::IOStatus::OK();
+    }
+
+    rocksdb::IOStatus Skip(uint64_t len) override
+    {
+        char dropped[4096];
+        while (len > 0) {
+            ssize_t got = wal_read(reader_, dropped, std::min<uint64_t>(len, sizeof(dropped)));
+            if (got <= 0)
+                break;
+            len -= uint64_t(got);
+        }
+        return rocksdb::IOStatus::OK();
+    }
+
+  private:
+    std::string path_;
+    wal_reader *reader_;
+};
+
 class Files : public rocksdb::FileSystemWrapper
 {
   public:
@@ -115,6 +237,66 @@ class Files : public rocksdb::FileSystemWrapper
             return target()->NewRandomAccessFile(path, options, result, debug); /* its error */
         result->reset(new File(path, fd));
         return rocksdb::IOStatus::OK();
+    }
+
+    rocksdb::IOStatus NewWritableFile(const std::string &path, const rocksdb::FileOptions &options,
+                                      std::unique_ptr<rocksdb::FSWritableFile> *result,
+                                      rocksdb::IODebugContext *debug) override
+    {
+        wal_writer *writer;
+        if (IsValueFile(path))
+            return NewDirectFile(path, options, result, debug);
+        if (wal_number(path.c_str()) == 0)
+            return target()->NewWritableFile(path, options, result, debug);
+        int r = wal_create(&writer, path.c_str());
+        if (r < 0)
+            return rocksdb::IOStatus::IOError("While open a file for appending: " + path,
+                                              strerror(-r));
+        result->reset(new Log(path, writer));
+        return rocksdb::IOStatus::OK();
+    }
+
+    rocksdb::IOStatus NewSequentialFile(const std::string &path,
+                                        const rocksdb::FileOptions &options,
+                                        std::unique_ptr<rocksdb::FSSequentialFile> *result,
+                                        rocksdb::IODebugContext *debug) override
+    {
+        wal_reader *reader;
+        if (wal_number(path.c_str()) == 0)
+            return target()->NewSequentialFile(path, options, result, debug);
+        int r = wal_open(&reader, path.c_str(), wal_number(path.c_str()));
+        if (r < 0)
+            return rocksdb::IOStatus::IOError(
+                "While opening a file for sequentially reading: " + path, strerror(-r));
+        result->reset(new LogReader(path, reader));
+        return rocksdb::IOStatus::OK();
+    }
+
+    rocksdb::IOStatus DeleteFile(const std::string &path, const rocksdb::IOOptions &options,
+                                 rocksdb::IODebugContext *debug) override
+    {
+        if (wal_number(path.c_str()) == 0 || wal_retire(path.c_str()) < 0)
+            return target()->DeleteFile(path, options, debug);
+        return rocksdb::IOStatus::OK();
+    }
+
+  private:
+    static bool IsValueFile(const std::string &path)
+    {
+        static const char end[] = ".blob";
+        const size_t len = sizeof(end) - 1;
+        return path.size() > len && path.compare(path.size() - len, len, end) == 0;
+    }
+
+    /* Past the page cache where the file system can. */
+    rocksdb::IOStatus NewDirectFile(const std::string &path, const rocksdb::FileOptions &options,
+                                    std::unique_ptr<rocksdb::FSWritableFile> *result,
+                                    rocksdb::IODebugContext *debug)
+    {
+        rocksdb::FileOptions direct = options;
+        direct.use_direct_writes = true;
+        rocksdb::IOStatus s = target()->NewWritableFile(path, direct, result, debug);
+        return s.ok() ? s : target()->NewWritableFile(path, options, result, debug);
     }
 };
 } // namespace

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Tells a log that was torn by a power cut from one that was damaged.
+ * Judges the logs a store was left with, and takes back what a failed write left in one.
+ *
+ * Logs lie in frames (wal.h), which tell by themselves what was torn by a power cut and what was
+ * damaged. Only logs of before there were frames are judged by RocksDB's own records, below.
  *
  * A batch is begun in the log only after the one before it was synced (kv.h: one batch at a time,
  * each synced), so a power cut can harm the last batch and no other; its pieces may be missing in
@@ -24,6 +27,7 @@
 #include <unistd.h>
 #include "base/hash.h"
 #include "kv/rocks_internal.h"
+#include "kv/wal.h"
 
 #define LOG_BLOCK  (32 * KIB)
 #define LOG_HEADER 7
@@ -132,29 +136,13 @@ static void scan_block(struct log_scan *s, const uint8_t *block, size_t len, off
     }
 }
 
-/*
- * What is read comes from the disk where it can: pages that a failed sync left behind in memory
- * look written and are not.
- */
-static int scan_file(int fd, struct log_scan *s)
+static int scan_log(struct wal_reader *log, struct log_scan *s)
 {
     uint8_t block[LOG_BLOCK];
     ssize_t got = 0;
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    for (off_t off = 0; (got = pread(fd, block, sizeof(block), off)) > 0; off += LOG_BLOCK)
+    for (off_t off = 0; (got = wal_read(log, block, sizeof(block))) > 0; off += LOG_BLOCK)
         scan_block(s, block, (size_t)got, off);
-    return got < 0 ? -errno : 0;
-}
-
-static int scan_log(const char *path, struct log_scan *ret)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    *ret = (struct log_scan){.upto = UINT64_MAX};
-    int r = scan_file(fd, ret);
-    close(fd);
-    return r;
+    return (int)got;
 }
 
 static int is_log(const struct dirent *e)
@@ -170,22 +158,61 @@ static void names_free(struct dirent **names, int count)
 }
 
 /* The logs are named by rising numbers of equal length: the last by name is the newest. */
+static int check_unframed(struct wal_reader *log, bool newest, bool *ret_torn)
+{
+    struct log_scan s = {.upto = UINT64_MAX};
+    int r = scan_log(log, &s);
+    if (r == 0 && s.damaged && (!newest || s.begun_after))
+        r = -ERR_CORRUPT;
+    *ret_torn = newest && (s.damaged || s.in_batch);
+    return r;
+}
+
+/* `frames` counts those of the log of number `log`; the one behind it may know of more. */
+struct log_before {
+    uint64_t log, frames;
+};
+
+static int check_framed(struct wal_reader *log, uint64_t number, struct log_before *before)
+{
+    uint64_t known, frames;
+    bool torn;
+    if (wal_before(log, &known) == before->log && before->log > 0 && before->frames < known)
+        return -ERR_CORRUPT;
+    int r = wal_check(log, &frames, &torn);
+    if (r == 0)
+        *before = (struct log_before){number, frames};
+    return r;
+}
+
+static int check_log(const char *path, bool newest, struct log_before *before, bool *ret_torn)
+{
+    struct wal_reader *log;
+    bool torn = false;
+    int r = wal_open(&log, path, wal_number(path));
+    if (r < 0)
+        return r;
+    if (wal_is_framed(log))
+        r = check_framed(log, wal_number(path), before);
+    else
+        r = check_unframed(log, newest, &torn);
+    wal_reader_free(log);
+    *ret_torn |= torn;
+    return r;
+}
+
 int rocks_log_check(const char *store, bool *ret_torn)
 {
     struct dirent **logs;
     int count = scandir(store, &logs, is_log, alphasort), r = 0;
     if (count < 0)
         return -errno;
+    struct log_before before = {0};
     *ret_torn = false;
     for (int i = 0; i < count && r == 0; i++) {
         char path[PATH_MAX];
-        struct log_scan s = {0};
-        bool newest = i == count - 1;
         snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
-        r = scan_log(path, &s);
-        if (r == 0 && s.damaged && (!newest || s.begun_after))
-            r = -ERR_CORRUPT;
-        *ret_torn |= newest && (s.damaged || s.in_batch);
+        r = check_log(path, i == count - 1, &before, ret_torn);
     }
     names_free(logs, count);
     return r;
@@ -195,17 +222,36 @@ int rocks_log_check(const char *store, bool *ret_torn)
  * A log without a wanted batch is one that was begun after the last one. Otherwise the last batch
  * in it must be the last of all.
  */
-static int cut_file(int fd, uint64_t sequence)
+static int find_cut(struct wal_reader *log, uint64_t sequence, uint64_t *ret_len)
 {
     struct log_scan s = {.upto = sequence};
-    int r = scan_file(fd, &s);
+    int r = scan_log(log, &s);
     if (r < 0)
         return r;
     if (s.wanted_damaged || (s.wanted_end > 0 && s.last != sequence))
         return -ERR_CORRUPT;
-    if (ftruncate(fd, s.wanted_end) < 0 || fdatasync(fd) < 0)
-        return -errno;
+    *ret_len = (uint64_t)s.wanted_end;
     return 0;
+}
+
+/* Nothing is cut that was acknowledged and is damaged. */
+static int cut_log(const char *path, uint64_t sequence)
+{
+    struct log_before before = {0};
+    struct wal_reader *log;
+    uint64_t number = wal_number(path), len = 0;
+    int r = wal_open(&log, path, number);
+    if (r == 0 && wal_is_framed(log)) {
+        r = check_framed(log, number, &before);
+        wal_reader_free(log);
+        if (r == 0)
+            r = wal_open(&log, path, number);
+    }
+    if (r < 0)
+        return r;
+    r = find_cut(log, sequence, &len);
+    wal_reader_free(log);
+    return r < 0 ? r : wal_cut(path, number, len);
 }
 
 int rocks_log_cut(const char *store, uint64_t sequence)
@@ -217,10 +263,5 @@ int rocks_log_cut(const char *store, uint64_t sequence)
         return count < 0 ? -errno : 0;
     snprintf(path, sizeof(path), "%s/%s", store, logs[count - 1]->d_name);
     names_free(logs, count);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int r = cut_file(fd, sequence);
-    close(fd);
-    return r;
+    return cut_log(path, sequence);
 }

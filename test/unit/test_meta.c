@@ -17,6 +17,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "kv/mem.h"
+#include "kv/wal.h"
 #include "meta/meta.h"
 #include "rt/rt.h"
 
@@ -560,7 +561,21 @@ static void limit(int what, rlim_t to)
     CHECK(setrlimit(what, &l) == 0);
 }
 
-/* The length of the store's newest log. */
+/* Where a log's frames end; behind that it is written ahead. */
+static rlim_t frames_end(const char *path)
+{
+    struct wal_head h;
+    struct wal_frame f;
+    rlim_t at = WAL_BLOCK;
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && pread(fd, &h, sizeof(h), 0) == sizeof(h) && wal_head_valid(&h));
+    while (pread(fd, &f, sizeof(f), (off_t)at) == sizeof(f) && wal_frame_valid(&f, &h.id))
+        at += wal_frame_bytes(f.len_bytes);
+    close(fd);
+    return at;
+}
+
+/* Where the store's newest log ends. */
 static rlim_t log_bytes(const struct small_disk *d)
 {
     struct dirent *e;
@@ -572,10 +587,8 @@ static rlim_t log_bytes(const struct small_disk *d)
             snprintf(newest, sizeof(newest), "%s", e->d_name);
     closedir(dir);
     char path[400];
-    struct stat s;
     snprintf(path, sizeof(path), "%s/%s", d->store, newest);
-    CHECK(stat(path, &s) == 0);
-    return (rlim_t)s.st_size;
+    return frames_end(path);
 }
 
 static int FIBER put_row(struct meta *m, unsigned n)

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/* The log's file: what is synced is read, what is stale never is, and damage is told from tears. */
+
+#include "test/unit/unit.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "kv/rocks_internal.h"
+#include "kv/wal.h"
+
+struct dir {
+    char path[64], log[100], next[100];
+};
+
+static int setup(void **state)
+{
+    struct dir *d = calloc(1, sizeof(*d));
+    snprintf(d->path, sizeof(d->path), "/tmp/cairn-wal-XXXXXX");
+    assert_non_null(mkdtemp(d->path));
+    snprintf(d->log, sizeof(d->log), "%s/000007.log", d->path);
+    snprintf(d->next, sizeof(d->next), "%s/000009.log", d->path);
+    *state = d;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct dir *d = *state;
+    char command[100];
+    snprintf(command, sizeof(command), "rm -r %s", d->path);
+    assert_int_equal(system(command), 0);
+    free(d);
+    return 0;
+}
+
+/* The byte at each place of a stream. */
+static char byte_at(uint64_t at)
+{
+    return (char)(at * 2654435761u >> 13);
+}
+
+static void append(struct wal_writer *w, size_t len)
+{
+    uint64_t at = wal_len(w);
+    char *bytes = malloc(len);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = byte_at(at + i);
+    assert_int_equal(wal_append(w, bytes, len), 0);
+    free(bytes);
+}
+
+static void append_synced(struct wal_writer *w, size_t len)
+{
+    bool lost;
+    append(w, len);
+    assert_int_equal(wal_sync(w, &lost), 0);
+}
+
+static void close_log(struct wal_writer *w)
+{
+    bool lost;
+    assert_int_equal(wal_close(w, &lost), 0);
+}
+
+static struct wal_writer *create(const char *path)
+{
+    struct wal_writer *w;
+    assert_int_equal(wal_create(&w, path), 0);
+    return w;
+}
+
+static int open_log(struct wal_reader **ret, const char *path)
+{
+    return wal_open(ret, path, wal_number(path));
+}
+
+/* All of it, as it was written. */
+static uint64_t read_stream(const char *path)
+{
+    struct wal_reader *r;
+    char bytes[777];
+    uint64_t len = 0;
+    ssize_t got;
+    assert_int_equal(open_log(&r, path), 0);
+    while ((got = wal_read(r, bytes, sizeof(bytes))) > 0)
+        for (ssize_t i = 0; i < got; i++, len++)
+            assert_int_equal(bytes[i], byte_at(len));
+    assert_int_equal(got, 0);
+    wal_reader_free(r);
+    return len;
+}
+
+/* Frames, or the error of judging it. */
+static int check(const char *path, bool *ret_torn)
+{
+    struct wal_reader *r;
+    uint64_t frames = 0;
+    int e = open_log(&r, path);
+    if (e < 0)
+        return e;
+    assert_true(wal_is_framed(r));
+    e = wal_check(r, &frames, ret_torn);
+    wal_reader_free(r);
+    return e < 0 ? e : (int)frames;
+}
+
+static void expect(const char *path, int frames, bool torn, uint64_t len)
+{
+    bool is_torn;
+    assert_int_equal(check(path, &is_torn), frames);
+    assert_int_equal(is_torn, torn);
+    assert_int_equal(read_stream(path), len);
+}
+
+static uint64_t file_bytes(const char *path)
+{
+    struct stat s;
+    assert_int_equal(stat(path, &s), 0);
+    return (uint64_t)s.st_size;
+}
+
+static ino_t file_number(const char *path)
+{
+    struct stat s;
+    assert_int_equal(stat(path, &s), 0);
+    return s.st_ino;
+}
+
+/* ---- writing and reading --------------------------------------------------------------------- */
+
+static void what_is_synced_is_read(void **state)
+{
+    struct dir *d = *state;
+    static const size_t lens[] = {1, 100, 4055, 4056, 4057, 300000, 5 * MIB, 7};
+    struct wal_writer *w = create(d->log);
+    uint64_t len = 0;
+    expect(d->log, 0, false, 0);
+    for (unsigned i = 0; i < ARRAY_LEN(lens); i++) {
+        append_synced(w, lens[i]);
+        len += lens[i];
+        expect(d->log, (int)i + 1, false, len);
+    }
+    append(w, 50);
+    expect(d->log, ARRAY_LEN(lens), false, len);
+    assert_int_equal(wal_len(w), len + 50);
+    assert_int_equal(wal_number(d->log), 7);
+    close_log(w); /* writes it */
+    expect(d->log, ARRAY_LEN(lens) + 1, false, len + 50);
+}
+
+static void more_than_memory_should_hold_is_written_unasked(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 5; i++)
+        append(w, 10 * MIB);
+    expect(d->log, 1, false, 30 * MIB);
+    close_log(w);
+    expect(d->log, 2, false, 50 * MIB);
+}
+
+static void a_log_is_written_ahead_until_its_store_is_closed(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 10);
+    uint64_t before = file_bytes(d->log);
+    append_synced(w, 10);
+    assert_true(before > 3 * WAL_BLOCK);
+    assert_int_equal(file_bytes(d->log), before);
+    struct wal_writer *next = create(d->next);
+    close_log(w); /* not the newest */
+    assert_int_equal(file_bytes(d->log), before);
+    append_synced(next, 10);
+    close_log(next);
+    assert_int_equal(file_bytes(d->next), 2 * WAL_BLOCK);
+}
+
+static void a_log_of_before_there_were_frames_is_read_as_it_is(void **state)
+{
+    struct dir *d = *state;
+    static const char record[20] = {1, 2, 3, 4, 13, 0, 1, 'x'};
+    char got[100];
+    struct wal_reader *r;
+    FILE *f = fopen(d->log, "w");
+    assert_int_equal(fwrite(record, 1, sizeof(record), f), sizeof(record));
+    fclose(f);
+    assert_int_equal(open_log(&r, d->log), 0);
+    assert_false(wal_is_framed(r));
+    assert_int_equal(wal_read(r, got, sizeof(got)), sizeof(record));
+    assert_memory_equal(got, record, sizeof(record));
+    wal_reader_free(r);
+    assert_int_equal(truncate(d->log, 0), 0);
+    assert_int_equal(open_log(&r, d->log), 0);
+    assert_int_equal(wal_read(r, got, sizeof(got)), 0);
+    wal_reader_free(r);
+}
+
+/* ---- spares ---------------------------------------------------------------------------------- */
+
+static void a_log_in_a_spares_file_shows_nothing_of_the_one_before(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log), *next = create(d->next);
+    for (unsigned i = 0; i < 300; i++)
+        append_synced(w, 5000);
+    uint64_t bytes = file_bytes(d->log);
+    ino_t number = file_number(d->log);
+    close_log(w);
+    assert_int_equal(wal_retire(d->log), 0);
+    assert_int_equal(access(d->log, F_OK), -1);
+    snprintf(d->log, sizeof(d->log), "%s/000012.log", d->path);
+    w = create(d->log);
+    assert_int_equal(file_number(d->log), number);
+    assert_int_equal(file_bytes(d->log), bytes);
+    expect(d->log, 0, false, 0);
+    append_synced(w, 5000); /* as long as those that lie behind */
+    expect(d->log, 1, false, 5000);
+    append_synced(w, 100);
+    append_synced(w, 5000);
+    expect(d->log, 3, false, 10100);
+    assert_int_equal(file_bytes(d->log), bytes);
+    close_log(next);
+    close_log(w);
+}
+
+static void few_spares_are_kept_and_short_ones_are_not(void **state)
+{
+    struct dir *d = *state;
+    char log[100], command[200];
+    struct wal_writer *w[7];
+    for (unsigned i = 0; i < 7; i++) {
+        snprintf(log, sizeof(log), "%s/00002%u.log", d->path, i);
+        w[i] = create(log);
+        if (i > 0)
+            append_synced(w[i], 2000);
+    }
+    for (unsigned i = 0; i < 7; i++) {
+        snprintf(log, sizeof(log), "%s/00002%u.log", d->path, i);
+        close_log(w[i]);
+        assert_int_equal(wal_retire(log), 0);
+    }
+    snprintf(command, sizeof(command), "test `ls %s | wc -l` = 4", d->path);
+    assert_int_equal(system(command), 0);
+    wal_drop_spares(d->path);
+    snprintf(command, sizeof(command), "test `ls %s | wc -l` = 0", d->path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(wal_retire(d->log), -ENOENT);
+}
+
+/* A power cut took a new name back: the file under the old one is neither log. */
+static void a_file_under_another_logs_name_is_empty(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 1000);
+    assert_int_equal(rename(d->log, d->next), 0);
+    expect(d->next, 0, false, 0);
+    assert_int_equal(rename(d->next, d->log), 0);
+    expect(d->log, 1, false, 1000);
+    close_log(w);
+}
+
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+static void flip(const char *path, uint64_t at, unsigned bit)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= (uint8_t)(1 << bit);
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+static void every_flipped_bit_of_a_head_is_found(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    bool torn;
+    append_synced(w, 100);
+    for (unsigned i = 0; i < 8 * sizeof(struct wal_head); i++) {
+        flip(d->log, i / 8, i % 8);
+        assert_int_equal(check(d->log, &torn), -ERR_CORRUPT);
+        flip(d->log, i / 8, i % 8);
+    }
+    expect(d->log, 1, false, 100);
+    close_log(w);
+}
+
+/* The first two frames were acknowledged before the third was begun; that one may be torn. */
+static void every_flipped_bit_of_a_frame_is_found(void **state)
+{
+    struct dir *d = *state;
+    const size_t header = sizeof(struct wal_frame);
+    struct wal_writer *w = create(d->log);
+    bool torn;
+    for (unsigned i = 0; i < 3; i++)
+        append_synced(w, 30);
+    for (unsigned frame = 0; frame < 3; frame++) {
+        for (unsigned i = 0; i < 8 * (header + 30); i++) {
+            uint64_t at = (frame + 1) * WAL_BLOCK + i / 8;
+            flip(d->log, at, i % 8);
+            if (frame < 2) {
+                assert_int_equal(check(d->log, &torn), -ERR_CORRUPT);
+            } else {
+                expect(d->log, 2, i / 8 >= header, 60);
+            }
+            flip(d->log, at, i % 8);
+        }
+    }
+    expect(d->log, 3, false, 90);
+    close_log(w);
+}
+
+/* Each of a frame's blocks may be missing, alone or with others, and so may the file's end. */
+static void a_torn_frame_was_never_there(void **state)
+{
+    struct dir *d = *state;
+    static const char zeros[WAL_BLOCK];
+    struct wal_writer *w = create(d->log);
+    char whole[4 * WAL_BLOCK];
+    append_synced(w, 100);
+    append_synced(w, 3 * WAL_BLOCK);
+    close_log(w);
+    int fd = open(d->log, O_RDWR);
+    assert_int_equal(pread(fd, whole, sizeof(whole), 2 * WAL_BLOCK), sizeof(whole));
+    for (unsigned missing = 1; missing < 16; missing++) {
+        for (unsigned i = 0; i < 4; i++)
+            if (missing & 1u << i)
+                assert_int_equal(pwrite(fd, zeros, WAL_BLOCK, (2 + i) * WAL_BLOCK), WAL_BLOCK);
+        expect(d->log, 1, !(missing & 1), 100);
+        assert_int_equal(pwrite(fd, whole, sizeof(whole), 2 * WAL_BLOCK), sizeof(whole));
+    }
+    expect(d->log, 2, false, 100 + 3 * WAL_BLOCK);
+    for (off_t len = 2 * WAL_BLOCK + 3 * WAL_BLOCK; len >= 2 * (off_t)WAL_BLOCK; len -= 1000) {
+        bool torn;
+        assert_int_equal(ftruncate(fd, len), 0);
+        assert_int_equal(check(d->log, &torn), 1);
+    }
+    close(fd);
+}
+
+/* Without the log behind it nobody would know that its last frame was ever there. */
+static void a_log_that_lost_its_last_frame_is_found_by_the_next_one(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    bool torn;
+    append_synced(w, 100);
+    append_synced(w, 100);
+    struct wal_writer *next = create(d->next);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_false(torn);
+    flip(d->log, 2 * WAL_BLOCK, 0);
+    expect(d->log, 1, false, 100);
+    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    close_log(next);
+    close_log(w);
+    assert_int_equal(unlink(d->next), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    /* A log of the next start knows nothing of it: it may have been torn. */
+    next = create(d->next);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    close_log(next);
+}
+
+static void a_log_is_cut_where_a_frame_ends(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 3; i++)
+        append_synced(w, 5000);
+    assert_int_equal(wal_cut(d->log, 7, 9000), -ERR_CORRUPT);
+    assert_int_equal(wal_cut(d->log, 7, 15001), -ERR_CORRUPT);
+    expect(d->log, 3, false, 15000);
+    assert_int_equal(wal_cut(d->log, 7, 10000), 0);
+    expect(d->log, 2, false, 10000);
+    assert_int_equal(wal_cut(d->log, 7, 0), 0);
+    expect(d->log, 0, false, 0);
+    bool lost;
+    (void)wal_close(w, &lost);
+}
+
+/* ---- failing --------------------------------------------------------------------------------- */
+
+static void set_file_limit(rlim_t to)
+{
+    struct rlimit l;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &l), 0);
+    l.rlim_cur = MIN(to, l.rlim_max);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+/* Where the file may not grow a frame goes in by a part or not at all, and nothing after it. */
+static void a_file_that_cannot_grow_keeps_what_it_has(void **state)
+{
+    struct dir *d = *state;
+    bool lost = true;
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 5000);
+    uint64_t bytes = file_bytes(d->log);
+    append(w, 2 * MIB);
+    set_file_limit(bytes + 100000);
+    assert_int_equal(wal_sync(w, &lost), -EFBIG);
+    assert_false(lost);
+    set_file_limit(RLIM_INFINITY);
+    assert_int_equal(wal_sync(w, &lost), -EFBIG);
+    expect(d->log, 1, false, 5000);
+    assert_int_equal(wal_close(w, &lost), -EFBIG);
+    expect(d->log, 1, false, 5000);
+}
+
+int main(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(what_is_synced_is_read),
+        T(more_than_memory_should_hold_is_written_unasked),
+        T(a_log_is_written_ahead_until_its_store_is_closed),
+        T(a_log_of_before_there_were_frames_is_read_as_it_is),
+        T(a_log_in_a_spares_file_shows_nothing_of_the_one_before),
+        T(few_spares_are_kept_and_short_ones_are_not),
+        T(a_file_under_another_logs_name_is_empty),
+        T(every_flipped_bit_of_a_head_is_found),
+        T(every_flipped_bit_of_a_frame_is_found),
+        T(a_torn_frame_was_never_there),
+        T(a_log_that_lost_its_last_frame_is_found_by_the_next_one),
+        T(a_log_is_cut_where_a_frame_ends),
+        T(a_file_that_cannot_grow_keeps_what_it_has),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
