@@ -39,6 +39,7 @@ static const struct route routes[] = {
     {"GET", PREFIX "jobs", false, admin_job_list},
     {"POST", PREFIX "jobs/", false, admin_job_change},
     {"POST", PREFIX "heal", false, admin_heal},
+    {"POST", PREFIX "bucket-class", false, admin_bucket_class},
     {"GET", PREFIX "disks", false, admin_disk_list},
     {"POST", PREFIX "disks", false, admin_disk_change},
     {"GET", PREFIX "scrub", false, admin_scrub_status},

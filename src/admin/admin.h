@@ -14,6 +14,7 @@
  * - DELETE /-/admin/v1/users/NAME
  * - POST /-/admin/v1/check[?deep=true]: a line of JSON for each fault and for progress
  * - POST /-/admin/v1/heal: bucket, key, repair (true or false)
+ * - POST /-/admin/v1/bucket-class: bucket; class, to change what objects get that name none
  * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain), number, path
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
  * - GET /-/admin/v1/jobs; POST /-/admin/v1/jobs/NAME: paused (true or false)

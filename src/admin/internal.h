@@ -50,6 +50,7 @@ void FIBER admin_scrub_change(struct admin *a, struct http_exchange *x, struct s
 /* How the scrub stands and how much is damaged, without the list. */
 json_t *admin_scrub_json(struct admin *a);
 void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_bucket_class(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct str body);
 json_t *admin_disk_json(struct node *n);

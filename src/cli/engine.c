@@ -33,13 +33,16 @@ int FIBER engine_open_rocks(struct engine *e, const char *dir, const char *name,
     return r;
 }
 
-static int FIBER open_store(struct engine *e)
+static int FIBER open_store(struct engine *e, const struct engine_config *config)
 {
     int r = blob_open(&e->blob, &(struct blob_config){&e->nodes, e->session});
     if (r == 0)
         r = engine_publish_ring(e);
     if (r == 0)
-        r = store_open(&e->store, &(struct store_config){.meta = e->meta, .blob = e->blob});
+        r = store_open(&e->store, &(struct store_config){.meta = e->meta,
+                                                         .blob = e->blob,
+                                                         .classes = config->classes,
+                                                         .class_count = config->class_count});
     if (r < 0)
         cli_fail("cannot read the buckets from the metadata in %s: %s", e->meta_dir, err_text(r));
     return r;
@@ -94,14 +97,15 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
 int FIBER engine_open(struct engine *ret, const struct engine_config *config)
 {
     *ret = (struct engine){.volume_bytes_max = config->volume_bytes_max,
-                           .widest = config->widest_code};
+                           .widest = store_classes_widest(config->classes, config->class_count),
+                           .only_look = config->no_jobs};
     int r = store_disks_init(&ret->table);
     if (r == 0)
         r = kv_rocks_shared_new(&ret->shared, &(struct kv_rocks_config){0});
     if (r == 0)
         r = engine_open_disks(ret, config);
     if (r == 0)
-        r = open_store(ret);
+        r = open_store(ret, config);
     if (r == 0)
         r = open_identities(ret, config);
     if (r == 0 && !config->no_jobs)

@@ -50,6 +50,7 @@ struct engine {
     uint64_t session;
     uint64_t volume_bytes_max;
     unsigned widest; /* shards of the widest code among the storage classes */
+    bool only_look;  /* for a check: no epoch is made at the start */
     bool changing;   /* the table: one change at a time */
 };
 
@@ -57,13 +58,14 @@ struct engine_config {
     const char *const *dirs;
     unsigned dir_count;
     struct str root_access_key, root_secret_key;
-    bool force_metadata;          /* start with fewer than a majority of its mirrors */
-    bool no_jobs;                 /* nothing in the background: for a check */
-    uint64_t volume_bytes_max;    /* 0: struct disk_config's choice */
-    unsigned compact_interval_ms; /* 0: struct jobs_config's choice */
-    unsigned scrub_days;          /* 0: no scrub but when asked */
-    unsigned widest_code;         /* shards, of the storage classes; 0: STANDARD's */
-    uint64_t spare_after_ms;      /* a disk that is gone for so long is done without; 0: never */
+    bool force_metadata;               /* start with fewer than a majority of its mirrors */
+    bool no_jobs;                      /* nothing in the background: for a check */
+    uint64_t volume_bytes_max;         /* 0: struct disk_config's choice */
+    unsigned compact_interval_ms;      /* 0: struct jobs_config's choice */
+    unsigned scrub_days;               /* 0: no scrub but when asked */
+    const struct store_class *classes; /* borrowed until the close, as are the paths */
+    unsigned class_count;
+    uint64_t spare_after_ms; /* a disk that is gone for so long is done without; 0: never */
 };
 
 /* Makes the directories if none of them is a store's yet. The fault is told on standard error. */

@@ -75,7 +75,7 @@ int FIBER engine_save_table(struct engine *e)
 int FIBER engine_refresh_ring(struct engine *e)
 {
     struct making m = {.table = &e->table, .widest = e->widest};
-    int r = rt_offload(make_ring, &m);
+    int r = e->only_look && e->table.ring ? 0 : rt_offload(make_ring, &m);
     if (r < 0 || !m.ring)
         return r;
     r = save_with(e, m.ring);

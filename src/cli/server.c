@@ -28,6 +28,7 @@ static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level, *object_ownership;
     bool sigv2, force_metadata;
+    struct cli_texts classes;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
 } options = {.address = "127.0.0.1:9000",
              .region = "us-east-1",
@@ -59,6 +60,10 @@ static const struct cli_option option_table[] = {
     {"scrub-days", CLI_NUMBER, &options.scrub_days, "DAYS",
      "every stored byte is read and verified within as many days; 14 if not given, 0: only when "
      "'cairn admin scrub start' asks for it"},
+    {"storage-class", CLI_TEXTS, &options.classes, "NAME=K+M",
+     "a storage class by the name NAME whose objects have K shards of data and M of parity, given "
+     "as often as there are classes; STANDARD goes by the number of disks, REDUCED_REDUNDANCY has "
+     "one parity less"},
     {"spare-after", CLI_NUMBER, &options.spare_after_s, "SECONDS",
      "a disk that has been gone for so long is done without: what it held is rebuilt on the others "
      "where they have room; 14400 if not given, 0: only when an administrator replaces it"},
@@ -75,6 +80,8 @@ static const struct cli_option option_table[] = {
 struct server {
     const char *const *dirs;
     unsigned dir_count;
+    struct store_class classes[STORE_CLASSES_MAX];
+    unsigned class_count;
     struct arena arena;
     struct credentials credentials;
     struct engine engine;
@@ -332,6 +339,8 @@ static int FIBER server_fiber(void *arg)
                                    .compact_interval_ms =
                                        (unsigned)options.compact_interval_s * 1000,
                                    .scrub_days = (unsigned)options.scrub_days,
+                                   .classes = s->classes,
+                                   .class_count = s->class_count,
                                    .spare_after_ms = options.spare_after_s * 1000};
     if (r == 0 && engine_open(&s->engine, &engine) < 0)
         r = 1;
@@ -379,6 +388,20 @@ static int check_options(void)
     return 0;
 }
 
+static int parse_classes(struct server *s)
+{
+    if (options.classes.count > STORE_CLASSES_MAX)
+        return cli_fail("there are %d storage classes at most", STORE_CLASSES_MAX);
+    for (unsigned i = 0; i < options.classes.count; i++) {
+        const char *text = options.classes.at[i];
+        if (store_class_parse(str_from(text), &s->classes[s->class_count++]) < 0)
+            return cli_fail("--storage-class is NAME=K+M, the name of A-Z, 0-9 and _, K and M "
+                            "together %d at most, not %s",
+                            RING_SLOTS_MAX, text);
+    }
+    return 0;
+}
+
 static int run(char **operands, unsigned count)
 {
     if (check_options() != 0)
@@ -386,6 +409,8 @@ static int run(char **operands, unsigned count)
     if (set_up_log() != 0)
         return 1;
     struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
+    if (parse_classes(&s) != 0)
+        return 1;
     struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
     int r = rt_run(&world, server_fiber, &s);
     return r < 0 ? world_fail(r) : r;

@@ -32,24 +32,42 @@ static const struct kept {
 
 /* ---- storage class -------------------------------------------------------------------------- */
 
-/* Those whose objects can be read at any time; the archive classes need RestoreObject. */
-static const char *const storage_classes[] = {
-    "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR",
-};
+/* What the bucket has for who names none. */
+static struct str default_class(const struct s3_request *q)
+{
+    const struct store_setting *s =
+        store_setting_of(q->bucket.settings, STORE_SETTING_STORAGE_CLASS);
+    return s ? s->text : STR("");
+}
 
 int s3_storage_class_read(struct s3_request *q, struct str *ret)
 {
     struct str name = s3_header(q, STR("x-amz-storage-class"));
+    struct blob_class code;
+    if (!name.ptr)
+        name = default_class(q);
     *ret = STR("");
-    if (!name.ptr || str_eq(name, STR("STANDARD")))
+    if (str_eq(name, STR("STANDARD")))
         return 0;
-    for (unsigned i = 0; i < ARRAY_LEN(storage_classes); i++)
-        if (str_eq(name, str_from(storage_classes[i]))) {
-            *ret = name;
-            return 0;
-        }
+    if (store_class_find(q->s3->store, name, &code) == 0) {
+        *ret = name;
+        return 0;
+    }
     s3_error_detail(q, "StorageClassRequested", name);
     return -ERR_INVALID_STORAGE_CLASS;
+}
+
+int FIBER s3_writer_class(struct s3_request *q, struct store_writer **w, struct str name)
+{
+    struct blob_class code;
+    int r = store_class_find(q->s3->store, name, &code);
+    if (!r)
+        r = store_write_class(*w, code);
+    if (r) {
+        store_write_abort(*w);
+        *w = NULL;
+    }
+    return r;
 }
 
 struct str s3_storage_class_name(struct str storage_class)

@@ -16,8 +16,10 @@
  * -ERR_INVALID_STORAGE_CLASS. Strings live as long as the request.
  */
 int FIBER s3_attrs_read(struct s3_request *q, struct store_attrs *ret);
-/* The storage class alone: 0 with "" for STANDARD. */
+/* The storage class alone, the bucket's where the request names none: 0 with "" for STANDARD. */
 int s3_storage_class_read(struct s3_request *q, struct str *ret);
+/* Has the writer's chunks made with the code of the class; when that fails the writer is gone. */
+int FIBER s3_writer_class(struct s3_request *q, struct store_writer **w, struct str name);
 /* x-amz-website-redirect-location; ptr NULL: none. */
 struct str s3_redirect_of(const struct store_attrs *a);
 /* Another one, or none, in a list of headers of its own; -ENOMEM. */

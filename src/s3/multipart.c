@@ -145,6 +145,8 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
     int r = store_part_begin(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, b->length,
                              &w);
     if (!r)
+        r = s3_writer_class(q, &w, p->upload.attrs.storage_class);
+    if (!r)
         r = s3_upload_body(b, &w);
     if (r)
         return r;
@@ -206,6 +208,8 @@ static int FIBER copy_part(struct s3_request *q, const struct part *p, struct s3
         return -ERR_ENTITY_TOO_LARGE;
     r = store_part_begin(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, range.len,
                          &w);
+    if (!r)
+        r = s3_writer_class(q, &w, p->upload.attrs.storage_class);
     if (!r)
         r = s3_source_copy(source, range.off, range.len, p->upload.kind, &w, &copied);
     if (!r)

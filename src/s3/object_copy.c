@@ -96,6 +96,8 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
     if (!r)
         r = store_put_begin(q->s3->store, q->bucket.id, q->key, o->len_bytes, &w);
     if (!r)
+        r = s3_writer_class(q, &w, attrs.storage_class);
+    if (!r)
         r = s3_source_copy(source, 0, o->len_bytes, kind, &w, &copied);
     if (r)
         return r;
@@ -151,6 +153,15 @@ static int authorise_tags(struct s3_request *q, const struct copy_request *c,
     return r ? r : s3_authorise(q, "s3:PutObjectTagging", &q->bucket, q->key);
 }
 
+/* Bytes of another code have to be written anew. */
+static bool changes_code(struct s3_request *q, const struct copy_request *c,
+                         const struct s3_source *source)
+{
+    struct blob_class was, will;
+    return store_class_find(q->s3->store, source->object->attrs.storage_class, &was) != 0 ||
+           store_class_find(q->s3->store, c->attrs.storage_class, &will) != 0 || was.n != will.n;
+}
+
 int FIBER s3_copy_object(struct s3_request *q)
 {
     struct copy_request c;
@@ -164,7 +175,7 @@ int FIBER s3_copy_object(struct s3_request *q)
     bool keeps_checksum =
         !c.has_kind || (source.object->checksum.present && source.object->checksum.kind == c.kind);
     r = authorise_tags(q, &c, &source);
-    if (!r && same && !(c.has_kind && !keeps_checksum))
+    if (!r && same && !(c.has_kind && !keeps_checksum) && !changes_code(q, &c, &source))
         r = copy_onto_itself(q, &c);
     else if (!r)
         r = copy_bytes(q, &c, &source);

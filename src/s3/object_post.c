@@ -358,6 +358,8 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
         return too_large(p, p->least);
     int r = store_put_begin_open(q->s3->store, q->bucket.id, q->key, p->least, p->most, &p->writer);
     if (!r)
+        r = s3_writer_class(q, &p->writer, attrs->storage_class);
+    if (!r)
         r = stream_file(p);
     if (r)
         return r;

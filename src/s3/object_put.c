@@ -40,6 +40,8 @@ static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct 
     struct store_written written;
     int r = store_put_begin(q->s3->store, q->bucket.id, q->key, b->length, &w);
     if (!r)
+        r = s3_writer_class(q, &w, attrs->storage_class);
+    if (!r)
         r = s3_upload_body(b, &w);
     if (r)
         return r;

@@ -31,6 +31,8 @@ struct gc_batch {
 struct store {
     struct meta *meta;
     struct blob *blob;
+    const struct store_class *classes;
+    unsigned class_count;
     size_t inline_max_bytes, beside_max_bytes;
     unsigned gc_delay_ms;
     uint64_t last_seq; /* the hybrid clock: atomic */

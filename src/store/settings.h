@@ -28,6 +28,7 @@
     X(PUBLIC_ACCESS_BLOCK, "public-access") \
     X(QUOTA, "quota")                       \
     X(REQUEST_PAYMENT, "request-payment")   \
+    X(STORAGE_CLASS, "storage-class")       \
     X(TAGGING, "tagging")                   \
     X(WEBSITE, "website")
 

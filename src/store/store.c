@@ -15,6 +15,8 @@ int FIBER store_open(struct store **ret, const struct store_config *config)
         .meta = config->meta,
         .blob = config->blob,
         .inline_max_bytes = config->inline_max_bytes ? config->inline_max_bytes : INLINE_DEFAULT,
+        .classes = config->classes,
+        .class_count = config->class_count,
         .beside_max_bytes = config->beside_max_bytes ? config->beside_max_bytes : BESIDE_DEFAULT,
         .gc_delay_ms = config->gc_delay_ms,
     };

@@ -31,9 +31,28 @@
 struct store;
 struct store_notice;
 
+/* ---- storage classes ------------------------------------------------------------------------ */
+
+#define STORE_CLASSES_MAX    32
+#define STORE_CLASS_NAME_MAX 40 /* with a 0 at the end */
+
+/* One of the configuration: STANDARD and REDUCED_REDUNDANCY are there without. */
+struct store_class {
+    char name[STORE_CLASS_NAME_MAX];
+    struct blob_class code;
+};
+/* NAME=K+M, the name of A-Z, 0-9 and _: -EINVAL for anything else. */
+int store_class_parse(struct str text, struct store_class *ret);
+/* The number of shards of the widest code among them; 0: there is none. */
+unsigned store_classes_widest(const struct store_class *classes, unsigned count);
+/* What the chunks of new objects of the class get; "" is STANDARD. -ERR_INVALID_STORAGE_CLASS. */
+int store_class_find(const struct store *s, struct str name, struct blob_class *ret);
+
 struct store_config {
-    struct meta *meta; /* both borrowed; outlive the store */
+    struct meta *meta; /* borrowed, as are the others; outlive the store */
     struct blob *blob;
+    const struct store_class *classes;
+    unsigned class_count;
     size_t inline_max_bytes; /* objects up to this lie in their record; 0: 512 */
     size_t beside_max_bytes; /* longer ones up to this in a row beside it; 0: 8 KiB */
     size_t cache_bytes;      /* decoded records; 0: 32 MiB */

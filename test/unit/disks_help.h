@@ -107,11 +107,11 @@ static inline uint8_t byte_at(uint64_t seed, uint64_t i)
     return (uint8_t)((i * 2654435761u) >> 13 ^ seed ^ i);
 }
 
-static inline int blob_write_bytes(struct disks *d, uint64_t seed, uint64_t len,
-                                   struct blob_layout *ret)
+static inline int blob_write_class(struct disks *d, struct blob_class class, uint64_t seed,
+                                   uint64_t len, struct blob_layout *ret)
 {
     struct blob_writer *w;
-    int err = blob_begin(d->blob, BLOB_STANDARD, len, &w);
+    int err = blob_begin(d->blob, class, len, &w);
     if (err)
         return err;
     size_t step = 100003;
@@ -128,6 +128,12 @@ static inline int blob_write_bytes(struct disks *d, uint64_t seed, uint64_t len,
         return err;
     }
     return blob_finish(w, &d->arena, ret);
+}
+
+static inline int blob_write_bytes(struct disks *d, uint64_t seed, uint64_t len,
+                                   struct blob_layout *ret)
+{
+    return blob_write_class(d, BLOB_STANDARD, seed, len, ret);
 }
 
 struct got {

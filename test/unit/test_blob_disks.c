@@ -478,6 +478,49 @@ CASE(narrow_chunk_is_encoded_anew_when_the_disks_are_back, 6)
     return 0;
 }
 
+static void expect_code(const struct blob_chunk *c, unsigned k, unsigned m)
+{
+    assert_int_equal(c->code_k, k);
+    assert_int_equal(c->code_m, m);
+}
+
+CASE(a_class_keeps_its_code, 6)
+{
+    struct disks *d = arg;
+    static const struct {
+        struct blob_class class;
+        uint64_t len;
+        uint8_t k, m, narrow_k, narrow_m; /* on six disks, on three */
+    } cases[] = {
+        {{1}, 1 * MIB, 4, 1, 2, 1},           {{1}, 9000, 1, 1, 1, 1},
+        {{3 << 8 | 1}, 1 * MIB, 3, 1, 2, 1},  {{3 << 8 | 1}, 9000, 1, 1, 1, 1},
+        {{1 << 8 | 3}, 1 * MIB, 1, 3, 2, 1},  {{1 << 8 | 3}, 9000, 1, 3, 1, 2},
+        {{12 << 8 | 4}, 1 * MIB, 4, 2, 2, 1}, {{12 << 8 | 4}, 9000, 1, 4, 1, 2},
+    };
+    disks_open(d);
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct blob_layout l;
+        bool changed;
+        for (unsigned n = 3; n < 6; n++)
+            disk_goes(d, n);
+        assert_int_equal(blob_write_class(d, cases[i].class, i, cases[i].len, &l), 0);
+        expect_code(l.chunks, cases[i].narrow_k, cases[i].narrow_m);
+        while (node_state(nodes_get(&d->nodes, 5)) == NODE_GONE)
+            nodes_look(&d->nodes);
+        bool narrow = cases[i].k + cases[i].m > cases[i].narrow_k + cases[i].narrow_m;
+        assert_int_equal(blob_wants_repair(d->blob, l.chunks), narrow);
+        assert_int_equal(repair(d, &l, &changed), 0);
+        assert_int_equal(changed, narrow);
+        if (narrow)
+            expect_code(l.chunks, cases[i].k, cases[i].m);
+        assert_int_equal(l.chunks[0].class.n, cases[i].class.n);
+        assert_false(blob_wants_repair(d->blob, l.chunks));
+        blob_reads_all(d, i, &l);
+    }
+    disks_close(d);
+    return 0;
+}
+
 CASE(chunk_that_lost_too_many_is_told, 4)
 {
     struct disks *d = arg;
@@ -527,6 +570,7 @@ int main(void)
         cmocka_unit_test(every_set_of_lost_shards_is_rebuilt),
         cmocka_unit_test(replaced_disk_gets_the_lost_shard),
         cmocka_unit_test(narrow_chunk_is_encoded_anew_when_the_disks_are_back),
+        cmocka_unit_test(a_class_keeps_its_code),
         cmocka_unit_test(chunk_that_lost_too_many_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,7 @@ static void sample_init(struct sample *s, bool chunked)
     s->chunks[0] = (struct blob_chunk){{5, 100}, BLOB_CHUNK_MAX, ~0ull, 1, 0, 1, s->shards};
     s->chunks[1] = (struct blob_chunk){{6, 3}, BLOB_CHUNK_MAX, 1, 1, 1, 2, s->shards + 1};
     s->chunks[2] = (struct blob_chunk){{6, 2}, 5, 7, 1, 0, 1, s->shards + 3};
+    s->chunks[1].class = blob_class_own(1, 1);
     s->layout = (struct blob_layout){s->chunks, 3, s->object.len_bytes};
 }
 
@@ -174,6 +175,7 @@ static void expect_same(const struct sample *s, const struct record *r)
         const struct blob_chunk *x = &s->chunks[i], *y = &r->layout.chunks[i];
         assert_true(chunk_id_eq(x->id, y->id) && x->len_bytes == y->len_bytes);
         assert_true(x->encode_id == y->encode_id && x->code_k == y->code_k);
+        assert_int_equal(x->class.n, y->class.n);
         assert_true(x->code_m == y->code_m && x->shard_count == y->shard_count);
         assert_memory_equal(x->shards, y->shards, x->shard_count * sizeof(*x->shards));
     }
