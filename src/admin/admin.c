@@ -42,6 +42,13 @@ static const struct route routes[] = {
     {"POST", PREFIX "bucket-class", false, admin_bucket_class},
     {"GET", PREFIX "disks", false, admin_disk_list},
     {"POST", PREFIX "disks", false, admin_disk_change},
+    {"GET", PREFIX "events", false, admin_event_follow},
+    {"GET", PREFIX "event-targets", false, admin_event_targets},
+    {"POST", PREFIX "event-targets", false, admin_event_target_add},
+    {"DELETE", PREFIX "event-targets/", false, admin_event_target_remove},
+    {"POST", PREFIX "event-tests/", false, admin_event_test},
+    {"GET", PREFIX "dead-events/", false, admin_event_dead},
+    {"POST", PREFIX "dead-events/", false, admin_event_dead_change},
     {"GET", PREFIX "scrub", false, admin_scrub_status},
     {"POST", PREFIX "scrub", false, admin_scrub_change},
 };

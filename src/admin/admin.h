@@ -17,6 +17,10 @@
  * - POST /-/admin/v1/bucket-class: bucket; class, to change what objects get that name none
  * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain), number, path
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
+ * - GET /-/admin/v1/events: a line of JSON for each event as it is committed, until one side ends
+ * - GET /-/admin/v1/event-targets; POST: name, type, options; DELETE .../NAME[?force=true]
+ * - POST /-/admin/v1/event-tests/NAME: a test message, now
+ * - GET /-/admin/v1/dead-events/NAME; POST: action (resend or discard)
  * - GET /-/admin/v1/jobs; POST /-/admin/v1/jobs/NAME: paused (true or false)
  *
  * Bodies are JSON; errors are {"error": {"code", "message", "request_id"}}. "-" is no bucket name,
@@ -24,6 +28,7 @@
  */
 
 #include "base/metrics.h"
+#include "events/events.h"
 #include "http/http.h"
 #include "iam/iam.h"
 #include "jobs/jobs.h"
@@ -49,6 +54,7 @@ struct admin_config {
     struct meta *meta;
     struct store *store;
     struct jobs *jobs;
+    struct events *events;
     struct nodes *nodes;
     admin_disk_fn *change_disk;
     void *disks_arg;

@@ -53,6 +53,13 @@ void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body)
 void FIBER admin_bucket_class(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_follow(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_targets(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_target_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_target_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_test(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_dead(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_event_dead_change(struct admin *a, struct http_exchange *x, struct str body);
 json_t *admin_disk_json(struct node *n);
 /* Those that have left the store only if `all`. */
 json_t *admin_disks_json(struct admin *a, bool all);

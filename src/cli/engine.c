@@ -57,6 +57,19 @@ static int FIBER open_identities(struct engine *e, const struct engine_config *c
     return r;
 }
 
+static int FIBER open_events(struct engine *e, const struct engine_config *config)
+{
+    struct events_config events = {.meta = e->meta,
+                                   .store = e->store,
+                                   .region = config->region,
+                                   .allow_local = config->allow_local_events};
+    int r = events_open(&e->events, &events);
+    if (r < 0)
+        cli_fail("cannot read the targets of events from the metadata in %s: %s", e->meta_dir,
+                 err_text(r));
+    return r;
+}
+
 static void disk_changed(void *arg, const struct node *n, enum node_state state)
 {
     (void)arg;
@@ -77,6 +90,7 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .nodes = &e->nodes,
                                .meta = e->meta,
                                .blob = e->blob,
+                               .events = e->events,
                                .disk_emptied = engine_disk_retire,
                                .ring_step = engine_ring_step,
                                .disk_away = engine_disk_away,
@@ -109,6 +123,8 @@ int FIBER engine_open(struct engine *ret, const struct engine_config *config)
     if (r == 0)
         r = open_identities(ret, config);
     if (r == 0 && !config->no_jobs)
+        r = open_events(ret, config);
+    if (r == 0 && !config->no_jobs)
         r = start_jobs(ret, config);
     if (r < 0)
         engine_close(ret);
@@ -118,6 +134,7 @@ int FIBER engine_open(struct engine *ret, const struct engine_config *config)
 void FIBER engine_close(struct engine *e)
 {
     jobs_stop(e->jobs);
+    events_close(e->events);
     if (e->iam)
         iam_close(e->iam);
     if (e->store)

@@ -17,6 +17,7 @@
 
 #include <limits.h>
 #include "blob/blob.h"
+#include "events/events.h"
 #include "iam/iam.h"
 #include "jobs/jobs.h"
 #include "meta/meta.h"
@@ -46,6 +47,7 @@ struct engine {
     struct blob *blob;
     struct store *store;
     struct iam *iam;
+    struct events *events;
     struct jobs *jobs;
     uint64_t session;
     uint64_t volume_bytes_max;
@@ -66,6 +68,8 @@ struct engine_config {
     const struct store_class *classes; /* borrowed until the close, as are the paths */
     unsigned class_count;
     uint64_t spare_after_ms; /* a disk that is gone for so long is done without; 0: never */
+    struct str region;       /* that events tell; borrowed */
+    bool allow_local_events; /* targets may be loopback and link-local */
 };
 
 /* Makes the directories if none of them is a store's yet. The fault is told on standard error. */

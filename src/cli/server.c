@@ -27,7 +27,7 @@
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level, *object_ownership;
-    bool sigv2, force_metadata;
+    bool sigv2, force_metadata, allow_local_events;
     struct cli_texts classes;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
 } options = {.address = "127.0.0.1:9000",
@@ -67,6 +67,8 @@ static const struct cli_option option_table[] = {
     {"spare-after", CLI_NUMBER, &options.spare_after_s, "SECONDS",
      "a disk that has been gone for so long is done without: what it held is rebuilt on the others "
      "where they have room; 14400 if not given, 0: only when an administrator replaces it"},
+    {"allow-local-events", CLI_FLAG, &options.allow_local_events, NULL,
+     "let targets of events be loopback and link-local addresses"},
     {"force-metadata", CLI_FLAG, &options.force_metadata, NULL,
      "start with fewer than a majority of the metadata's mirrors; what only the others know is "
      "lost"},
@@ -121,6 +123,7 @@ static int FIBER open_doors(struct server *s)
 {
     struct s3_config s3 = {.store = s->engine.store,
                            .iam = s->engine.iam,
+                           .events = s->engine.events,
                            .region = str_from(options.region),
                            .domains = options.domain,
                            .sigv2 = options.sigv2,
@@ -137,6 +140,7 @@ static int FIBER open_doors(struct server *s)
                                  .meta = s->engine.meta,
                                  .store = s->engine.store,
                                  .jobs = s->engine.jobs,
+                                 .events = s->engine.events,
                                  .nodes = &s->engine.nodes,
                                  .change_disk = disk_change,
                                  .disks_arg = &s->engine,
@@ -335,6 +339,8 @@ static int FIBER server_fiber(void *arg)
                                    .root_access_key = s->credentials.access_key,
                                    .root_secret_key = s->credentials.secret_key,
                                    .force_metadata = options.force_metadata,
+                                   .region = str_from(options.region),
+                                   .allow_local_events = options.allow_local_events,
                                    .volume_bytes_max = options.volume_mib * MIB,
                                    .compact_interval_ms =
                                        (unsigned)options.compact_interval_s * 1000,

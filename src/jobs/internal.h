@@ -11,7 +11,7 @@
 struct jobs {
     struct jobs_config config;
     struct schedule *schedule;
-    struct job *gc, *compact, *sweep, *repair;
+    struct job *gc, *compact, *sweep, *repair, *events;
     struct scrub *scrub;              /* NULL without metadata of its own */
     struct mover *mover;              /* likewise */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
@@ -35,6 +35,7 @@ int move_add(struct jobs *j);
 int spares_add(struct jobs *j);
 /* Orphans are looked for once more. */
 void sweep_again(struct jobs *j);
+int events_add(struct jobs *j);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add, sweep_add, repair_add,
-                                              values_add, scrub_add,   move_add,  spares_add};
+static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add, sweep_add,
+                                              repair_add, values_add,  scrub_add,
+                                              move_add,   spares_add,  events_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {
     if (!j)
         return;
+    if (j->config.events)
+        events_set_wake(j->config.events, NULL, NULL);
     schedule_stop(j->schedule);
     scrub_free(j->scrub);
     move_free(j->mover);

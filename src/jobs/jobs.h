@@ -13,12 +13,14 @@
  *   repair   makes chunks whole whose shards are nowhere, damaged, or on disks that were replaced
  *   rebalance  after the disks have changed: moves shards to where they belong now
  *   spares   has the others take over what a disk held that stays gone
+ *   events   keeps the delivery of events to their targets going
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
  * waits, and tries again; the wait doubles up to a minute.
  */
 
+#include "events/events.h"
 #include "jobs/damage.h"
 #include "jobs/schedule.h"
 #include "store/store.h"
@@ -37,6 +39,7 @@ struct jobs_config {
     unsigned scrub_days;          /* every byte is read within; 0: only when asked */
     unsigned scrub_first_ms;      /* after the start; 0: 10 s */
     uint64_t scrub_bytes_per_s;   /* at most, all disks together; 0: 256 MiB */
+    struct events *events;        /* what is delivered; NULL: nothing is told */
     struct blob *blob;            /* for moves and the scrub's second look; may be NULL */
     uint64_t move_bytes_per_s;    /* of shards to other disks; 0: 128 MiB */
     /* A draining disk is empty: from now on it is none of the store's. On thread 0; may be NULL. */

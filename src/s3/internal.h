@@ -22,6 +22,7 @@ struct s3_counters;
 struct s3 {
     struct store *store;
     struct iam *iam;
+    struct events *events;
     struct access_log *log;
     bool sigv2; /* is taken, too */
     struct str region;
@@ -248,4 +249,4 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_get_bucket_config, s3_delete_bucket_config, s3_preflight, s3_post_object,
     s3_put_bucket_policy, s3_get_bucket_policy, s3_delete_bucket_policy,
     s3_get_bucket_policy_status, s3_get_bucket_acl, s3_put_bucket_acl, s3_get_object_acl,
-    s3_put_object_acl;
+    s3_put_object_acl, s3_put_bucket_notification, s3_get_bucket_notification;

@@ -7,6 +7,7 @@
 #include "s3/attrs.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
+#include "s3/notice.h"
 
 struct completion {
     struct str upload_id;
@@ -127,6 +128,9 @@ int FIBER s3_complete_multipart_upload(struct s3_request *q)
     if (r)
         return r;
     s3_conditions_write(q, &conditions);
+    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COMPLETE), &conditions.notice);
+    if (r)
+        return r;
     r = store_upload_complete(q->s3->store, q->arena, q->bucket.id, q->key, c.upload_id,
                               c.list.parts, c.list.count, &c.whole, c.size, &conditions, &object);
     return r ? s3_explain_condition(q, r, &conditions) : respond(q, &object);

@@ -7,6 +7,7 @@
 
 #include "s3/attrs.h"
 #include "s3/checksum.h"
+#include "s3/notice.h"
 #include "s3/upload.h"
 
 struct copy_request {
@@ -55,7 +56,7 @@ static int read_request(struct s3_request *q, struct copy_request *c)
         return s3_error_argument(q, "x-amz-checksum-algorithm", algorithm,
                                  "Checksum algorithm provided is unsupported.");
     s3_conditions_write(q, &c->conditions);
-    return 0;
+    return s3_notice(q, EVENT_NAMES(EVENT_CREATED_COPY), &c->conditions.notice);
 }
 
 /* The new object's: the source's, or with REPLACE the request's. Class and redirect are always the

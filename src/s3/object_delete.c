@@ -7,6 +7,7 @@
 #include "s3/attrs.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
+#include "s3/notice.h"
 
 /* Gone already is deleted, also under a condition (API reference, DeleteObject, If-Match). */
 static bool is_gone(int err)
@@ -19,6 +20,8 @@ int FIBER s3_delete_object(struct s3_request *q)
     struct store_conditions conditions;
     bool existed;
     int r = s3_conditions_delete(q, &conditions);
+    if (!r)
+        r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
     if (r)
         return r;
     r = store_delete(q->s3->store, q->bucket.id, q->key, &conditions, &existed);
@@ -54,7 +57,8 @@ static struct str quoted(struct s3_request *q, struct str etag)
     return arena_printf(q->arena, "\"%.*s\"", STR_FMT(etag));
 }
 
-static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *d)
+static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *d,
+                                     struct store_notice *notice)
 {
     for (size_t i = 0; i < d->count; i++) {
         struct s3_deletion *item = &d->items[i];
@@ -62,6 +66,7 @@ static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *
         if (item->err || !s3_deletion_is_conditional(item))
             continue;
         struct store_conditions c = item->conditions;
+        c.notice = notice;
         if (c.if_match.len)
             c.if_match = quoted(q, c.if_match);
         item->err = store_delete(q->s3->store, q->bucket.id, item->key, &c, &existed);
@@ -70,7 +75,8 @@ static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *
     }
 }
 
-static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d)
+static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d,
+                              struct store_notice *notice)
 {
     struct str *keys = arena_array(q->arena, struct str, d->count);
     int *results = arena_array(q->arena, int, d->count);
@@ -80,7 +86,7 @@ static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d)
     for (size_t i = 0; i < d->count; i++)
         if (!d->items[i].err && !s3_deletion_is_conditional(&d->items[i]))
             keys[count++] = d->items[i].key;
-    int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, NULL, results) : 0;
+    int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, notice, results) : 0;
     if (r)
         return r;
     for (size_t i = 0; i < d->count; i++)
@@ -119,6 +125,7 @@ int FIBER s3_delete_objects(struct s3_request *q)
 {
     struct str body;
     struct s3_deletions d;
+    struct store_notice *notice;
     int r = s3_body_config(q, &body);
     if (r)
         return r;
@@ -127,7 +134,10 @@ int FIBER s3_delete_objects(struct s3_request *q)
         return r;
     authorise_each(q, &d);
     /* In the order of the list only the plain ones share a transaction. */
-    delete_conditional(q, &d);
-    r = delete_plain(q, &d);
+    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &notice);
+    if (r)
+        return r;
+    delete_conditional(q, &d, notice);
+    r = delete_plain(q, &d, notice);
     return r ? r : respond_results(q, &d);
 }

@@ -15,6 +15,7 @@
 #include "iam/authenticate.h"
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/notice.h"
 #include "s3/post_policy.h"
 #include "base/encode.h"
 
@@ -366,6 +367,9 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
     *ret_etag = (struct store_etag){.parts = 0};
     memcpy(ret_etag->md5, p->body.md5_value, sizeof(ret_etag->md5));
     s3_conditions_write(q, &conditions);
+    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_POST), &conditions.notice);
+    if (r)
+        return r;
     r = store_put_commit(TAKE_PTR(p->writer), attrs, ret_etag, &p->body.checksum, &conditions,
                          &written);
     return r ? s3_explain_condition(q, r, &conditions) : 0;

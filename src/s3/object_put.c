@@ -6,6 +6,7 @@
 
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/notice.h"
 #include "s3/upload.h"
 
 static int FIBER write_piece(const void *data, size_t len, void *arg)
@@ -70,5 +71,6 @@ int FIBER s3_put_object(struct s3_request *q)
     if (r)
         return r;
     s3_conditions_write(q, &conditions);
-    return put_body(q, &b, &attrs, &conditions);
+    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
+    return r ? r : put_body(q, &b, &attrs, &conditions);
 }

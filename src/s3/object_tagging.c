@@ -8,6 +8,8 @@
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/context.h"
+#include "s3/notice.h"
 #include "s3/tags.h"
 
 int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault)
@@ -57,11 +59,17 @@ static int replace_tags(const struct store_object *o, struct store_attrs *attrs,
     return 0;
 }
 
-static int FIBER set_tags(struct s3_request *q, struct s3_tags *tags)
+static int FIBER set_tags(struct s3_request *q, struct s3_tags *tags, enum event_kind kind)
 {
     struct store_written written;
-    return store_change_attrs(q->s3->store, q->bucket.id, q->key, NULL, false, replace_tags, tags,
-                              &written);
+    struct store_conditions conditions = {.notice = NULL};
+    struct event_names names = EVENT_NAMES(EVENT_CREATED_PUT);
+    names.changed = kind;
+    int r = s3_notice(q, names, &conditions.notice);
+    if (r)
+        return r;
+    return store_change_attrs(q->s3->store, q->bucket.id, q->key, &conditions, false, replace_tags,
+                              tags, &written);
 }
 
 int FIBER s3_put_object_tagging(struct s3_request *q)
@@ -78,14 +86,14 @@ int FIBER s3_put_object_tagging(struct s3_request *q)
     struct s3_context c = {.q = q, .bucket = &q->bucket, .key = q->key, .tags = &tags};
     r = s3_authorise_in(&c, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL));
     if (!r)
-        r = set_tags(q, &tags);
+        r = set_tags(q, &tags, EVENT_TAGGING_PUT);
     return r ? r : s3_respond_empty(q, 200);
 }
 
 int FIBER s3_delete_object_tagging(struct s3_request *q)
 {
     struct s3_tags none = {0};
-    int r = set_tags(q, &none);
+    int r = set_tags(q, &none, EVENT_TAGGING_DELETE);
     return r ? r : s3_respond_empty(q, 204);
 }
 

@@ -60,6 +60,7 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
         return -ENOMEM;
     s3->store = config->store;
     s3->iam = config->iam;
+    s3->events = config->events;
     s3->log = config->log;
     s3->sigv2 = config->sigv2;
     int r = copy_strings(s3, config);

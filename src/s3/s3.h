@@ -18,6 +18,7 @@
  * Source: Amazon S3 API Reference. docs/S3.md lists what is served and where it differs.
  */
 
+#include "events/events.h"
 #include "http/http.h"
 #include "iam/iam.h"
 #include "store/store.h"
@@ -29,6 +30,7 @@ struct s3;
 struct s3_config {
     struct store *store; /* borrowed, as is iam; outlive the door */
     struct iam *iam;
+    struct events *events;  /* borrowed; NULL: nobody is told of anything */
     struct str region;      /* copied; empty: us-east-1 */
     struct access_log *log; /* borrowed; NULL: no access log */
     const char *domains;    /* comma separated hosts of virtual-host style; NULL: path style only */

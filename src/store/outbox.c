@@ -5,7 +5,7 @@
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
-static unsigned shard_of(struct str key)
+unsigned outbox_shard(struct str key)
 {
     return (unsigned)(hash_xxh3(key.ptr, key.len) % OUTBOX_SHARDS);
 }
@@ -51,7 +51,7 @@ static int put_row(struct meta_tx *tx, const struct store_notice *n, const struc
     pb.requester = pb_bytes(limited(n->requester));
     pb.source = pb_bytes(limited(n->source));
     pb.request_id = pb_bytes(limited(n->request_id));
-    return put_packed(tx, key_outbox(&k, false, e->target, shard_of(e->key), e->seq), &pb);
+    return put_packed(tx, key_outbox(&k, false, e->target, outbox_shard(e->key), e->seq), &pb);
 }
 
 static void notice_committed(void *arg)
@@ -95,10 +95,11 @@ int outbox_tell(struct meta_tx *tx, struct store_notice *n, const struct store_e
         return 0;
     told.time_ms = rt_wall_ms();
     told.name = told.target = told.config = STR_NULL;
-    if (!n->wants(&told, n->arg))
-        return 0;
+    int r = n->wants(&told, n->arg);
+    if (r <= 0)
+        return r;
     told.seq = store_next_seq(n->store, 0);
-    int r = make_room(n);
+    r = make_room(n);
     if (r == 0 && told.target.len)
         r = put_row(tx, n, &told);
     if (r == 0)

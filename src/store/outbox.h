@@ -44,8 +44,8 @@ struct store_event {
 
 struct store_notice {
     /* Inside the transaction, perhaps more than once: sets name, target (empty: nobody) and config.
-     * It must not suspend. False: the event is nobody's concern. */
-    bool (*wants)(struct store_event *e, void *arg);
+     * It must not suspend. 0: the event is nobody's concern; less: the write fails with it. */
+    int (*wants)(struct store_event *e, void *arg);
     /* A commit hook: those that were wanted. May be NULL. */
     void (*committed)(struct bucket_id b, const struct store_event *events, size_t count,
                       void *arg);
@@ -67,6 +67,9 @@ struct store_notice {
 int outbox_begin(struct meta_tx *tx, struct store *s, struct bucket_id b, struct store_notice *n);
 /* Once a change is made: `e` says what, but for seq and time. */
 int outbox_tell(struct meta_tx *tx, struct store_notice *n, const struct store_event *e);
+
+/* Which of the OUTBOX_SHARDS a key's events are in. */
+unsigned outbox_shard(struct str key);
 
 /* ---- on its own ----------------------------------------------------------------------------- */
 

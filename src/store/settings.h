@@ -30,8 +30,8 @@
     X(REQUEST_PAYMENT, "request-payment")   \
     X(STORAGE_CLASS, "storage-class")       \
     X(TAGGING, "tagging")                   \
-    X(WEBSITE, "website")
-
+    X(WEBSITE, "website")                   \
+    X(NOTIFICATION, "notification")
 enum store_setting_kind {
 #define X(name, row) STORE_SETTING_##name,
     STORE_SETTINGS(X)

@@ -14,16 +14,18 @@ struct listener {
     size_t committed;
 };
 
-static bool wants(struct store_event *e, void *arg)
+static int wants(struct store_event *e, void *arg)
 {
     if (str_starts(e->key, STR("-")))
-        return false;
+        return 0;
+    if (str_starts(e->key, STR("!")))
+        return -ERR_SLOW_DOWN;
     e->name = e->what == STORE_CREATED   ? STR("created")
               : e->what == STORE_REMOVED ? STR("removed")
                                          : STR("changed");
     e->config = STR("rule");
     e->target = TARGET;
-    return true;
+    return 1;
 }
 
 static void committed(struct bucket_id b, const struct store_event *events, size_t count, void *arg)
@@ -79,6 +81,8 @@ CASE(a_write_puts_its_row_and_one_that_is_refused_does_not)
     assert_int_equal(put_if(h, STR("k"), bytes_of(h, 100, 2), &c), -ERR_PRECONDITION_FAILED);
     c.if_none_match = STR_NULL;
     assert_int_equal(put_if(h, STR("-quiet"), bytes_of(h, 100, 2), &c), 0);
+    assert_int_equal(put_if(h, STR("!full"), bytes_of(h, 100, 2), &c), -ERR_SLOW_DOWN);
+    expect_absent(h, STR("!full"));
     assert_int_equal(l.committed, 1);
     assert_int_equal(rows_of(h, false, rows, 8), 1);
     const struct store_event *e = &rows[0].event;

@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""Bucket notifications: configuration, delivery to an HTTP receiver, Redis and PostgreSQL, what goes wrong."""
+import glob
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+import uuid
+
+import pytest
+
+from conftest import make_client
+from raw import request
+from server import CAIRN, Server, free_port
+from test_boto3 import code_of
+
+DEADLINE = 60
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+class Receiver:
+    """An HTTP endpoint that keeps what it is sent; `answer` may be changed at any time."""
+
+    def __init__(self):
+        self.bodies, self.headers, self.answer, self.lock = [], [], 200, threading.Lock()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers['Content-Length']))
+                answer = outer.answer
+                with outer.lock:
+                    if answer == 200:
+                        outer.bodies.append(json.loads(body))
+                        outer.headers.append(dict(self.headers))
+                self.send_response(answer)
+                if answer == 302:
+                    self.send_header('Location', 'http://127.0.0.1:1/')
+                self.send_header('Content-Length', '0')
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.http.daemon_threads = True
+        self.url = 'http://127.0.0.1:%d/hook' % self.http.server_port
+        self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
+        self.thread.start()
+
+    def records(self, bucket):
+        with self.lock:
+            return [r for b in self.bodies for r in b.get('Records', ()) if r['s3']['bucket']['name'] == bucket]
+
+    def tests(self, bucket):
+        with self.lock:
+            return [b for b in self.bodies if b.get('Event') == 's3:TestEvent' and b['Bucket'] == bucket]
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture(scope='module')
+def local():
+    """A server that may send to this machine."""
+    s = Server(options=['--allow-local-events'])
+    s.start()
+    yield s
+    check = s.admin('check', check=False)
+    status = s.stop()
+    log = s.log()
+    s.remove()
+    assert check.returncode == 0 and status == 0, check.stdout + log[-3000:]
+    assert 'a-bearer-secret' not in log and 'redis-secret' not in log
+
+
+@pytest.fixture
+def receiver():
+    r = Receiver()
+    yield r
+    r.close()
+
+
+def add_target(s, type, **options):
+    name = 't' + uuid.uuid4().hex[:10]
+    words = [w for k, v in options.items() for w in ('--set', '%s=%s' % (k.replace('_', '-'), v))]
+    s.admin('event', 'target', 'add', name, '--type', type, *words)
+    return name
+
+
+def make_bucket(client):
+    name = 'ev-' + uuid.uuid4().hex[:12]
+    client.create_bucket(Bucket=name)
+    return name
+
+
+def notify(client, bucket, target, events=('s3:ObjectCreated:*', 's3:ObjectRemoved:*'), prefix=None, suffix=None, **more):
+    rule = dict({'QueueArn': 'arn:cairn:events::' + target, 'Events': list(events)}, **more)
+    rules = [{'Name': n, 'Value': v} for n, v in (('prefix', prefix), ('suffix', suffix)) if v is not None]
+    if rules:
+        rule['Filter'] = {'Key': {'FilterRules': rules}}
+    client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={'QueueConfigurations': [rule]})
+
+
+def info(s, target):
+    return next(t for t in json.loads(s.admin('event', 'target', 'list', '--json').stdout)['targets'] if t['name'] == target)
+
+
+# ---- the configuration --------------------------------------------------------------------------
+
+def put_xml(s, bucket, inner):
+    body = '<NotificationConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</NotificationConfiguration>' % inner
+    return request(s, 'PUT', '/%s' % bucket, 'notification=', body=body.encode())
+
+
+def queue(arn, events=('s3:ObjectCreated:*',), filters=(), id=None):
+    return '<QueueConfiguration>%s<Queue>%s</Queue>%s%s</QueueConfiguration>' % (
+        '<Id>%s</Id>' % id if id else '', arn, ''.join('<Event>%s</Event>' % e for e in events),
+        '<Filter><S3Key>%s</S3Key></Filter>' % ''.join(
+            '<FilterRule><Name>%s</Name><Value>%s</Value></FilterRule>' % f for f in filters) if filters else '')
+
+
+def test_a_configuration_is_read_back_as_it_was(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url)
+    empty = client.get_bucket_notification_configuration(Bucket=bucket)
+    assert not any(k.endswith('Configurations') for k in empty)
+    given = {
+        'QueueConfigurations': [{'Id': 'q', 'QueueArn': 'arn:minio:sqs::%s:webhook' % target, 'Events': ['s3:ObjectCreated:Put'],
+                                 'Filter': {'Key': {'FilterRules': [{'Name': 'Prefix', 'Value': 'a '}, {'Name': 'Suffix', 'Value': '.jpg'}]}}}],
+        'TopicConfigurations': [{'Id': 't', 'TopicArn': 'arn:aws:sns:eu-west-1:123456789012:' + target, 'Events': ['s3:ObjectRemoved:*']}],
+        'LambdaFunctionConfigurations': [{'Id': 'f', 'LambdaFunctionArn': 'arn:aws:lambda:eu-west-1:123456789012:function:' + target,
+                                          'Events': ['s3:ObjectTagging:Put', 's3:ObjectTagging:Delete']}]}
+    client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=given)
+    got = client.get_bucket_notification_configuration(Bucket=bucket)
+    for kind in given:
+        assert got[kind] == given[kind]
+    client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    assert not any(k.endswith('Configurations') for k in client.get_bucket_notification_configuration(Bucket=bucket))
+    notify(client, bucket, target)
+    assert client.get_bucket_notification_configuration(Bucket=bucket)['QueueConfigurations'][0]['Id'], 'made up'
+
+
+def test_what_is_no_configuration_is_refused(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url)
+    arn = 'arn:cairn:events::' + target
+    cases = [
+        (queue(arn, ['s3:ObjectCreated:Nonsense']), 400, 'InvalidArgument'),
+        (queue(arn, ['ObjectCreated:Put']), 400, 'InvalidArgument'),
+        (queue(arn, []), 400, 'MalformedXML'),
+        (queue('nonsense'), 400, 'InvalidArgument'),
+        (queue('arn:cairn:events::absent'), 400, 'InvalidArgument'),
+        (queue('arn:minio:sqs::%s:redis' % target), 400, 'InvalidArgument'),
+        (queue('arn:aws:sns:eu-west-1:123456789012:' + target), 400, 'InvalidArgument'),
+        (queue(arn, filters=[('middle', 'x')]), 400, 'InvalidArgument'),
+        (queue(arn, filters=[('prefix', 'x'), ('Prefix', 'y')]), 400, 'InvalidArgument'),
+        (queue(arn, filters=[('prefix', 'x' * 1025)]), 400, 'InvalidArgument'),
+        (queue(arn, id='x' * 256), 400, 'InvalidArgument'),
+        (queue(arn, ['s3:ObjectCreated:Put'], id='same') + queue(arn, ['s3:ObjectRemoved:*'], id='same'), 400, 'InvalidArgument'),
+        (queue(arn) + queue(arn, ['s3:ObjectCreated:Put']), 400, 'InvalidArgument'),
+        (queue(arn, filters=[('prefix', 'a')]) + queue(arn, filters=[('prefix', 'ab')]), 400, 'InvalidArgument'),
+        (queue(arn, filters=[('prefix', 'a')]) + queue(arn, filters=[('suffix', '.b')]), 400, 'InvalidArgument'),
+        ('<EventBridgeConfiguration/>', 501, 'NotImplemented'),
+        ('<Nonsense/>', 400, 'MalformedXML'),
+        ('<QueueConfiguration><Queue>%s</Queue><Queue>%s</Queue><Event>s3:ObjectCreated:*</Event></QueueConfiguration>' % (arn, arn),
+         400, 'MalformedXML'),
+    ]
+    for inner, status, code in cases:
+        r = put_xml(local, bucket, inner)
+        assert (r.status, r.code) == (status, code), inner
+    assert not any(k.endswith('Configurations') for k in client.get_bucket_notification_configuration(Bucket=bucket))
+    apart = queue(arn, filters=[('prefix', 'a/'), ('suffix', '.x')]) + queue(arn, filters=[('prefix', 'a/'), ('suffix', '.y')])
+    assert put_xml(local, bucket, apart).status == 200
+
+
+def test_targets_are_validated_and_their_secrets_kept(local, receiver, tmp_path):
+    bad = [('webhook', ['url=ftp://x/']), ('webhook', []), ('webhook', ['url=http://u:p@x/']), ('nonsense', ['url=http://x/']),
+           ('redis', ['address=nowhere', 'key=k']), ('redis', ['address=x:1']), ('webhook', ['url=http://x/', 'nonsense=1']),
+           ('webhook', ['url=http://x/', 'attempts=0']), ('webhook', ['url=http://x/', 'when-full=explode'])]
+    for type, options in bad:
+        words = [w for o in options for w in ('--set', o)]
+        assert local.admin('event', 'target', 'add', 'bad', '--type', type, *words, check=False).returncode == 1, (type, options)
+    assert local.admin('event', 'target', 'add', 'no/name', '--type', 'webhook', '--set', 'url=' + receiver.url, check=False).returncode == 1
+    secret = tmp_path / 'token'
+    secret.write_text('a-bearer-secret\n')
+    target = 'kept' + uuid.uuid4().hex[:8]
+    local.admin('event', 'target', 'add', target, '--type', 'webhook', '--set', 'url=' + receiver.url, '--set-file', 'token=%s' % secret)
+    assert local.admin('event', 'target', 'add', target, '--type', 'webhook', '--set', 'url=' + receiver.url, check=False).returncode == 1
+    shown = local.admin('event', 'target', 'list', '--json').stdout
+    assert 'a-bearer-secret' not in shown and info(local, target)['options']['token'] == '(set)'
+    local.admin('event', 'test', target)
+    assert receiver.headers[-1]['Authorization'] == 'Bearer a-bearer-secret'
+    local.admin('event', 'target', 'rm', target)
+    assert local.admin('event', 'target', 'rm', target, check=False).returncode == 1
+
+
+# ---- delivery -----------------------------------------------------------------------------------
+
+def test_every_write_is_told_as_s3_tells_it(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url)
+    notify(client, bucket, target, ['s3:ObjectCreated:*', 's3:ObjectRemoved:*', 's3:ObjectTagging:*'], Id='all of it')
+    key = 'a folder/ü+%2F"\\.txt'
+    put = client.put_object(Bucket=bucket, Key=key, Body=b'hello')
+    client.copy_object(Bucket=bucket, Key='copy', CopySource={'Bucket': bucket, 'Key': key})
+    upload = client.create_multipart_upload(Bucket=bucket, Key='parts')['UploadId']
+    etag = client.upload_part(Bucket=bucket, Key='parts', UploadId=upload, PartNumber=1, Body=b'x')['ETag']
+    client.complete_multipart_upload(Bucket=bucket, Key='parts', UploadId=upload, MultipartUpload={'Parts': [{'ETag': etag, 'PartNumber': 1}]})
+    client.put_object_tagging(Bucket=bucket, Key='copy', Tagging={'TagSet': [{'Key': 'a', 'Value': 'b'}]})
+    client.delete_object_tagging(Bucket=bucket, Key='copy')
+    client.delete_object(Bucket=bucket, Key='copy')
+    client.delete_object(Bucket=bucket, Key='was never there')
+    client.delete_objects(Bucket=bucket, Delete={'Objects': [{'Key': key}, {'Key': 'parts'}, {'Key': 'absent'}]})
+    wait_for('ten events', lambda: len(receiver.records(bucket)) >= 8)
+    records = receiver.records(bucket)
+    assert sorted(r['eventName'] for r in records) == sorted(
+        ['ObjectCreated:Put', 'ObjectCreated:Copy', 'ObjectCreated:CompleteMultipartUpload', 'ObjectTagging:Put', 'ObjectTagging:Delete',
+         'ObjectRemoved:Delete', 'ObjectRemoved:Delete', 'ObjectRemoved:Delete'])
+    wait_for('a test event', lambda: receiver.tests(bucket))
+    assert len(receiver.tests(bucket)) == 1
+    first = next(r for r in records if r['eventName'] == 'ObjectCreated:Put')
+    assert first['eventVersion'].startswith('2.') and first['eventSource'] == 'aws:s3' and first['awsRegion'] == 'us-east-1'
+    assert first['s3']['configurationId'] == 'all of it' and first['s3']['bucket']['arn'] == 'arn:aws:s3:::' + bucket
+    o = first['s3']['object']
+    assert urllib.parse.unquote_plus(o['key']) == key and '+' in o['key'] and '/' in o['key']
+    assert (o['size'], '"%s"' % o['eTag']) == (5, put['ETag']) and 'versionId' not in o
+    assert first['requestParameters']['sourceIPAddress'] == '127.0.0.1'
+    assert first['responseElements']['x-amz-request-id'] == put['ResponseMetadata']['RequestId']
+    assert first['userIdentity']['principalId']
+    assert all(b['Key'].startswith(bucket + '/') and b['EventName'].startswith('s3:') for b in receiver.bodies if b.get('Records'))
+    order = [r for r in records if urllib.parse.unquote_plus(r['s3']['object']['key']) == 'copy']
+    assert [r['eventName'] for r in order] == ['ObjectCreated:Copy', 'ObjectTagging:Put', 'ObjectTagging:Delete', 'ObjectRemoved:Delete']
+    assert [r['s3']['object']['sequencer'] for r in order] == sorted(r['s3']['object']['sequencer'] for r in order)
+
+
+def test_filters_and_other_buckets(local, receiver):
+    client = make_client(local)
+    bucket, other, target = make_bucket(client), make_bucket(client), add_target(local, 'webhook', url=receiver.url)
+    notify(client, bucket, target, ['s3:ObjectCreated:Put'], 'in/', '.jpg')
+    for key in ('in/a.jpg', 'in/a.png', 'out/a.jpg', 'in/.jpg', 'in/b.jpg'):
+        client.put_object(Bucket=bucket, Key=key, Body=b'')
+        client.put_object(Bucket=other, Key=key, Body=b'')
+    client.delete_object(Bucket=bucket, Key='in/a.jpg')
+    wait_for('three events', lambda: len(receiver.records(bucket)) >= 3)
+    wait_for('nothing waits', lambda: info(local, target)['pending'] == 0)
+    assert sorted(r['s3']['object']['key'] for r in receiver.records(bucket)) == ['in/.jpg', 'in/a.jpg', 'in/b.jpg']
+    assert receiver.records(other) == []
+
+
+def test_a_target_that_is_down_gets_everything_later_in_order(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url)
+    receiver.answer = 503
+    notify(client, bucket, target)
+    for i in range(20):
+        client.put_object(Bucket=bucket, Key='k%d' % (i % 3), Body=b'x' * i)
+    wait_for('a failure', lambda: 'failing_since_ms' in info(local, target))
+    assert info(local, target)['pending'] >= 20 and info(local, target)['dead'] == 0
+    assert local.admin('event', 'target', 'rm', target, check=False).returncode == 1, 'events wait for it'
+    receiver.answer = 200
+    wait_for('all of them', lambda: len(receiver.records(bucket)) >= 20)
+    for key in ('k0', 'k1', 'k2'):
+        sizes = [r['s3']['object']['size'] for r in receiver.records(bucket) if r['s3']['object']['key'] == key]
+        assert sizes == sorted(sizes)
+    wait_for('it is well', lambda: 'failing_since_ms' not in info(local, target))
+    metrics = local.get('/metrics')[1].decode()
+    assert 'cairn_events_delivered_total{target="%s"}' % target in metrics
+
+
+@pytest.mark.parametrize('answer', [400, 302])
+def test_what_is_refused_is_given_up_listed_and_sent_again(local, receiver, answer):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url, attempts=1)
+    notify(client, bucket, target)
+    wait_for('the test event', lambda: receiver.tests(bucket))
+    receiver.answer = answer
+    client.put_object(Bucket=bucket, Key='poison', Body=b'1')
+    wait_for('it is given up', lambda: info(local, target)['dead'] == 1)
+    receiver.answer = 200
+    client.put_object(Bucket=bucket, Key='poison', Body=b'22')
+    wait_for('the next one', lambda: receiver.records(bucket))
+    dead = json.loads(local.admin('event', 'dead', target, '--json').stdout)['dead']
+    assert [(d['bucket'], d['key'], d['event']) for d in dead] == [(bucket, 'poison', 'ObjectCreated:Put')]
+    assert str(answer) in dead[0]['why'] and dead[0]['attempts'] == 1
+    local.admin('event', 'dead', target, '--resend')
+    wait_for('both', lambda: len(receiver.records(bucket)) == 2)
+    assert info(local, target)['dead'] == 0
+    receiver.answer = answer
+    client.delete_object(Bucket=bucket, Key='poison')
+    wait_for('given up again', lambda: info(local, target)['dead'] == 1)
+    local.admin('event', 'dead', target, '--discard')
+    assert info(local, target)['dead'] == 0
+    local.admin('event', 'target', 'rm', target)
+
+
+@pytest.mark.parametrize('when', ['drop', 'refuse'])
+def test_a_full_queue_drops_or_refuses_as_it_is_told(local, receiver, when):
+    client = make_client(local)
+    bucket = make_bucket(client)
+    target = add_target(local, 'webhook', url=receiver.url, queue_limit=3, when_full=when)
+    receiver.answer = 503
+    notify(client, bucket, target)
+    statuses = [request(local, 'PUT', '/%s/k%d' % (bucket, i), body=b'').status for i in range(6)]
+    t = info(local, target)
+    if when == 'drop':
+        assert statuses == [200] * 6 and t['dropped'] == 4 and t['pending'] == 3
+    else:
+        assert statuses == [200] * 2 + [503] * 4 and t['refused'] == 4
+        assert code_of(client.head_object, Bucket=bucket, Key='k3')[0] == 404, 'it was not stored'
+    local.admin('event', 'target', 'rm', target, '--force')
+    wait_for('it is gone', lambda: all(x['name'] != target for x in json.loads(
+        local.admin('event', 'target', 'list', '--json').stdout)['targets']))
+    assert request(local, 'PUT', '/%s/later' % bucket, body=b'').status == 200, 'a rule that leads nowhere is no hindrance'
+
+
+# ---- other targets ------------------------------------------------------------------------------
+
+def test_redis_gets_a_list(local):
+    if not shutil.which('redis-server'):
+        pytest.skip('no redis-server')
+    folder, port = tempfile.mkdtemp(prefix='cairn-redis-'), free_port()
+    redis = subprocess.Popen(['redis-server', '--port', str(port), '--save', '', '--dir', folder, '--requirepass', 'redis-secret',
+                              '--bind', '127.0.0.1'], stdout=subprocess.DEVNULL)
+
+    def cli(*words):
+        return subprocess.run(['redis-cli', '-p', str(port), '--no-auth-warning', '-a', 'redis-secret'] + list(words),
+                              capture_output=True, text=True).stdout.strip()
+    try:
+        wait_for('redis', lambda: cli('PING') == 'PONG')
+        client = make_client(local)
+        bucket = make_bucket(client)
+        target = add_target(local, 'redis', address='127.0.0.1:%d' % port, key='events', password='redis-secret')
+        local.admin('event', 'test', target)
+        notify(client, bucket, target)
+        for i in range(10):
+            client.put_object(Bucket=bucket, Key='k', Body=b'x' * i)
+        wait_for('all', lambda: int(cli('LLEN', 'events') or 0) >= 12)
+        bodies = [json.loads(line) for line in cli('LRANGE', 'events', '0', '-1').splitlines()]
+        assert [b['Records'][0]['s3']['object']['size'] for b in bodies if 'Records' in b] == list(range(10))
+        wrong = add_target(local, 'redis', address='127.0.0.1:%d' % port, key='events', password='not-it')
+        refused = local.admin('event', 'test', wrong, check=False)
+        assert refused.returncode == 1 and 'not-it' not in refused.stderr
+    finally:
+        redis.kill()
+        redis.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def as_postgres(argv):
+    return ['runuser', '-u', 'postgres', '--'] + argv if os.getuid() == 0 else argv
+
+
+def test_postgres_gets_rows_and_each_once(local):
+    found = sorted(glob.glob('/usr/lib/postgresql/*/bin'))
+    if not found:
+        pytest.skip('no postgres')
+    folder, port = tempfile.mkdtemp(prefix='cairn-pg-'), free_port()
+    if os.getuid() == 0:
+        shutil.chown(folder, 'postgres')
+    data = os.path.join(folder, 'data')
+    subprocess.run(as_postgres([found[-1] + '/initdb', '-D', data, '-U', 'cairn', '-A', 'trust', '-N']), check=True, capture_output=True,
+                   cwd='/')
+    pg = subprocess.Popen([found[-1] + '/postgres', '-D', data, '-p', str(port), '-k', folder, '-h', '127.0.0.1', '-F'], cwd='/',
+                          user='postgres' if os.getuid() == 0 else None, stderr=subprocess.DEVNULL)
+
+    def sql(text):
+        return subprocess.run([found[-1] + '/psql', '-h', '127.0.0.1', '-p', str(port), '-U', 'cairn', '-At', '-c', text, 'postgres'],
+                              capture_output=True, text=True).stdout.split()
+    try:
+        wait_for('postgres', lambda: sql('select 1') == ['1'])
+        client = make_client(local)
+        bucket = make_bucket(client)
+        target = add_target(local, 'postgres', address='127.0.0.1:%d' % port, database='postgres', user='cairn', table='the "events"')
+        notify(client, bucket, target)
+        for i in range(10):
+            client.put_object(Bucket=bucket, Key='k\x01', Body=b'x' * i)
+        sizes = "select event_data#>>'{Records,0,s3,object,size}' from \"the \"\"events\"\"\" where event_data ? 'Records' order by event_id"
+        wait_for('all', lambda: len(sql(sizes)) >= 10)
+        assert sql(sizes) == [str(i) for i in range(10)]
+        pg.send_signal(signal.SIGINT)
+        pg.wait()
+        client.put_object(Bucket=bucket, Key='k', Body=b'x' * 10)
+        wait_for('a failure', lambda: 'failing_since_ms' in info(local, target))
+        pg = subprocess.Popen([found[-1] + '/postgres', '-D', data, '-p', str(port), '-k', folder, '-h', '127.0.0.1', '-F'], cwd='/',
+                              user='postgres' if os.getuid() == 0 else None, stderr=subprocess.DEVNULL)
+        wait_for('the last', lambda: len(sql(sizes)) == 11)
+    finally:
+        pg.kill()
+        pg.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# ---- what must not happen -----------------------------------------------------------------------
+
+def test_ssrf_by_a_target_is_refused(server, receiver):
+    port = receiver.http.server_port
+    address = '127.0.0.1:%d' % port
+    hosts = ('127.0.0.1', 'localhost', '0.0.0.0', '[::1]', '[::ffff:127.0.0.1]', '2130706433', '169.254.169.254')
+    cases = [('webhook', {'url': 'http://%s:%d/' % (host, port)}) for host in hosts] + [
+        ('redis', {'address': address, 'key': 'k'}),
+        ('postgres', {'address': address, 'database': 'd', 'user': 'u', 'table': 't'}),
+        ('amqp', {'address': address, 'routing-key': 'k', 'user': 'u', 'password': 'p'})]
+    for type, options in cases:
+        target = add_target(server, type, **options)
+        r = server.admin('event', 'test', target, check=False)
+        assert r.returncode == 1 and 'not allowed' in r.stderr, (type, options, r.stderr)
+        server.admin('event', 'target', 'rm', target)
+    assert receiver.bodies == []
+
+
+def test_ssrf_by_a_redirect_is_not_followed(local, receiver):
+    trap = Receiver()
+    receiver.answer = 302
+    target = add_target(local, 'webhook', url=receiver.url)
+    r = local.admin('event', 'test', target, check=False)
+    assert r.returncode == 1 and '302' in r.stderr and trap.bodies == []
+    trap.close()
+
+
+def test_a_kill_loses_no_event(receiver):
+    s = Server(options=['--allow-local-events'])
+    try:
+        s.start()
+        client = make_client(s)
+        bucket, target = make_bucket(client), add_target(s, 'webhook', url=receiver.url)
+        notify(client, bucket, target)
+        stored = []
+        for round in range(3):
+            done = threading.Event()
+
+            def write():
+                one = make_client(s)
+                try:
+                    while not done.is_set():
+                        key = 'k%d' % (len(stored) % 5)
+                        body = b'x' * len(stored)
+                        one.put_object(Bucket=bucket, Key=key, Body=body)
+                        stored.append((key, len(body)))
+                except Exception:
+                    pass
+            writer = threading.Thread(target=write)
+            before = len(stored)
+            writer.start()
+            wait_for('some writes', lambda: len(stored) > before + 30)
+            s.kill()
+            done.set()
+            writer.join()
+            s.start()
+        wait_for('nothing is missing', lambda: set(stored) <= {
+            (r['s3']['object']['key'], r['s3']['object']['size']) for r in receiver.records(bucket)})
+        for key in ('k0', 'k1', 'k2', 'k3', 'k4'):
+            seen = []
+            for r in receiver.records(bucket):
+                if r['s3']['object']['key'] == key and r['s3']['object']['sequencer'] not in seen:
+                    seen.append(r['s3']['object']['sequencer'])
+            assert seen == sorted(seen), 'in order, but for those that are sent again'
+    finally:
+        s.stop()
+        s.remove()
+
+
+def test_follow_shows_every_bucket(local):
+    client = make_client(local)
+    bucket = make_bucket(client)
+    follow = subprocess.Popen([CAIRN, 'admin', 'events', '--follow', '--json', '--endpoint', local.url], env=local.env,
+                              stdout=subprocess.PIPE, text=True)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(follow.stdout.readline, '')), daemon=True)
+    reader.start()
+    seen = []
+
+    def told():
+        client.put_object(Bucket=bucket, Key='k', Body=b'x')
+        seen[:] = [json.loads(x) for x in lines if bucket in x]
+        return seen
+    wait_for('an event', told)
+    assert seen[0]['EventName'] == 's3:ObjectCreated:Put' and seen[0]['Key'] == bucket + '/k'
+    follow.kill()
+    follow.wait()
