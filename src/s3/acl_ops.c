@@ -6,6 +6,7 @@
 
 #include "s3/acl_request.h"
 #include "s3/body.h"
+#include "s3/notice.h"
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
@@ -140,14 +141,19 @@ int FIBER s3_put_object_acl(struct s3_request *q)
 {
     struct new_list n;
     struct store_written written;
+    struct store_conditions conditions = {.notice = NULL};
+    struct event_names names = EVENT_NAMES(EVENT_CREATED_PUT);
+    names.changed = EVENT_ACL_PUT;
     if (s3_ownership_of(&q->bucket) == S3_OWNER_ENFORCED)
         return -ERR_ACL_NOT_SUPPORTED;
     int r = find_owner(q, &n.owner);
     if (!r)
         r = read_put(q, n.owner, q->bucket.owner, &n.bytes);
     if (!r)
-        r = store_change_attrs(q->s3->store, q->bucket.id, q->key, NULL, false, replace_list, &n,
-                               &written);
+        r = s3_notice(q, names, &conditions.notice);
+    if (!r)
+        r = store_change_attrs(q->s3->store, q->bucket.id, q->key, &conditions, false, replace_list,
+                               &n, &written);
     return r ? r : s3_respond_empty(q, 200);
 }
 
