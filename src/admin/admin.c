@@ -138,13 +138,15 @@ static int FIBER require_root(struct admin *a, struct http_exchange *x, struct s
     struct sigv4_auth auth;
     const struct sigv4_key *key;
     struct iam_identity who;
-    int r = iam_authenticate(a->config.iam, http_arena(x), http_request(x), rt_wall_ms(), &auth,
-                             &key, &who);
+    int r = iam_authenticate(a->config.iam, http_arena(x), http_request(x), STR_NULL, rt_wall_ms(),
+                             &auth, &key, &who);
     if (r < 0)
         return r;
     if (auth.form != SIGV4_NONE)
         iam_identity_release(&who); /* root is all that is asked of it */
-    if (auth.form != SIGV4_HEADER || auth.payload != SIGV4_PAYLOAD_HASH || !who.root)
+    /* Root itself: neither a session nor a service account of it. */
+    bool is_root = auth.form == SIGV4_HEADER && who.root && who.credential == IAM_OWN_KEY;
+    if (!is_root || auth.payload != SIGV4_PAYLOAD_HASH)
         return -ERR_ACCESS_DENIED;
     uint8_t digest[HASH_SHA256_LEN];
     r = http_body_all(x, ADMIN_BODY_MAX, ret_body);

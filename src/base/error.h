@@ -48,6 +48,7 @@
     X(ACCESS_DENIED, false, 403, "AccessDenied", "Access Denied.")                                 \
     X(INVALID_ACCESS_KEY, false, 403, "InvalidAccessKeyId",                                        \
       "The AWS access key ID you provided does not exist in our records.")                         \
+    X(EXPIRED_TOKEN, false, 400, "ExpiredToken", "The provided token has expired.")                \
     X(SIGNATURE_MISMATCH, false, 403, "SignatureDoesNotMatch",                                     \
       "The request signature we calculated does not match the signature you provided. Check your " \
       "key and signing method.")                                                                   \

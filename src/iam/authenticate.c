@@ -3,6 +3,7 @@
 #include "iam/authenticate.h"
 #include "iam/internal.h"
 
+#include "base/encode.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "rt/rt.h"
@@ -74,9 +75,34 @@ static void signing_key(struct iam_key_cache *c, const struct sigv4_auth *auth, 
     slot->key = *ret;
 }
 
+/* Who the credential stands for: with a session token, its session; without, its user. */
+static int look_up(struct iam *iam, struct arena *a, const struct sigv4_auth *auth, uint64_t now_ms,
+                   struct iam_identity *ret_who, struct str *ret_secret)
+{
+    if (auth->security_token.len > 0)
+        return iam_session_lookup(iam, a, auth->access_key, auth->security_token, now_ms, ret_who,
+                                  ret_secret);
+    return iam_lookup(iam, a, auth->access_key, ret_who, ret_secret);
+}
+
+/* The digest of a body that was read beforehand stands in for the header that says it. */
+static int take_body(struct arena *a, struct str body, struct sigv4_auth *auth)
+{
+    char *hex = arena_alloc(a, 2 * HASH_SHA256_LEN);
+    if (!body.ptr)
+        return -ERR_MISSING_SECURITY_HEADER;
+    if (!hex)
+        return -ENOMEM;
+    hash_sha256(body, auth->payload_hash);
+    hex_encode(auth->payload_hash, HASH_SHA256_LEN, hex);
+    auth->payload_text = str_make(hex, 2 * HASH_SHA256_LEN);
+    auth->payload = SIGV4_PAYLOAD_HASH;
+    return 0;
+}
+
 int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_request *r,
-                     uint64_t now_ms, struct sigv4_auth *ret_auth, const struct sigv4_key **ret_key,
-                     struct iam_identity *ret_who)
+                     struct str body, uint64_t now_ms, struct sigv4_auth *ret_auth,
+                     const struct sigv4_key **ret_key, struct iam_identity *ret_who)
 {
     struct iam_identity who;
     struct str secret;
@@ -84,9 +110,10 @@ int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_reques
     int err = sigv4_parse(a, r, ret_auth);
     if (err || ret_auth->form == SIGV4_NONE)
         return err;
-    if (ret_auth->security_token.len > 0)
-        return -ERR_INVALID_TOKEN;
-    err = iam_lookup(iam, a, ret_auth->access_key, &who, &secret);
+    if (ret_auth->payload == SIGV4_PAYLOAD_UNSAID)
+        err = take_body(a, body, ret_auth);
+    if (!err)
+        err = look_up(iam, a, ret_auth, now_ms, &who, &secret);
     if (err)
         return err;
     struct sigv4_key *key = arena_new(a, struct sigv4_key);
@@ -113,11 +140,9 @@ int iam_authenticate_form(struct iam *iam, struct arena *a, const struct sigv4_f
     int err = sigv4_parse_form(form, ret_auth);
     if (err)
         return err;
-    if (ret_auth->security_token.len > 0)
-        return -ERR_INVALID_TOKEN;
     if (ret_auth->time_ms > now_ms + SIGV4_SKEW_MS)
         return -ERR_TIME_SKEWED;
-    err = iam_lookup(iam, a, ret_auth->access_key, &who, &secret);
+    err = look_up(iam, a, ret_auth, now_ms, &who, &secret);
     if (err)
         return err;
     signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, &key);

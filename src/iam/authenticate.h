@@ -13,13 +13,14 @@
  * Reads the signature of header or query, looks its access key up and verifies. 0 with
  * ret_auth->form == SIGV4_NONE and nothing else filled: unsigned, no identity. Otherwise 0 with
  * identity and signing key, or the errors of sigv4_parse, sigv4_verify and iam_lookup;
- * -ERR_SIGNATURE_VERSION (SigV2); -ERR_INVALID_TOKEN (a session token: none is ever issued).
+ * -ERR_SIGNATURE_VERSION (SigV2); -ERR_INVALID_TOKEN, -ERR_EXPIRED_TOKEN (of a session). `body` is
+ * the request's where it was read beforehand, which services do that sign it without a header.
  * Release the identity. ret_auth is filled as far as the reading came, also on failure, for
  * messages. Results live in `a`. Called on a loop thread; never suspends.
  */
 int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_request *r,
-                     uint64_t now_ms, struct sigv4_auth *ret_auth, const struct sigv4_key **ret_key,
-                     struct iam_identity *ret_who);
+                     struct str body, uint64_t now_ms, struct sigv4_auth *ret_auth,
+                     const struct sigv4_key **ret_key, struct iam_identity *ret_who);
 
 /*
  * Signature Version 2 in header or query, for who asks for it: the errors of sigv2_parse,

@@ -12,15 +12,19 @@ static struct iam_principal principal_of(const struct iam_identity *who)
     if (!who)
         return (struct iam_principal){.kind = IAM_ANONYMOUS};
     bool own = str_eq(who->account, who->user_id);
+    bool role = who->credential == IAM_ROLE_SESSION;
     return (struct iam_principal){
-        .kind = own ? IAM_ACCOUNT : IAM_USER,
+        .kind = role ? IAM_SESSION : own ? IAM_ACCOUNT : IAM_USER,
         .everywhere = who->root,
         .account = who->account,
         .arn = who->arn,
         .alias_arn = who->alias_arn,
-        .canonical_id = who->user_id,
+        .role_arn = who->role_arn,
+        .canonical_id = role ? STR_NULL : who->user_id,
         .name = who->name,
         .user_id = who->user_id,
+        .attributes = who->attributes,
+        .attribute_count = who->attribute_count,
     };
 }
 
@@ -45,6 +49,8 @@ int iam_authorise(struct iam *iam, const struct iam_access *a, struct iam_decisi
         .action = (enum iam_action)action,
         .bucket = a->bucket,
         .key = a->key,
+        .arn = a->arn,
+        .alias_arn = a->alias_arn,
         .resource_account = a->object_owner.len ? a->object_owner : a->bucket_owner,
         .now_ms = rt_wall_ms(),
         .context = a->context,
@@ -54,9 +60,13 @@ int iam_authorise(struct iam *iam, const struct iam_access *a, struct iam_decisi
         .identity = iam_grants_set(a->who ? a->who->grants : NULL),
         .bucket = a->bucket_policy,
         .bucket_denies_only = a->object_owner.len > 0 && !str_eq(a->object_owner, a->bucket_owner),
+        .bucket_must = a->resource_must,
+        .boundary = iam_grants_boundary(a->who ? a->who->grants : NULL),
         .acl = a->acl,
         .block = a->block,
     };
+    if (a->who && a->who->narrowed)
+        p.sessions[p.session_count++] = a->who->session;
     int err = iam_decide(&r, &p, &d);
     if (err)
         return err;

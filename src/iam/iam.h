@@ -18,23 +18,40 @@
 #include "meta/meta.h"
 
 #define IAM_USERS_MAX         100000
-#define IAM_USER_POLICIES_MAX 20 /* attached to one user, or to one group */
+#define IAM_USER_POLICIES_MAX 40 /* of one user, group or role: attached and inline together */
 #define IAM_USER_GROUPS_MAX   16
+#define IAM_USER_KEYS_MAX     128 /* service accounts and own keys together */
+#define IAM_OWN_KEYS_MAX      8   /* access keys without service accounts */
 
 struct iam;
 
 /* The policies of a user and of its groups, as they are at one moment. */
 struct iam_grants;
 
+/* What kind of credential a request was signed with. */
+enum iam_credential {
+    IAM_OWN_KEY,
+    IAM_SERVICE_KEY,  /* a service account: its parent's rights, inside its own policy */
+    IAM_USER_SESSION, /* temporary, with a user's rights */
+    IAM_ROLE_SESSION, /* temporary, with a role's */
+};
+
 struct iam_identity {
-    struct str user_id; /* canonical id */
+    struct str user_id; /* canonical id; of a role session ROLE_ID:SESSION */
     struct str display_name;
     struct str access_key;
-    struct str name;
+    struct str name;                 /* as its account knows it */
     struct str account;              /* what owns the buckets it makes */
     struct str arn, alias_arn;       /* arn:aws:iam::ACCOUNT:user/NAME, arn:aws:iam:::user/NAME */
     bool root;                       /* the server's */
     const struct iam_grants *grants; /* NULL: none; iam_identity_release() */
+    enum iam_credential credential;
+    struct str role_arn; /* IAM_ROLE_SESSION */
+    bool narrowed;       /* the session's or service account's own policies must allow, too */
+    struct iam_policy_set session;
+    const struct iam_attribute *attributes; /* of the session: claims, times */
+    size_t attribute_count;
+    uint64_t expires_ms; /* 0: never */
 };
 /* Gives back what iam_lookup() took. Accepts a zeroed one. */
 void iam_identity_release(struct iam_identity *who);
@@ -68,7 +85,9 @@ struct iam_access {
     struct str bucket, key;  /* empty where the action has none */
     struct str bucket_owner; /* an account; empty: no such bucket, or none involved */
     struct str object_owner; /* an account, when another than the bucket's owns the key */
+    struct str arn, alias_arn; /* what actions on neither are done to */
     const struct policy *bucket_policy; /* NULL: none */
+    bool resource_must; /* that policy must name who asks: it is the trust of a role */
     enum iam_acl_grant acl;
     unsigned block;          /* IAM_IGNORE_... */
     iam_context_fn *context; /* NULL: no values but iam's own */
@@ -84,6 +103,9 @@ int iam_authorise(struct iam *iam, const struct iam_access *r, struct iam_decisi
 struct iam_user {
     struct str name, user_id, access_key, email, display_name;
     struct str account; /* its own user id, or whose member it is */
+    struct str path;    /* "/" */
+    struct str arn;
+    struct str boundary; /* a policy's name; empty: none */
     uint64_t created_ms;
     const struct str *policies, *groups; /* names */
     size_t policy_count, group_count;
@@ -92,17 +114,45 @@ struct iam_user_spec {
     struct str name, access_key, secret_key;
     struct str user_id, email, display_name; /* empty: made up (id), or the name */
     struct str account;                      /* empty: its own */
+    struct str path;                         /* empty: "/" */
 };
-/* -ERR_EXISTS (name, id or key taken), -EINVAL (limits: key 3 to 128, secret 8 to 128 bytes),
- * -ERR_NOT_FOUND (the account is nobody's). */
+/*
+ * -ERR_EXISTS (name, id or key taken), -EINVAL (limits: key 3 to 128, secret 8 to 128 bytes, or
+ * neither: a user without a key), -ERR_NOT_FOUND (the account is nobody's).
+ */
 int FIBER iam_user_add(struct iam *iam, struct arena *a, const struct iam_user_spec *spec,
                        struct iam_user *ret);
 /* In name order. */
 int iam_user_list(struct iam *iam, struct arena *a, struct iam_user **ret, size_t *ret_count);
 /* The user of that name, strings in `a`: -ERR_NOT_FOUND. */
 int iam_user_get(struct iam *iam, struct arena *a, struct str name, struct iam_user *ret);
+/*
+ * Users that the administrators of an account made are known inside it: the name is theirs, the
+ * store's name for it "ACCOUNT/NAME". So are groups, roles and policies. Names of the account
+ * "root" are the store's own.
+ */
+struct str iam_qualify(struct arena *a, struct str account, struct str name);
+/* The name inside the account. */
+struct str iam_local_name(struct str account, struct str name);
+/*
+ * The user whom an account calls so, whatever its letters' case; root's account may name any user
+ * of the store. -ERR_NOT_FOUND.
+ */
+int iam_user_find(struct iam *iam, struct arena *a, struct str account, struct str name,
+                  struct iam_user *ret);
+/* Gives it another name inside its account, and another path. -ERR_NOT_FOUND, -ERR_EXISTS, -EINVAL,
+ * -ERR_CONFLICT (a root of an account). */
+int FIBER iam_user_rename(struct iam *iam, struct arena *a, struct str name, struct str new_local,
+                          struct str new_path);
+/* Bounds what it may do by a policy; empty: no more. -ERR_NOT_FOUND (either). */
+int FIBER iam_user_set_boundary(struct iam *iam, struct str name, struct str policy);
+/* A path: "/", or "/", graphic ASCII and "/". */
+bool iam_path_is_valid(struct str path);
+/* Ids as AWS makes them: a prefix and 17 of A-Z, 2-7. */
+struct str iam_make_id(struct arena *a, const char *prefix);
+
 /* Who a user's requests come from: release it. -ERR_NOT_FOUND. */
 int iam_user_identity(struct iam *iam, struct arena *a, struct str name, struct iam_identity *ret);
-/* -ERR_NOT_FOUND; -ERR_CONFLICT while its account has members. -ERR_BUCKET_NOT_EMPTY while the user
+/* -ERR_NOT_FOUND; -ERR_CONFLICT while its account has members or roles. -ERR_BUCKET_NOT_EMPTY while the user
  * owns a bucket is the caller's to test. */
 int FIBER iam_user_remove(struct iam *iam, struct str name);

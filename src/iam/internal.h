@@ -7,7 +7,11 @@
 
 #include "base/buf.h"
 #include "base/table.h"
+#include "iam/grants.h"
 #include "iam/iam.h"
+#include "iam/keys.h"
+#include "iam/roles.h"
+#include "iam/sessions.h"
 #include "rt/rt.h"
 
 struct iam_key_cache; /* of one loop thread: see authenticate.c */
@@ -20,6 +24,8 @@ struct iam {
     struct table by_key, by_name, by_id;
     struct iam_entry *root;        /* in the tables, in no row */
     struct table policies, groups; /* struct iam_policy_entry, struct iam_group_entry */
+    struct table roles;            /* struct iam_role_entry */
+    struct iam_sessions *sessions; /* tokens, and the key they are sealed with */
     const struct policy *deny_all; /* what stands for a policy that cannot be read */
     uint64_t policy_turn;          /* counts the changes of policies and groups */
     struct iam_key_cache *key_caches;
@@ -29,21 +35,55 @@ struct iam {
 struct iam_key_cache *iam_key_caches_new(unsigned count);
 void iam_key_caches_free(struct iam_key_cache *caches, unsigned count);
 
+/*
+ * Strings into one piece of memory: a pass without memory reckons its size, a second one fills it.
+ */
+struct pack {
+    char *at; /* NULL: only reckon */
+    size_t bytes;
+};
+struct str pack_str(struct pack *p, struct str s);
+struct str pack_printf(struct pack *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A list and what its names point to. */
+const struct str *pack_names(struct pack *p, const struct str *names, size_t count);
+/* Room for `count` things of `size`, aligned; NULL while reckoning. */
+void *pack_room(struct pack *p, size_t size, size_t count);
+
+/* An access key in memory; `data` and everything it points to belong to its entry. */
+struct iam_key_data {
+    struct iam_access_key info;
+    struct str secret;
+};
+struct iam_key_entry {
+    struct table_node node; /* by access key */
+    struct iam_entry *owner;
+    struct iam_key_data data;
+    const struct policy *policy; /* of info.policy; NULL: none, or one that cannot be read */
+};
+
+/* What a holder of policies has come to; made anew after a change. Under the lock. */
+struct iam_grants_slot {
+    struct iam_grants *grants;
+    uint64_t turn; /* policy_turn + 1 they were made at; 0: never */
+};
+
 /* One user, allocated whole; its strings live behind it. Immutable but for the grants. */
 struct iam_entry {
-    struct table_node by_key, by_name, by_id;
+    struct table_node by_name, by_id;
     struct iam_user user;
-    struct str secret, arn, alias_arn;
-    struct iam_grants *grants; /* made when first asked for after a change; under the lock */
-    uint64_t grants_turn;      /* policy_turn + 1 they were made at; 0: never */
+    struct iam_key_entry *keys;
+    size_t key_count;
+    struct str alias_arn;
+    struct iam_grants_slot grants;
     max_align_t bytes[];
 };
 
 /* Frees it and lets its grants go. Accepts NULL. */
 void iam_entry_free(struct iam_entry *e);
 
-/* A copy of the strings in one allocation; NULL when out of memory. */
-struct iam_entry *iam_entry_new(const struct iam_user *user, struct str secret);
+/* A copy of everything in one allocation; NULL when out of memory. */
+struct iam_entry *iam_entry_new(const struct iam_user *user, const struct iam_key_data *keys,
+                                size_t count);
 
 /* The stored form, appended to `out`. */
 int iam_record_encode(const struct iam_entry *e, struct buf *out);
@@ -51,9 +91,25 @@ int iam_record_encode(const struct iam_entry *e, struct buf *out);
 int iam_record_decode(struct str bytes, struct iam_entry **ret);
 
 /* The limits of a user's fields: 0 or -EINVAL. */
-int iam_user_validate(const struct iam_user *user, struct str secret);
-/* A name of a user, group or policy. */
+int iam_user_validate(const struct iam_user *user);
+int iam_key_validate(const struct iam_key_data *key);
+/* A name of a user, group, role or policy. */
 bool iam_name_is_valid(struct str name);
+/* Text of up to `max` bytes without control characters. */
+bool iam_is_text(struct str s, size_t max);
+/*
+ * The name under which an inline policy lies among the others: it begins with a byte that no name
+ * that is given may hold. An entry names it among the policies attached to it.
+ */
+#define IAM_INLINE_MARK '\x01'
+static inline bool iam_is_inline(struct str policy)
+{
+    return policy.len > 0 && policy.ptr[0] == IAM_INLINE_MARK;
+}
+/* A policy's name as its holder knows it. */
+struct str iam_inline_name(struct str policy);
+/* A name given, or one of an inline policy. */
+bool iam_policy_name_is_valid(struct str name);
 
 /* ---- rows (iam.c) --------------------------------------------------------------------------- */
 
@@ -62,38 +118,94 @@ int FIBER iam_writer_enter(struct iam *iam);
 void iam_writer_leave(struct iam *iam);
 /* Row `kind` + name; `value` ptr NULL: removed. */
 int FIBER iam_row_write(struct iam *iam, const char *kind, struct str name, struct str value);
+struct iam_row {
+    struct str key, value; /* whole key; value.ptr NULL: removed */
+};
+/* Several at once, or none. */
+int FIBER iam_rows_write(struct iam *iam, struct iam_row *rows, size_t count);
 /* Calls `fn` with the value of each row of that kind, after the rows were read whole. */
 int FIBER iam_rows_load(struct iam *iam, const char *kind,
                         int (*fn)(struct iam *iam, struct str v));
-/* By the only writer: the user as `changed` says, durable and in the tables. */
+/* By the only writer: the user as `changed` says, with its keys, or with others; durable and in the
+ * tables. -ERR_EXISTS: a key that another has. */
 int FIBER iam_entry_change(struct iam *iam, struct iam_entry *old, const struct iam_user *changed);
+int FIBER iam_entry_change_keys(struct iam *iam, struct iam_entry *old,
+                                const struct iam_user *changed, const struct iam_key_data *keys,
+                                size_t count);
 /* Under the lock, or by the only writer. NULL: none. */
+/* Under the lock: one in the other's place. */
+void iam_entry_swap(struct iam *iam, struct iam_entry *old, struct iam_entry *new);
 struct iam_entry *iam_find_by_name(struct iam *iam, struct str name);
 struct iam_entry *iam_find_by_id(struct iam *iam, struct str user_id);
+struct iam_key_entry *iam_find_key(struct iam *iam, struct str access_key);
+/* See iam_user_find(). */
+struct iam_entry *iam_find_in_account(struct iam *iam, struct str account, struct str name);
+/* The node of that name, or, without regard to case, of "ACCOUNT/NAME". */
+struct table_node *iam_find_local(const struct table *t, struct str account, struct str name);
+/* Under the lock: who the entry's own requests come from. */
+int iam_identify(struct iam *iam, struct arena *a, struct iam_entry *e, struct iam_identity *ret);
+bool iam_has_name(const struct str *names, size_t count, struct str name);
+struct str *iam_names_dup(struct arena *a, const struct str *names, size_t count);
+struct iam_user iam_user_dup(struct arena *a, const struct iam_user *u);
 
 /* ---- policies and groups (grants.c) --------------------------------------------------------- */
 
 struct iam_policy_entry {
     struct table_node node;
-    struct str name, document;
+    struct iam_policy_info info;
     const struct policy *policy;
-    uint64_t changed_ms;
-    bool builtin;
-    char bytes[];
+    max_align_t bytes[];
 };
 struct iam_group_entry {
     struct table_node node;
-    struct str name;
-    uint64_t created_ms;
-    size_t policy_count;
-    struct str policies[IAM_USER_POLICIES_MAX];
-    char bytes[];
+    struct iam_group_info info; /* without members */
+    max_align_t bytes[];
 };
+struct iam_role_entry {
+    struct table_node node;
+    struct iam_role info;
+    const struct policy *trust; /* compiled */
+    struct iam_grants_slot grants;
+    max_align_t bytes[];
+};
+struct iam_policy_entry *iam_find_policy(struct iam *iam, struct str name);
+struct iam_role_entry *iam_find_role(struct iam *iam, struct str name);
 
 /* The built-in policies, then the rows. */
 int FIBER iam_grants_load(struct iam *iam);
+int FIBER iam_policies_load(struct iam *iam);
+void iam_policies_release(struct iam *iam);
+int FIBER iam_groups_load(struct iam *iam);
+void iam_groups_release(struct iam *iam);
+/* By the only writer. */
+int FIBER iam_group_change(struct iam *iam, const struct iam_group_info *changed);
+/* By the only writer: an inline policy under its whole name. Takes the reference. */
+int FIBER iam_inline_store(struct iam *iam, struct str name, struct str document,
+                           const struct policy *policy);
 void iam_grants_release(struct iam *iam);
-/* Under the lock: the entry's grants as of now, with a reference; *ret NULL: it has none. */
-int iam_grants_of(struct iam *iam, struct iam_entry *e, const struct iam_grants **ret);
+/* What a holder's policies are; names. */
+struct iam_held {
+    const struct str *policies, *groups;
+    size_t policy_count, group_count;
+    struct str boundary;
+};
+/* Under the lock: the grants as of now, with a reference; *ret NULL: it has none. */
+int iam_grants_of(struct iam *iam, struct iam_grants_slot *slot, const struct iam_held *held,
+                  const struct iam_grants **ret);
 void iam_grants_unref(const struct iam_grants *g);
 struct iam_policy_set iam_grants_set(const struct iam_grants *g);
+const struct policy *iam_grants_boundary(const struct iam_grants *g);
+/* By the only writer: lets go of the inline policies among the names. */
+void FIBER iam_inline_drop(struct iam *iam, const struct str *policies, size_t count);
+
+/* ---- roles, providers, sessions ------------------------------------------------------------- */
+
+int FIBER iam_roles_load(struct iam *iam);
+void iam_roles_release(struct iam *iam);
+int FIBER iam_role_change(struct iam *iam, struct iam_role_entry *old, const struct iam_role *changed);
+int FIBER iam_sessions_load(struct iam *iam);
+void iam_sessions_release(struct iam *iam);
+/* The identity and secret behind a session token: -ERR_INVALID_TOKEN, -ERR_EXPIRED_TOKEN,
+ * -ERR_INVALID_ACCESS_KEY (who it was made for is gone). */
+int iam_session_lookup(struct iam *iam, struct arena *a, struct str access_key, struct str token,
+                       uint64_t now_ms, struct iam_identity *ret, struct str *ret_secret);

@@ -194,13 +194,21 @@ static enum match match_s3(struct eval *e, const struct resource_match *m)
     return pattern_match(e, &m->pattern, text, false);
 }
 
+static enum match match_arn(struct eval *e, const struct pattern *pattern)
+{
+    enum match m = pattern_match(e, pattern, e->r->arn, false);
+    return m == MATCH_NO && e->r->alias_arn.len
+               ? pattern_match(e, pattern, e->r->alias_arn, false)
+               : m;
+}
+
 static enum match match_resource(struct eval *e, const struct resource_match *m,
                                  enum iam_resource_kind on)
 {
     if (m->kind == RESOURCE_ANYTHING)
         return MATCH_YES;
     if (on == IAM_ON_ARN)
-        return m->kind == RESOURCE_ARN ? pattern_match(e, &m->pattern, e->r->arn, false) : MATCH_NO;
+        return m->kind == RESOURCE_ARN ? match_arn(e, &m->pattern) : MATCH_NO;
     return m->kind == RESOURCE_S3 ? match_s3(e, m) : MATCH_NO;
 }
 
@@ -458,7 +466,9 @@ static void conclude(struct eval *e, const struct findings *f, struct iam_decisi
 {
     bool same = is_same_account(e->r);
     struct grants g = find_grants(e, f, same);
-    if (same)
+    if (e->p->bucket_must && g.bucket == NAMED_NOT)
+        decide_plain(ret, IAM_IMPLICIT_DENY, IAM_BY_TRUST);
+    else if (same)
         decide_same(e, f, &g, ret);
     else if (e->r->who->account.len > 0)
         decide_cross(e, f, &g, ret);

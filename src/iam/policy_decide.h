@@ -13,7 +13,8 @@
  *  3. Across accounts both sides must allow: the identity's (cut as above), and the bucket's policy
  *     or an ACL.
  *  4. Anybody else, the anonymous above all, has what the bucket's policy or an ACL grants.
- *  5. A bucket policy that names an account delegates to it: inside the account that alone allows
+ *  5. Of a role, whose policy is its trust, nobody comes in whom that does not name.
+ *  6. A bucket policy that names an account delegates to it: inside the account that alone allows
  *     nobody but its root.
  * RestrictPublicBuckets takes a public bucket policy's grants away from other accounts and the
  * anonymous; IgnorePublicAcls does so with public grants of ACLs.
@@ -77,6 +78,7 @@ struct iam_request {
     enum iam_action action;
     struct str bucket, key;      /* S3 actions; empty where the action has none */
     struct str arn;              /* of the resource of other actions; may be empty */
+    struct str alias_arn;        /* its other name; may be empty */
     struct str resource_account; /* whose the resource is; empty: the principal's own */
     uint64_t now_ms;
     iam_context_fn *context; /* NULL: every key that iam does not know is absent */
@@ -102,8 +104,9 @@ enum iam_acl_grant { IAM_ACL_NONE, IAM_ACL_GRANTED, IAM_ACL_PUBLIC };
 
 struct iam_policies {
     struct iam_policy_set identity; /* of the user and its groups, or of the role */
-    const struct policy *bucket;    /* NULL: none */
+    const struct policy *bucket;    /* of the resource, be it a bucket or a role; NULL: none */
     bool bucket_denies_only;        /* the object is another account's than the bucket */
+    bool bucket_must;               /* it must name who asks: nobody assumes a role otherwise */
     const struct policy *boundary;  /* NULL: none */
     /* Each level is a set that must allow: a session of a session is inside both. */
     struct iam_policy_set sessions[IAM_SESSION_LEVELS_MAX];
@@ -123,7 +126,8 @@ enum iam_outcome { IAM_ALLOW, IAM_EXPLICIT_DENY, IAM_IMPLICIT_DENY };
     X(ACL, "an access control list")        \
     X(BOUNDARY, "the permissions boundary") \
     X(SESSION, "a session policy")          \
-    X(PUBLIC_BLOCK, "the public access block")
+    X(PUBLIC_BLOCK, "the public access block") \
+    X(TRUST, "the trust policy of the role")
 enum iam_source {
 #define X(id, words) IAM_BY_##id,
     IAM_SOURCES(X)

@@ -60,19 +60,24 @@ enum iam_resource_kind {
     X(admin, StorageInfo, NOTHING)                                               \
     X(admin, TopLocksInfo, NOTHING)                                              \
     X(admin, UpdateServiceAccount, NOTHING)                                      \
+    X(iam, AddClientIDToOpenIDConnectProvider, ARN)                              \
     X(iam, AddUserToGroup, ARN)                                                  \
     X(iam, AttachGroupPolicy, ARN)                                               \
     X(iam, AttachRolePolicy, ARN)                                                \
     X(iam, AttachUserPolicy, ARN)                                                \
     X(iam, CreateAccessKey, ARN)                                                 \
     X(iam, CreateGroup, ARN)                                                     \
+    X(iam, CreateOpenIDConnectProvider, ARN)                                     \
     X(iam, CreatePolicy, ARN)                                                    \
+    X(iam, CreatePolicyVersion, ARN)                                             \
     X(iam, CreateRole, ARN)                                                      \
     X(iam, CreateUser, ARN)                                                      \
     X(iam, DeleteAccessKey, ARN)                                                 \
     X(iam, DeleteGroup, ARN)                                                     \
     X(iam, DeleteGroupPolicy, ARN)                                               \
+    X(iam, DeleteOpenIDConnectProvider, ARN)                                     \
     X(iam, DeletePolicy, ARN)                                                    \
+    X(iam, DeletePolicyVersion, ARN)                                             \
     X(iam, DeleteRole, ARN)                                                      \
     X(iam, DeleteRolePermissionsBoundary, ARN)                                   \
     X(iam, DeleteRolePolicy, ARN)                                                \
@@ -82,8 +87,11 @@ enum iam_resource_kind {
     X(iam, DetachGroupPolicy, ARN)                                               \
     X(iam, DetachRolePolicy, ARN)                                                \
     X(iam, DetachUserPolicy, ARN)                                                \
+    X(iam, GetAccessKeyLastUsed, ARN)                                            \
+    X(iam, GetAccountSummary, ARN)                                               \
     X(iam, GetGroup, ARN)                                                        \
     X(iam, GetGroupPolicy, ARN)                                                  \
+    X(iam, GetOpenIDConnectProvider, ARN)                                        \
     X(iam, GetPolicy, ARN)                                                       \
     X(iam, GetPolicyVersion, ARN)                                                \
     X(iam, GetRole, ARN)                                                         \
@@ -94,10 +102,13 @@ enum iam_resource_kind {
     X(iam, ListAttachedGroupPolicies, ARN)                                       \
     X(iam, ListAttachedRolePolicies, ARN)                                        \
     X(iam, ListAttachedUserPolicies, ARN)                                        \
+    X(iam, ListEntitiesForPolicy, ARN)                                           \
     X(iam, ListGroupPolicies, ARN)                                               \
     X(iam, ListGroups, ARN)                                                      \
     X(iam, ListGroupsForUser, ARN)                                               \
+    X(iam, ListOpenIDConnectProviders, ARN)                                      \
     X(iam, ListPolicies, ARN)                                                    \
+    X(iam, ListPolicyVersions, ARN)                                              \
     X(iam, ListRolePolicies, ARN)                                                \
     X(iam, ListRoles, ARN)                                                       \
     X(iam, ListUserPolicies, ARN)                                                \
@@ -108,7 +119,9 @@ enum iam_resource_kind {
     X(iam, PutRolePolicy, ARN)                                                   \
     X(iam, PutUserPermissionsBoundary, ARN)                                      \
     X(iam, PutUserPolicy, ARN)                                                   \
+    X(iam, RemoveClientIDFromOpenIDConnectProvider, ARN)                         \
     X(iam, RemoveUserFromGroup, ARN)                                             \
+    X(iam, SetDefaultPolicyVersion, ARN)                                         \
     X(iam, TagRole, ARN)                                                         \
     X(iam, TagUser, ARN)                                                         \
     X(iam, UntagRole, ARN)                                                       \
@@ -116,7 +129,9 @@ enum iam_resource_kind {
     X(iam, UpdateAccessKey, ARN)                                                 \
     X(iam, UpdateAssumeRolePolicy, ARN)                                          \
     X(iam, UpdateGroup, ARN)                                                     \
+    X(iam, UpdateOpenIDConnectProviderThumbprint, ARN)                           \
     X(iam, UpdateRole, ARN)                                                      \
+    X(iam, UpdateRoleDescription, ARN)                                           \
     X(iam, UpdateUser, ARN)                                                      \
     X(kms, CreateKey, ARN)                                                       \
     X(kms, Decrypt, ARN)                                                         \
@@ -294,9 +309,11 @@ enum iam_resource_kind iam_action_kind(enum iam_action a);
     X(USERID, "aws:userid", false, ANY)                                                    \
     X(USERNAME, "aws:username", false, ANY)                                                \
     X(JWT, "jwt:", true, ANY)                          /* MinIO: claims of the token */    \
+    X(OIDC, "oidc:", true, ANY)                        /* "issuer.example:claim" */        \
     X(LDAP, "ldap:", true, ANY)                        /* MinIO: attributes of the user */ \
     X(SVC_DURATION, "svc:DurationSeconds", false, ANY) /* MinIO */                         \
     X(STS_DURATION, "sts:DurationSeconds", false, ANY) /* MinIO */                         \
+    X(STS_AUTHENTICATION, "sts:authentication", false, ANY) /* Ceph: a session's */        \
     X(STS_EXTERNAL_ID, "sts:ExternalId", false, ANY)                                       \
     X(STS_SESSION_NAME, "sts:RoleSessionName", false, ANY)                                 \
     X(S3_ACCESS_GRANTS, "s3:AccessGrantsInstanceArn", false, ANY)                          \

@@ -76,6 +76,19 @@ static bool named_key_fits(const struct key_row *row, struct str text, struct st
     return rest.len > 0;
 }
 
+/*
+ * A claim of a provider of web identities: "accounts.example.com:aud", "localhost:8080/realm:sub".
+ * What stands before the last colon is an address, and no service is called like one.
+ */
+static bool is_claim(struct str text)
+{
+    const char *colon = text.len ? memrchr(text.ptr, ':', text.len) : NULL;
+    if (!colon || colon == text.ptr || colon + 1 == text.ptr + text.len)
+        return false;
+    struct str host = str_prefix(text, (size_t)(colon - text.ptr));
+    return str_find_char(host, '.', 0) >= 0 || str_find_char(host, '/', 0) > 0;
+}
+
 int iam_key_find(struct str text, struct str *ret_name)
 {
     for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
@@ -86,7 +99,10 @@ int iam_key_find(struct str text, struct str *ret_name)
         *ret_name = name;
         return (int)i;
     }
-    return -1;
+    if (!is_claim(text))
+        return -1;
+    *ret_name = text;
+    return IAM_KEY_OIDC;
 }
 
 struct str iam_key_text(enum iam_key k)

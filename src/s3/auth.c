@@ -101,8 +101,8 @@ static int authenticate_v2(struct s3_request *q)
 
 int s3_authenticate(struct s3_request *q)
 {
-    int r = iam_authenticate(q->s3->iam, q->arena, q->head, rt_wall_ms(), &q->auth, &q->signing_key,
-                             &q->who);
+    int r = iam_authenticate(q->s3->iam, q->arena, q->head, q->form_body, rt_wall_ms(), &q->auth,
+                             &q->signing_key, &q->who);
     if (r == -ERR_SIGNATURE_VERSION && q->s3->sigv2)
         return authenticate_v2(q);
     if (r == 0 && q->auth.form == SIGV4_NONE)

@@ -61,6 +61,7 @@ struct s3_request {
     struct str bucket_name, key;
     const struct s3_op *op; /* NULL: nothing fits */
     struct sigv4_auth auth;
+    struct str form_body;                /* of the query API, read beforehand; else ptr NULL */
     const struct form_head *form;        /* an upload form: its fields stand in for headers */
     const struct sigv4_key *signing_key; /* when `signed_in` */
     struct iam_identity who;

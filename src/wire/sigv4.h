@@ -32,6 +32,7 @@ enum sigv4_payload {
     SIGV4_PAYLOAD_CHUNKED,          /* STREAMING-AWS4-HMAC-SHA256-PAYLOAD */
     SIGV4_PAYLOAD_CHUNKED_TRAILER,  /* STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER */
     SIGV4_PAYLOAD_UNSIGNED_TRAILER, /* STREAMING-UNSIGNED-PAYLOAD-TRAILER */
+    SIGV4_PAYLOAD_UNSAID,           /* services iam and sts: the digest of a body nobody says */
 };
 
 struct sigv4_auth {
@@ -56,7 +57,7 @@ struct sigv4_auth {
  * request or the arena. Which region and service are served is the caller's rule.
  *
  * -ERR_AUTH_HEADER_MALFORMED, -ERR_AUTH_QUERY_MALFORMED; -ERR_MISSING_SECURITY_HEADER (no
- * x-amz-content-sha256); -ERR_ACCESS_DENIED (no date that can be read); -ERR_INVALID_ARGUMENT
+ * x-amz-content-sha256, which services iam and sts do without); -ERR_ACCESS_DENIED (no date that can be read); -ERR_INVALID_ARGUMENT
  * (unknown x-amz-content-sha256, both forms at once, one of the headers read here sent twice);
  * -ERR_SIGNATURE_VERSION (SigV2, SigV4A and others); -ERR_SIGNATURE_MISMATCH (a signature that is
  * not 64 lower-case digits); -ERR_UNSIGNED_HEADERS (`host` or an `x-amz-*` header not among the

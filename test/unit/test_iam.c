@@ -251,7 +251,7 @@ static int authenticate(struct env *e, const struct http1_request *r)
     struct sigv4_auth auth;
     const struct sigv4_key *key;
     struct iam_identity who;
-    return iam_authenticate(e->iam, &e->arena, r, NOW_MS, &auth, &key, &who);
+    return iam_authenticate(e->iam, &e->arena, r, STR_NULL, NOW_MS, &auth, &key, &who);
 }
 
 static int FIBER signatures(struct env *e)

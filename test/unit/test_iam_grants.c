@@ -257,7 +257,7 @@ CASE(all_of_it_survives_a_restart)
     CHECK(iam_policy_get(e->iam, &e->arena, STR("work"), &info) == 0);
     CHECK(str_eq(info.document, text) && !info.builtin);
     CHECK(iam_policy_list(e->iam, &e->arena, &all, &count) == 0);
-    CHECK(count == 6 && str_eq(all[0].name, STR("consoleAdmin")) && all[0].builtin);
+    CHECK(count == 11 && str_eq(all[0].name, STR("AdministratorAccess")) && all[0].builtin);
     CHECK(iam_user_get(e->iam, &e->arena, STR("mem"), &user) == 0);
     CHECK(str_eq(user.account, STR("id-ann")) && user.policy_count == 1 && user.group_count == 1);
     return 0;
