@@ -67,6 +67,35 @@
       "Your request was missing a required header.")                                               \
     X(UNSIGNED_HEADERS, false, 403, "AccessDenied",                                                \
       "There were headers present in the request which were not signed")                           \
+    /* the query APIs */                                                                           \
+    X(NO_SUCH_ENTITY, false, 404, "NoSuchEntity",                                                  \
+      "The request was rejected because it referenced an entity that does not exist.")             \
+    X(ENTITY_EXISTS, false, 409, "EntityAlreadyExists",                                            \
+      "The request was rejected because it attempted to create a resource that already exists.")   \
+    X(DELETE_CONFLICT, false, 409, "DeleteConflict",                                               \
+      "Cannot delete entity, must remove what belongs to it and detach all policies first.")       \
+    X(MALFORMED_POLICY_DOCUMENT, false, 400, "MalformedPolicyDocument",                            \
+      "The policy document was malformed.")                                                        \
+    X(PACKED_POLICY, false, 400, "PackedPolicyTooLarge",                                           \
+      "The session policies and what else the session holds are too large together.")              \
+    X(LIMIT_EXCEEDED, false, 409, "LimitExceeded", "A quota of the account is reached.")           \
+    X(UNMODIFIABLE_ENTITY, false, 400, "UnmodifiableEntity", "The entity cannot be changed.")      \
+    X(INVALID_INPUT, false, 400, "InvalidInput", "A parameter has a value that is not valid.")     \
+    X(VALIDATION, false, 400, "ValidationError", "A parameter has a value that is not valid.")     \
+    X(INVALID_ACTION, false, 400, "InvalidAction", "There is no such operation.")                  \
+    X(MISSING_ACTION, false, 400, "MissingAction", "The request is missing an Action parameter.")  \
+    X(MISSING_AUTHENTICATION, false, 403, "MissingAuthenticationToken",                            \
+      "Request is missing Authentication Token")                                                   \
+    X(INVALID_CLIENT_TOKEN, false, 403, "InvalidClientTokenId",                                    \
+      "The security token included in the request is invalid.")                                    \
+    X(INVALID_IDENTITY_TOKEN, false, 400, "InvalidIdentityToken",                                  \
+      "The web identity token that was passed could not be validated.")                            \
+    X(EXPIRED_IDENTITY_TOKEN, false, 400, "ExpiredTokenException",                                 \
+      "The web identity token that was passed is expired.")                                        \
+    X(IDP_REJECTED, false, 403, "IDPRejectedClaim",                                                \
+      "The identity provider's claim was rejected.")                                               \
+    X(IDP_COMMUNICATION, true, 400, "IDPCommunicationError",                                       \
+      "The identity provider could not be reached to verify the token.")                           \
     /* buckets */                                                                                  \
     X(NO_SUCH_BUCKET, false, 404, "NoSuchBucket", "The specified bucket does not exist")           \
     X(BUCKET_EXISTS, false, 409, "BucketAlreadyExists",                                            \

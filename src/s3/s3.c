@@ -7,6 +7,7 @@
 
 #include "s3/internal.h"
 #include "s3/md5_pool.h"
+#include "s3/query.h"
 
 #define REGION_DEFAULT STR("us-east-1")
 
@@ -173,6 +174,8 @@ static int FIBER serve(struct s3_request *q)
 {
     if (s3_request_website(q))
         return s3_website(q);
+    if (s3_query_wants(q))
+        return s3_query(q);
     if (str_eq(q->head->method, STR("OPTIONS")))
         return serve_anyone(q);
     s3_cors_apply(q);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Temporary credentials. Source: AWS STS API Reference; MinIO's AssumeRole, which names no role: a
+ * session of who asks, inside the policy that the form gives.
+ */
+
+#include "s3/query.h"
+
+#define TOKEN_SESSION_S     43200
+#define TOKEN_SESSION_MAX_S 129600
+#define OWN_SESSION_S       3600
+#define OWN_SESSION_MAX_S   604800 /* MinIO's */
+
+static void put_credentials(struct query *y, const struct iam_session *s)
+{
+    xml_open(&y->out, "Credentials");
+    xml_element(&y->out, "AccessKeyId", s->access_key);
+    xml_element(&y->out, "SecretAccessKey", s->secret);
+    xml_element(&y->out, "SessionToken", s->token);
+    query_put_time(y, "Expiration", s->expires_ms);
+    xml_close(&y->out, "Credentials");
+}
+
+int query_get_caller_identity(struct query *y)
+{
+    xml_element(&y->out, "Arn", y->q->who.arn);
+    xml_element(&y->out, "UserId", y->q->who.user_id);
+    xml_element(&y->out, "Account", y->q->who.account);
+    return 0;
+}
+
+/* ---- a user's own --------------------------------------------------------------------------- */
+
+static int make_own(struct query *y, uint64_t duration_s)
+{
+    struct iam_session session;
+    struct iam_session_spec spec = {
+        .parent = &y->q->who,
+        .policy = query_param(y, "Policy"),
+        .duration_s = duration_s,
+    };
+    int r = iam_session_make(y->iam, y->arena, &spec, &session, &y->fault);
+    if (r == -ERR_ACCESS_DENIED)
+        return s3_error(y->q, r, "Cannot call %s with session or service account credentials",
+                        y->action->name);
+    if (!r)
+        put_credentials(y, &session);
+    return r;
+}
+
+int query_get_session_token(struct query *y)
+{
+    uint64_t duration_s;
+    int r = query_number(y, "DurationSeconds", IAM_SESSION_MIN_S, TOKEN_SESSION_MAX_S,
+                         TOKEN_SESSION_S, &duration_s);
+    return r ? r : make_own(y, duration_s);
+}
+
+static int assume_own(struct query *y)
+{
+    uint64_t duration_s;
+    int r = query_number(y, "DurationSeconds", IAM_SESSION_MIN_S, OWN_SESSION_MAX_S, OWN_SESSION_S,
+                         &duration_s);
+    return r ? r : make_own(y, duration_s);
+}
+
+/* ---- a role's ------------------------------------------------------------------------------- */
+
+/* What the trust policy may ask for beside what every request says. */
+static int FIBER assume_value(void *arg, enum iam_key key, struct str name, struct iam_values *ret)
+{
+    const struct query *y = arg;
+    struct s3_context context = {.q = y->q};
+    const char *param = key == IAM_KEY_STS_EXTERNAL_ID    ? "ExternalId"
+                        : key == IAM_KEY_STS_SESSION_NAME ? "RoleSessionName"
+                        : key == IAM_KEY_STS_DURATION     ? "DurationSeconds"
+                                                          : NULL;
+    if (!param)
+        return s3_context_value(&context, key, name, ret);
+    struct str *value = arena_new(y->arena, struct str);
+    if (!value)
+        return -ENOMEM;
+    *value = query_param(y, param);
+    *ret = (struct iam_values){value, value->len > 0};
+    return 0;
+}
+
+/* Both sides must agree: the role's trust names who asks, and their own policies let them. */
+static int FIBER judge_trust(struct query *y, const struct policy *trust, const char *action)
+{
+    struct iam_access a = {
+        .who = &y->q->who,
+        .action = str_from(action),
+        .arn = y->role.arn,
+        .bucket_owner = y->role.account,
+        .bucket_policy = trust,
+        .resource_must = true,
+        .context = assume_value,
+        .context_arg = y,
+    };
+    return iam_authorise(y->iam, &a, NULL);
+}
+
+static int refuse_role(struct query *y, struct str arn)
+{
+    return s3_error(y->q, -ERR_ACCESS_DENIED,
+                    "User: %.*s is not authorized to perform: sts:AssumeRole on resource: %.*s",
+                    STR_FMT(y->q->who.arn), STR_FMT(arn));
+}
+
+/* A role that is not there and one that does not trust look alike. */
+static int FIBER enter_role(struct query *y, struct str arn)
+{
+    struct policy *trust = NULL;
+    struct policy_fault why;
+    int r = iam_role_by_arn(y->iam, y->arena, arn, &y->role);
+    if (r == -ERR_NOT_FOUND)
+        return refuse_role(y, arn);
+    if (!r)
+        r = policy_compile(POLICY_TRUST, STR(""), y->role.trust, &trust, &why);
+    if (!r)
+        r = judge_trust(y, trust, "sts:AssumeRole");
+    policy_unref(trust);
+    return r == -ERR_ACCESS_DENIED || r == -ERR_MALFORMED_POLICY ? refuse_role(y, arn) : r;
+}
+
+/* Policies that narrow the session are of the role's account. */
+static int read_policies(struct query *y, struct iam_session_spec *spec)
+{
+    struct str *names = arena_array(y->arena, struct str, IAM_SESSION_POLICIES_MAX + 1);
+    y->account = y->role.account;
+    spec->policy = query_param(y, "Policy");
+    spec->policies = names;
+    for (size_t i = 0; names; i++) {
+        struct str key = arena_printf(y->arena, "PolicyArns.member.%zu.arn", i + 1);
+        struct str arn = uri_query_get(&y->params, key);
+        if (!key.ptr)
+            return -ENOMEM;
+        if (!arn.ptr)
+            return 0;
+        if (i == IAM_SESSION_POLICIES_MAX)
+            return -ERR_TOO_LARGE;
+        int r = query_policy_of_arn(y, arn, &names[spec->policy_count++]);
+        if (r)
+            return r;
+    }
+    return -ENOMEM;
+}
+
+static int put_role_session(struct query *y, const struct iam_session_spec *spec,
+                            const struct iam_session *s)
+{
+    struct str local = iam_local_name(y->role.account, y->role.name);
+    struct str arn =
+        arena_printf(y->arena, "arn:aws:sts::%.*s:assumed-role/%.*s/%.*s",
+                     STR_FMT(y->role.account), STR_FMT(local), STR_FMT(spec->name));
+    struct str id =
+        arena_printf(y->arena, "%.*s:%.*s", STR_FMT(y->role.id), STR_FMT(spec->name));
+    if (!arn.ptr || !id.ptr)
+        return -ENOMEM;
+    put_credentials(y, s);
+    xml_open(&y->out, "AssumedRoleUser");
+    xml_element(&y->out, "Arn", arn);
+    xml_element(&y->out, "AssumedRoleId", id);
+    xml_close(&y->out, "AssumedRoleUser");
+    if (spec->policy.len)
+        xml_element_u64(&y->out, "PackedPolicySize",
+                        MAX(spec->policy.len * 100 / IAM_SESSION_POLICY_MAX, (size_t)1));
+    return 0;
+}
+
+static int read_duration(struct query *y, uint64_t *ret)
+{
+    bool chained = y->q->who.credential == IAM_ROLE_SESSION;
+    uint64_t most = chained ? IAM_CHAINED_SESSION_MAX_S : y->role.max_session_s;
+    int r = query_number(y, "DurationSeconds", IAM_SESSION_MIN_S, IAM_ROLE_SESSION_MAX_S,
+                         IAM_ROLE_SESSION_S, ret);
+    if (r || *ret <= most)
+        return r;
+    return s3_error(y->q, -ERR_VALIDATION,
+                    "The requested DurationSeconds exceeds the %s",
+                    chained ? "1 hour session limit for roles assumed by role chaining."
+                            : "MaxSessionDuration set for this role.");
+}
+
+static int give_session(struct query *y, struct iam_session_spec *spec)
+{
+    struct iam_session session;
+    int r = read_duration(y, &spec->duration_s);
+    if (!r)
+        r = read_policies(y, spec);
+    if (r)
+        return r;
+    spec->role = y->role.name;
+    r = iam_session_make(y->iam, y->arena, spec, &session, &y->fault);
+    return r ? r : put_role_session(y, spec, &session);
+}
+
+static int read_session_name(struct query *y, struct str *ret)
+{
+    int r = query_need(y, "RoleSessionName", ret);
+    if (r || iam_session_name_is_valid(*ret))
+        return r;
+    return s3_error(y->q, -ERR_VALIDATION,
+                    "1 validation error detected: Value '%.*s' at 'roleSessionName' failed to "
+                    "satisfy constraint: Member must satisfy regular expression pattern: "
+                    "[\\w+=,.@-]{2,64}",
+                    STR_FMT(*ret));
+}
+
+/* Parameters that would change the session's meaning and are not served. */
+static int check_served(struct query *y)
+{
+    static const char *const refused[] = {"SourceIdentity", "Tags.member.1.Key", "SerialNumber",
+                                          "ProvidedContexts.member.1.ProviderArn"};
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        if (query_param(y, refused[i]).ptr)
+            return s3_error(y->q, -ERR_NOT_IMPLEMENTED, "The parameter %s is not implemented",
+                            refused[i]);
+    return 0;
+}
+
+int query_assume_role(struct query *y)
+{
+    struct iam_session_spec spec = {0};
+    struct str arn = query_param(y, "RoleArn");
+    int r = check_served(y);
+    if (r)
+        return r;
+    if (!str_starts(arn, STR("arn:aws:iam::")))
+        return assume_own(y);
+    r = read_session_name(y, &spec.name);
+    if (!r)
+        r = enter_role(y, arn);
+    return r ? r : give_session(y, &spec);
+}
