@@ -14,7 +14,9 @@ static struct iam_principal principal_of(const struct iam_identity *who)
     bool own = str_eq(who->account, who->user_id);
     bool role = who->credential == IAM_ROLE_SESSION;
     return (struct iam_principal){
-        .kind = role ? IAM_SESSION : own ? IAM_ACCOUNT : IAM_USER,
+        .kind = role  ? IAM_SESSION
+                : own ? IAM_ACCOUNT
+                      : IAM_USER,
         .everywhere = who->root,
         .account = who->account,
         .arn = who->arn,

@@ -3,13 +3,13 @@
 /*
  * What policies come to for one holder, and what a holder holds.
  *
- * A holder's grants are one immutable block with counted references: a request holds one to its end,
- * so it sees one state. They are made anew when they are asked for after any policy or group
+ * A holder's grants are one immutable block with counted references: a request holds one to its
+ * end, so it sees one state. They are made anew when they are asked for after any policy or group
  * changed (policy_turn), or after the holder's own entry was replaced.
  *
  * Invariant: what an entry names is there, because neither a policy that is attached nor a group
- * with members is removed, and an inline policy is named after it was put. Should a row name what is
- * not there after all, the holder is refused.
+ * with members is removed, and an inline policy is named after it was put. Should a row name what
+ * is not there after all, the holder is refused.
  */
 
 #include "iam/grants.h"
@@ -85,10 +85,9 @@ static int make_grants(struct iam *iam, const struct iam_held *held, struct iam_
     int r = gather_names(&g, held->policies, held->policy_count);
     for (size_t i = 0; !r && i < held->group_count; i++) {
         struct table_node *n = table_get(&iam->groups, held->groups[i]);
-        const struct iam_group_entry *group = n ? container_of(n, struct iam_group_entry, node)
-                                                : NULL;
-        r = group ? gather_names(&g, group->info.policies, group->info.policy_count)
-                  : -ERR_CORRUPT;
+        const struct iam_group_entry *group =
+            n ? container_of(n, struct iam_group_entry, node) : NULL;
+        r = group ? gather_names(&g, group->info.policies, group->info.policy_count) : -ERR_CORRUPT;
     }
     if (!r && held->boundary.len && !(bound = iam_find_policy(iam, held->boundary)))
         r = -ERR_CORRUPT;

@@ -37,8 +37,9 @@ int FIBER iam_policy_create(struct iam *iam, struct arena *a, const struct iam_p
                             struct iam_policy_info *ret, struct policy_fault *ret_fault);
 /* Another version, in force at once if asked. -ERR_NOT_FOUND, -ERR_CONFLICT (built in), -ERR_LIMIT;
  * as iam_policy_put. */
-int FIBER iam_policy_add_version(struct iam *iam, struct str name, struct str document, bool in_force,
-                                 uint32_t *ret_number, struct policy_fault *ret_fault);
+int FIBER iam_policy_add_version(struct iam *iam, struct str name, struct str document,
+                                 bool in_force, uint32_t *ret_number,
+                                 struct policy_fault *ret_fault);
 /* -ERR_NOT_FOUND (either), -ERR_CONFLICT (built in; to be removed and in force). */
 int FIBER iam_policy_use_version(struct iam *iam, struct str name, uint32_t number);
 int FIBER iam_policy_drop_version(struct iam *iam, struct str name, uint32_t number);
@@ -89,9 +90,9 @@ int FIBER iam_attach(struct iam *iam, enum iam_holder kind, struct str holder, s
                      bool attach);
 
 /*
- * Inline policies belong to one holder. Put adds or replaces: -ERR_NOT_FOUND (the holder; of get and
- * remove also the policy), -EINVAL (a name that is none), -ERR_MALFORMED_POLICY with *ret_fault,
- * -ERR_LIMIT.
+ * Inline policies belong to one holder. Put adds or replaces: -ERR_NOT_FOUND (the holder; of get
+ * and remove also the policy), -EINVAL (a name that is none), -ERR_MALFORMED_POLICY with
+ * *ret_fault, -ERR_LIMIT.
  */
 int FIBER iam_inline_put(struct iam *iam, enum iam_holder kind, struct str holder, struct str name,
                          struct str document, struct policy_fault *ret_fault);

@@ -74,8 +74,8 @@ static int encode(const struct iam_group_info *g, struct buf *out)
             return -ENOMEM;
     pb.policies = policies;
     pb.n_policies = g->policy_count;
-    char *into = pb.name && pb.id && pb.path ? buf_reserve(out, iam__group__get_packed_size(&pb))
-                                             : NULL;
+    char *into =
+        pb.name && pb.id && pb.path ? buf_reserve(out, iam__group__get_packed_size(&pb)) : NULL;
     if (!into)
         return -ENOMEM;
     out->len += iam__group__pack(&pb, (uint8_t *)into);
@@ -111,8 +111,8 @@ static int load_group(struct iam *iam, struct str value)
         .policies = policies,
         .policy_count = pb->n_policies,
     };
-    int r = iam_name_is_valid(info.name) && pb->n_policies <= ARRAY_LEN(policies) ? 0
-                                                                                  : -ERR_CORRUPT;
+    int r =
+        iam_name_is_valid(info.name) && pb->n_policies <= ARRAY_LEN(policies) ? 0 : -ERR_CORRUPT;
     for (size_t i = 0; !r && i < pb->n_policies; i++)
         policies[i] = str_from(pb->policies[i]);
     if (!r) {
@@ -412,8 +412,8 @@ int iam_group_find(struct iam *iam, struct arena *a, struct str account, struct 
 {
     rt_lock(&iam->lock);
     struct table_node *n = iam_find_local(&iam->groups, account, name);
-    int r = n ? info_of(iam, a, container_of(n, struct iam_group_entry, node), ret)
-              : -ERR_NOT_FOUND;
+    int r =
+        n ? info_of(iam, a, container_of(n, struct iam_group_entry, node), ret) : -ERR_NOT_FOUND;
     rt_unlock(&iam->lock);
     return r;
 }

@@ -600,8 +600,8 @@ struct iam_user iam_user_dup(struct arena *a, const struct iam_user *u)
         .policies = iam_names_dup(a, u->policies, u->policy_count),
         .groups = iam_names_dup(a, u->groups, u->group_count),
     };
-    if (!copy.policies || !copy.groups || !copy.user_id.ptr || !copy.account.ptr || !copy.path.ptr ||
-        !copy.arn.ptr || !copy.boundary.ptr)
+    if (!copy.policies || !copy.groups || !copy.user_id.ptr || !copy.account.ptr ||
+        !copy.path.ptr || !copy.arn.ptr || !copy.boundary.ptr)
         return copy;
     copy.policy_count = u->policy_count;
     copy.group_count = u->group_count;
@@ -855,8 +855,8 @@ static int FIBER remove_entry(struct iam *iam, struct str name)
     rt_lock(&iam->lock);
     struct iam_entry *e = iam_find_by_name(iam, name);
     struct member_test m = {e ? e->user.user_id : STR_NULL, e};
-    bool has_members = e && (table_each(&iam->by_name, is_member, &m) ||
-                             table_each(&iam->roles, is_role_of, &m));
+    bool has_members =
+        e && (table_each(&iam->by_name, is_member, &m) || table_each(&iam->roles, is_role_of, &m));
     rt_unlock(&iam->lock);
     if (!e || e == iam->root)
         return -ERR_NOT_FOUND;

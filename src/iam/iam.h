@@ -82,9 +82,9 @@ int iam_account_of_email(struct iam *iam, struct arena *a, struct str email, str
 struct iam_access {
     const struct iam_identity *who; /* NULL: anonymous */
     struct str action;
-    struct str bucket, key;  /* empty where the action has none */
-    struct str bucket_owner; /* an account; empty: no such bucket, or none involved */
-    struct str object_owner; /* an account, when another than the bucket's owns the key */
+    struct str bucket, key;    /* empty where the action has none */
+    struct str bucket_owner;   /* an account; empty: no such bucket, or none involved */
+    struct str object_owner;   /* an account, when another than the bucket's owns the key */
     struct str arn, alias_arn; /* what actions on neither are done to */
     const struct policy *bucket_policy; /* NULL: none */
     bool resource_must; /* that policy must name who asks: it is the trust of a role */
@@ -153,6 +153,6 @@ struct str iam_make_id(struct arena *a, const char *prefix);
 
 /* Who a user's requests come from: release it. -ERR_NOT_FOUND. */
 int iam_user_identity(struct iam *iam, struct arena *a, struct str name, struct iam_identity *ret);
-/* -ERR_NOT_FOUND; -ERR_CONFLICT while its account has members or roles. -ERR_BUCKET_NOT_EMPTY while the user
- * owns a bucket is the caller's to test. */
+/* -ERR_NOT_FOUND; -ERR_CONFLICT while its account has members or roles. -ERR_BUCKET_NOT_EMPTY while
+ * the user owns a bucket is the caller's to test. */
 int FIBER iam_user_remove(struct iam *iam, struct str name);

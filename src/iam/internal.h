@@ -202,7 +202,8 @@ void FIBER iam_inline_drop(struct iam *iam, const struct str *policies, size_t c
 
 int FIBER iam_roles_load(struct iam *iam);
 void iam_roles_release(struct iam *iam);
-int FIBER iam_role_change(struct iam *iam, struct iam_role_entry *old, const struct iam_role *changed);
+int FIBER iam_role_change(struct iam *iam, struct iam_role_entry *old,
+                          const struct iam_role *changed);
 int FIBER iam_sessions_load(struct iam *iam);
 void iam_sessions_release(struct iam *iam);
 /* The identity and secret behind a session token: -ERR_INVALID_TOKEN, -ERR_EXPIRED_TOKEN,

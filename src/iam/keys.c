@@ -51,7 +51,8 @@ static struct str make_secret(struct arena *a)
     return made;
 }
 
-static int make_data(struct arena *a, const struct iam_access_key_spec *spec, struct iam_key_data *ret)
+static int make_data(struct arena *a, const struct iam_access_key_spec *spec,
+                     struct iam_key_data *ret)
 {
     *ret = (struct iam_key_data){
         .info = {.id = spec->id.len ? spec->id : iam_make_id(a, "AKIA"),
@@ -82,8 +83,8 @@ static int FIBER add_key(struct iam *iam, struct str user, const struct iam_key_
 }
 
 int FIBER iam_access_key_add(struct iam *iam, struct arena *a, struct str user,
-                      const struct iam_access_key_spec *spec, struct iam_access_key *ret, struct str *ret_secret,
-                      struct policy_fault *ret_fault)
+                             const struct iam_access_key_spec *spec, struct iam_access_key *ret,
+                             struct str *ret_secret, struct policy_fault *ret_fault)
 {
     struct iam_key_data data;
     struct policy *tested;
@@ -155,12 +156,13 @@ static int key_dup(struct arena *a, const struct iam_access_key *from, struct ia
     return ret->id.ptr && ret->policy.ptr && ret->name.ptr && ret->description.ptr ? 0 : -ENOMEM;
 }
 
-int iam_access_key_list(struct iam *iam, struct arena *a, struct str user, struct iam_access_key **ret,
-                 size_t *ret_count)
+int iam_access_key_list(struct iam *iam, struct arena *a, struct str user,
+                        struct iam_access_key **ret, size_t *ret_count)
 {
     rt_lock(&iam->lock);
     const struct iam_entry *e = iam_find_by_name(iam, user);
-    struct iam_access_key *list = e ? arena_array(a, struct iam_access_key, e->key_count + 1) : NULL;
+    struct iam_access_key *list =
+        e ? arena_array(a, struct iam_access_key, e->key_count + 1) : NULL;
     int r = !e ? -ERR_NOT_FOUND : !list ? -ENOMEM : 0;
     for (size_t i = 0; !r && i < e->key_count; i++)
         r = key_dup(a, &e->keys[i].data.info, &list[i]);
@@ -173,7 +175,7 @@ int iam_access_key_list(struct iam *iam, struct arena *a, struct str user, struc
 }
 
 int iam_access_key_find(struct iam *iam, struct arena *a, struct str id, struct str *ret_user,
-                 struct iam_access_key *ret)
+                        struct iam_access_key *ret)
 {
     rt_lock(&iam->lock);
     const struct iam_key_entry *k = iam_find_key(iam, id);

@@ -14,8 +14,8 @@
 
 struct iam_access_key {
     struct str id;
-    struct str policy;            /* a service account's document; empty: all its user may do */
-    struct str name, description; /* may be empty */
+    struct str policy;               /* a service account's document; empty: all its user may do */
+    struct str name, description;    /* may be empty */
     uint64_t created_ms, expires_ms; /* 0: never */
     bool inactive, service;
 };
@@ -29,14 +29,14 @@ struct iam_access_key_spec {
 /* `user` is the store's name for it, "root" too for service accounts. -ERR_NOT_FOUND, -ERR_EXISTS,
  * -EINVAL, -ERR_LIMIT; -ERR_MALFORMED_POLICY with *ret_fault. Strings in `a`. */
 int FIBER iam_access_key_add(struct iam *iam, struct arena *a, struct str user,
-                      const struct iam_access_key_spec *spec, struct iam_access_key *ret, struct str *ret_secret,
-                      struct policy_fault *ret_fault);
+                             const struct iam_access_key_spec *spec, struct iam_access_key *ret,
+                             struct str *ret_secret, struct policy_fault *ret_fault);
 /* -ERR_NOT_FOUND: that user has no such key. */
 int FIBER iam_access_key_set_active(struct iam *iam, struct str user, struct str id, bool active);
 int FIBER iam_access_key_remove(struct iam *iam, struct str user, struct str id);
 /* In the order they were made. -ERR_NOT_FOUND. */
-int iam_access_key_list(struct iam *iam, struct arena *a, struct str user, struct iam_access_key **ret,
-                 size_t *ret_count);
+int iam_access_key_list(struct iam *iam, struct arena *a, struct str user,
+                        struct iam_access_key **ret, size_t *ret_count);
 /* Whose it is: the store's name of the user, and the key. -ERR_NOT_FOUND. */
 int iam_access_key_find(struct iam *iam, struct arena *a, struct str id, struct str *ret_user,
-                 struct iam_access_key *ret);
+                        struct iam_access_key *ret);

@@ -63,9 +63,8 @@ static void policy_entry_free(struct iam_policy_entry *e)
     free(e);
 }
 
-static const struct iam_policy_version *pack_versions(struct pack *p,
-                                                      const struct iam_policy_version *from,
-                                                      size_t count)
+static const struct iam_policy_version *
+pack_versions(struct pack *p, const struct iam_policy_version *from, size_t count)
 {
     struct iam_policy_version *list = pack_room(p, sizeof(*list), count);
     for (size_t i = 0; i < count; i++) {
@@ -446,8 +445,8 @@ static int open_versions(struct iam *iam, struct str name, struct versions *ret)
 /* What is in force steps back among the others. */
 static void step_back(struct versions *v)
 {
-    v->list[v->info.version_count++] = (struct iam_policy_version){
-        v->info.version, v->info.document, v->info.changed_ms};
+    v->list[v->info.version_count++] =
+        (struct iam_policy_version){v->info.version, v->info.document, v->info.changed_ms};
 }
 
 static int FIBER add_version(struct iam *iam, struct str name, struct str document, bool in_force,

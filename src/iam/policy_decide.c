@@ -197,9 +197,8 @@ static enum match match_s3(struct eval *e, const struct resource_match *m)
 static enum match match_arn(struct eval *e, const struct pattern *pattern)
 {
     enum match m = pattern_match(e, pattern, e->r->arn, false);
-    return m == MATCH_NO && e->r->alias_arn.len
-               ? pattern_match(e, pattern, e->r->alias_arn, false)
-               : m;
+    return m == MATCH_NO && e->r->alias_arn.len ? pattern_match(e, pattern, e->r->alias_arn, false)
+                                                : m;
 }
 
 static enum match match_resource(struct eval *e, const struct resource_match *m,

@@ -118,14 +118,14 @@ struct iam_policies {
 enum iam_outcome { IAM_ALLOW, IAM_EXPLICIT_DENY, IAM_IMPLICIT_DENY };
 
 /* What decided. X(id, words) */
-#define IAM_SOURCES(X)                      \
-    X(NOTHING, "no policy allows it")       \
-    X(OWNER, "the root of the account")     \
-    X(IDENTITY, "a policy of the user")     \
-    X(BUCKET, "the bucket policy")          \
-    X(ACL, "an access control list")        \
-    X(BOUNDARY, "the permissions boundary") \
-    X(SESSION, "a session policy")          \
+#define IAM_SOURCES(X)                         \
+    X(NOTHING, "no policy allows it")          \
+    X(OWNER, "the root of the account")        \
+    X(IDENTITY, "a policy of the user")        \
+    X(BUCKET, "the bucket policy")             \
+    X(ACL, "an access control list")           \
+    X(BOUNDARY, "the permissions boundary")    \
+    X(SESSION, "a session policy")             \
     X(PUBLIC_BLOCK, "the public access block") \
     X(TRUST, "the trust policy of the role")
 enum iam_source {

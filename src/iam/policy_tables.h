@@ -266,96 +266,96 @@ enum iam_resource_kind iam_action_kind(enum iam_action a);
  * Condition keys. X(id, name, named, on): `named`: a name follows ("aws:PrincipalTag/team");
  * `on`: the actions the key has a value for: ANY, LIST (of a bucket), OBJECT.
  */
-#define IAM_KEYS(X)                                                                        \
-    X(CALLED_VIA, "aws:CalledVia", false, ANY)                                             \
-    X(CALLED_VIA_FIRST, "aws:CalledViaFirst", false, ANY)                                  \
-    X(CALLED_VIA_LAST, "aws:CalledViaLast", false, ANY)                                    \
-    X(CURRENT_TIME, "aws:CurrentTime", false, ANY)                                         \
-    X(EPOCH_TIME, "aws:EpochTime", false, ANY)                                             \
-    X(FEDERATED_PROVIDER, "aws:FederatedProvider", false, ANY)                             \
-    X(MFA_AGE, "aws:MultiFactorAuthAge", false, ANY)                                       \
-    X(MFA_PRESENT, "aws:MultiFactorAuthPresent", false, ANY)                               \
-    X(PRINCIPAL_ACCOUNT, "aws:PrincipalAccount", false, ANY)                               \
-    X(PRINCIPAL_ARN, "aws:PrincipalArn", false, ANY)                                       \
-    X(PRINCIPAL_IS_SERVICE, "aws:PrincipalIsAWSService", false, ANY)                       \
-    X(PRINCIPAL_ORG_ID, "aws:PrincipalOrgID", false, ANY)                                  \
-    X(PRINCIPAL_ORG_PATHS, "aws:PrincipalOrgPaths", false, ANY)                            \
-    X(PRINCIPAL_SERVICE, "aws:PrincipalServiceName", false, ANY)                           \
-    X(PRINCIPAL_SERVICES, "aws:PrincipalServiceNamesList", false, ANY)                     \
-    X(PRINCIPAL_TAG, "aws:PrincipalTag", true, ANY)                                        \
-    X(PRINCIPAL_TYPE, "aws:PrincipalType", false, ANY)                                     \
-    X(REFERER, "aws:Referer", false, ANY)                                                  \
-    X(REQUEST_TAG, "aws:RequestTag", true, ANY)                                            \
-    X(REQUESTED_REGION, "aws:RequestedRegion", false, ANY)                                 \
-    X(RESOURCE_ACCOUNT, "aws:ResourceAccount", false, ANY)                                 \
-    X(RESOURCE_ORG_ID, "aws:ResourceOrgID", false, ANY)                                    \
-    X(RESOURCE_ORG_PATHS, "aws:ResourceOrgPaths", false, ANY)                              \
-    X(RESOURCE_TAG, "aws:ResourceTag", true, ANY)                                          \
-    X(SECURE_TRANSPORT, "aws:SecureTransport", false, ANY)                                 \
-    X(SOURCE_ACCOUNT, "aws:SourceAccount", false, ANY)                                     \
-    X(SOURCE_ARN, "aws:SourceArn", false, ANY)                                             \
-    X(SOURCE_IDENTITY, "aws:SourceIdentity", false, ANY)                                   \
-    X(SOURCE_IP, "aws:SourceIp", false, ANY)                                               \
-    X(SOURCE_ORG_ID, "aws:SourceOrgID", false, ANY)                                        \
-    X(SOURCE_ORG_PATHS, "aws:SourceOrgPaths", false, ANY)                                  \
-    X(SOURCE_OWNER, "aws:SourceOwner", false, ANY)                                         \
-    X(SOURCE_VPC, "aws:SourceVpc", false, ANY)                                             \
-    X(SOURCE_VPCE, "aws:SourceVpce", false, ANY)                                           \
-    X(TAG_KEYS, "aws:TagKeys", false, ANY)                                                 \
-    X(TOKEN_ISSUE_TIME, "aws:TokenIssueTime", false, ANY)                                  \
-    X(USER_AGENT, "aws:UserAgent", false, ANY)                                             \
-    X(VIA_SERVICE, "aws:ViaAWSService", false, ANY)                                        \
-    X(VPC_SOURCE_IP, "aws:VpcSourceIp", false, ANY)                                        \
-    X(USERID, "aws:userid", false, ANY)                                                    \
-    X(USERNAME, "aws:username", false, ANY)                                                \
-    X(JWT, "jwt:", true, ANY)                          /* MinIO: claims of the token */    \
-    X(OIDC, "oidc:", true, ANY)                        /* "issuer.example:claim" */        \
-    X(LDAP, "ldap:", true, ANY)                        /* MinIO: attributes of the user */ \
-    X(SVC_DURATION, "svc:DurationSeconds", false, ANY) /* MinIO */                         \
-    X(STS_DURATION, "sts:DurationSeconds", false, ANY) /* MinIO */                         \
-    X(STS_AUTHENTICATION, "sts:authentication", false, ANY) /* Ceph: a session's */        \
-    X(STS_EXTERNAL_ID, "sts:ExternalId", false, ANY)                                       \
-    X(STS_SESSION_NAME, "sts:RoleSessionName", false, ANY)                                 \
-    X(S3_ACCESS_GRANTS, "s3:AccessGrantsInstanceArn", false, ANY)                          \
-    X(S3_ACCESS_POINT_NETWORK, "s3:AccessPointNetworkOrigin", false, ANY)                  \
-    X(S3_BUCKET_TAG, "s3:BucketTag", true, ANY)                                            \
-    X(S3_POINT_ACCOUNT, "s3:DataAccessPointAccount", false, ANY)                           \
-    X(S3_POINT_ARN, "s3:DataAccessPointArn", false, ANY)                                   \
-    X(S3_EXISTING_TAG, "s3:ExistingObjectTag", true, OBJECT)                               \
-    X(S3_INVENTORY_FIELDS, "s3:InventoryAccessibleOptionalFields", false, ANY)             \
-    X(S3_LOCATION_CONSTRAINT, "s3:locationconstraint", false, ANY)                         \
-    X(S3_REQUEST_TAG, "s3:RequestObjectTag", true, OBJECT)                                 \
-    X(S3_REQUEST_TAG_KEYS, "s3:RequestObjectTagKeys", false, OBJECT)                       \
-    X(S3_RESOURCE_ACCOUNT, "s3:ResourceAccount", false, ANY)                               \
-    X(S3_TLS_VERSION, "s3:TlsVersion", false, ANY)                                         \
-    X(S3_AUTH_TYPE, "s3:authType", false, ANY)                                             \
-    X(S3_DELIMITER, "s3:delimiter", false, LIST)                                           \
-    X(S3_IF_MATCH, "s3:if-match", false, OBJECT)                                           \
-    X(S3_IF_NONE_MATCH, "s3:if-none-match", false, OBJECT)                                 \
-    X(S3_MAX_KEYS, "s3:max-keys", false, LIST)                                             \
-    X(S3_LOCK_HOLD, "s3:object-lock-legal-hold", false, OBJECT)                            \
-    X(S3_LOCK_MODE, "s3:object-lock-mode", false, OBJECT)                                  \
-    X(S3_LOCK_DAYS, "s3:object-lock-remaining-retention-days", false, OBJECT)              \
-    X(S3_LOCK_UNTIL, "s3:object-lock-retain-until-date", false, OBJECT)                    \
-    X(S3_CREATION_OPERATION, "s3:ObjectCreationOperation", false, OBJECT)                  \
-    X(S3_PREFIX, "s3:prefix", false, LIST)                                                 \
-    X(S3_SIGNATURE_AGE, "s3:signatureAge", false, ANY)                                     \
-    X(S3_SIGNATURE_VERSION, "s3:signatureversion", false, ANY)                             \
-    X(S3_VERSION_ID, "s3:versionid", false, OBJECT)                                        \
-    X(S3_ACL, "s3:x-amz-acl", false, ANY)                                                  \
-    X(S3_CONTENT_SHA256, "s3:x-amz-content-sha256", false, ANY)                            \
-    X(S3_COPY_SOURCE, "s3:x-amz-copy-source", false, OBJECT)                               \
-    X(S3_GRANT_FULL, "s3:x-amz-grant-full-control", false, ANY)                            \
-    X(S3_GRANT_READ, "s3:x-amz-grant-read", false, ANY)                                    \
-    X(S3_GRANT_READ_ACP, "s3:x-amz-grant-read-acp", false, ANY)                            \
-    X(S3_GRANT_WRITE, "s3:x-amz-grant-write", false, ANY)                                  \
-    X(S3_GRANT_WRITE_ACP, "s3:x-amz-grant-write-acp", false, ANY)                          \
-    X(S3_METADATA_DIRECTIVE, "s3:x-amz-metadata-directive", false, OBJECT)                 \
-    X(S3_OBJECT_OWNERSHIP, "s3:x-amz-object-ownership", false, ANY)                        \
-    X(S3_SSE, "s3:x-amz-server-side-encryption", false, OBJECT)                            \
-    X(S3_SSE_KEY, "s3:x-amz-server-side-encryption-aws-kms-key-id", false, OBJECT)         \
-    X(S3_SSE_C, "s3:x-amz-server-side-encryption-customer-algorithm", false, OBJECT)       \
-    X(S3_STORAGE_CLASS, "s3:x-amz-storage-class", false, OBJECT)                           \
+#define IAM_KEYS(X)                                                                             \
+    X(CALLED_VIA, "aws:CalledVia", false, ANY)                                                  \
+    X(CALLED_VIA_FIRST, "aws:CalledViaFirst", false, ANY)                                       \
+    X(CALLED_VIA_LAST, "aws:CalledViaLast", false, ANY)                                         \
+    X(CURRENT_TIME, "aws:CurrentTime", false, ANY)                                              \
+    X(EPOCH_TIME, "aws:EpochTime", false, ANY)                                                  \
+    X(FEDERATED_PROVIDER, "aws:FederatedProvider", false, ANY)                                  \
+    X(MFA_AGE, "aws:MultiFactorAuthAge", false, ANY)                                            \
+    X(MFA_PRESENT, "aws:MultiFactorAuthPresent", false, ANY)                                    \
+    X(PRINCIPAL_ACCOUNT, "aws:PrincipalAccount", false, ANY)                                    \
+    X(PRINCIPAL_ARN, "aws:PrincipalArn", false, ANY)                                            \
+    X(PRINCIPAL_IS_SERVICE, "aws:PrincipalIsAWSService", false, ANY)                            \
+    X(PRINCIPAL_ORG_ID, "aws:PrincipalOrgID", false, ANY)                                       \
+    X(PRINCIPAL_ORG_PATHS, "aws:PrincipalOrgPaths", false, ANY)                                 \
+    X(PRINCIPAL_SERVICE, "aws:PrincipalServiceName", false, ANY)                                \
+    X(PRINCIPAL_SERVICES, "aws:PrincipalServiceNamesList", false, ANY)                          \
+    X(PRINCIPAL_TAG, "aws:PrincipalTag", true, ANY)                                             \
+    X(PRINCIPAL_TYPE, "aws:PrincipalType", false, ANY)                                          \
+    X(REFERER, "aws:Referer", false, ANY)                                                       \
+    X(REQUEST_TAG, "aws:RequestTag", true, ANY)                                                 \
+    X(REQUESTED_REGION, "aws:RequestedRegion", false, ANY)                                      \
+    X(RESOURCE_ACCOUNT, "aws:ResourceAccount", false, ANY)                                      \
+    X(RESOURCE_ORG_ID, "aws:ResourceOrgID", false, ANY)                                         \
+    X(RESOURCE_ORG_PATHS, "aws:ResourceOrgPaths", false, ANY)                                   \
+    X(RESOURCE_TAG, "aws:ResourceTag", true, ANY)                                               \
+    X(SECURE_TRANSPORT, "aws:SecureTransport", false, ANY)                                      \
+    X(SOURCE_ACCOUNT, "aws:SourceAccount", false, ANY)                                          \
+    X(SOURCE_ARN, "aws:SourceArn", false, ANY)                                                  \
+    X(SOURCE_IDENTITY, "aws:SourceIdentity", false, ANY)                                        \
+    X(SOURCE_IP, "aws:SourceIp", false, ANY)                                                    \
+    X(SOURCE_ORG_ID, "aws:SourceOrgID", false, ANY)                                             \
+    X(SOURCE_ORG_PATHS, "aws:SourceOrgPaths", false, ANY)                                       \
+    X(SOURCE_OWNER, "aws:SourceOwner", false, ANY)                                              \
+    X(SOURCE_VPC, "aws:SourceVpc", false, ANY)                                                  \
+    X(SOURCE_VPCE, "aws:SourceVpce", false, ANY)                                                \
+    X(TAG_KEYS, "aws:TagKeys", false, ANY)                                                      \
+    X(TOKEN_ISSUE_TIME, "aws:TokenIssueTime", false, ANY)                                       \
+    X(USER_AGENT, "aws:UserAgent", false, ANY)                                                  \
+    X(VIA_SERVICE, "aws:ViaAWSService", false, ANY)                                             \
+    X(VPC_SOURCE_IP, "aws:VpcSourceIp", false, ANY)                                             \
+    X(USERID, "aws:userid", false, ANY)                                                         \
+    X(USERNAME, "aws:username", false, ANY)                                                     \
+    X(JWT, "jwt:", true, ANY)                               /* MinIO: claims of the token */    \
+    X(OIDC, "oidc:", true, ANY)                             /* "issuer.example:claim" */        \
+    X(LDAP, "ldap:", true, ANY)                             /* MinIO: attributes of the user */ \
+    X(SVC_DURATION, "svc:DurationSeconds", false, ANY)      /* MinIO */                         \
+    X(STS_DURATION, "sts:DurationSeconds", false, ANY)      /* MinIO */                         \
+    X(STS_AUTHENTICATION, "sts:authentication", false, ANY) /* Ceph: a session's */             \
+    X(STS_EXTERNAL_ID, "sts:ExternalId", false, ANY)                                            \
+    X(STS_SESSION_NAME, "sts:RoleSessionName", false, ANY)                                      \
+    X(S3_ACCESS_GRANTS, "s3:AccessGrantsInstanceArn", false, ANY)                               \
+    X(S3_ACCESS_POINT_NETWORK, "s3:AccessPointNetworkOrigin", false, ANY)                       \
+    X(S3_BUCKET_TAG, "s3:BucketTag", true, ANY)                                                 \
+    X(S3_POINT_ACCOUNT, "s3:DataAccessPointAccount", false, ANY)                                \
+    X(S3_POINT_ARN, "s3:DataAccessPointArn", false, ANY)                                        \
+    X(S3_EXISTING_TAG, "s3:ExistingObjectTag", true, OBJECT)                                    \
+    X(S3_INVENTORY_FIELDS, "s3:InventoryAccessibleOptionalFields", false, ANY)                  \
+    X(S3_LOCATION_CONSTRAINT, "s3:locationconstraint", false, ANY)                              \
+    X(S3_REQUEST_TAG, "s3:RequestObjectTag", true, OBJECT)                                      \
+    X(S3_REQUEST_TAG_KEYS, "s3:RequestObjectTagKeys", false, OBJECT)                            \
+    X(S3_RESOURCE_ACCOUNT, "s3:ResourceAccount", false, ANY)                                    \
+    X(S3_TLS_VERSION, "s3:TlsVersion", false, ANY)                                              \
+    X(S3_AUTH_TYPE, "s3:authType", false, ANY)                                                  \
+    X(S3_DELIMITER, "s3:delimiter", false, LIST)                                                \
+    X(S3_IF_MATCH, "s3:if-match", false, OBJECT)                                                \
+    X(S3_IF_NONE_MATCH, "s3:if-none-match", false, OBJECT)                                      \
+    X(S3_MAX_KEYS, "s3:max-keys", false, LIST)                                                  \
+    X(S3_LOCK_HOLD, "s3:object-lock-legal-hold", false, OBJECT)                                 \
+    X(S3_LOCK_MODE, "s3:object-lock-mode", false, OBJECT)                                       \
+    X(S3_LOCK_DAYS, "s3:object-lock-remaining-retention-days", false, OBJECT)                   \
+    X(S3_LOCK_UNTIL, "s3:object-lock-retain-until-date", false, OBJECT)                         \
+    X(S3_CREATION_OPERATION, "s3:ObjectCreationOperation", false, OBJECT)                       \
+    X(S3_PREFIX, "s3:prefix", false, LIST)                                                      \
+    X(S3_SIGNATURE_AGE, "s3:signatureAge", false, ANY)                                          \
+    X(S3_SIGNATURE_VERSION, "s3:signatureversion", false, ANY)                                  \
+    X(S3_VERSION_ID, "s3:versionid", false, OBJECT)                                             \
+    X(S3_ACL, "s3:x-amz-acl", false, ANY)                                                       \
+    X(S3_CONTENT_SHA256, "s3:x-amz-content-sha256", false, ANY)                                 \
+    X(S3_COPY_SOURCE, "s3:x-amz-copy-source", false, OBJECT)                                    \
+    X(S3_GRANT_FULL, "s3:x-amz-grant-full-control", false, ANY)                                 \
+    X(S3_GRANT_READ, "s3:x-amz-grant-read", false, ANY)                                         \
+    X(S3_GRANT_READ_ACP, "s3:x-amz-grant-read-acp", false, ANY)                                 \
+    X(S3_GRANT_WRITE, "s3:x-amz-grant-write", false, ANY)                                       \
+    X(S3_GRANT_WRITE_ACP, "s3:x-amz-grant-write-acp", false, ANY)                               \
+    X(S3_METADATA_DIRECTIVE, "s3:x-amz-metadata-directive", false, OBJECT)                      \
+    X(S3_OBJECT_OWNERSHIP, "s3:x-amz-object-ownership", false, ANY)                             \
+    X(S3_SSE, "s3:x-amz-server-side-encryption", false, OBJECT)                                 \
+    X(S3_SSE_KEY, "s3:x-amz-server-side-encryption-aws-kms-key-id", false, OBJECT)              \
+    X(S3_SSE_C, "s3:x-amz-server-side-encryption-customer-algorithm", false, OBJECT)            \
+    X(S3_STORAGE_CLASS, "s3:x-amz-storage-class", false, OBJECT)                                \
     X(S3_REDIRECT, "s3:x-amz-website-redirect-location", false, OBJECT)
 
 enum iam_key {

@@ -233,8 +233,8 @@ int iam_role_find(struct iam *iam, struct arena *a, struct str account, struct s
 {
     rt_lock(&iam->lock);
     struct table_node *n = iam_find_local(&iam->roles, account, name);
-    int r = n ? role_dup(a, &container_of(n, struct iam_role_entry, node)->info, ret)
-              : -ERR_NOT_FOUND;
+    int r =
+        n ? role_dup(a, &container_of(n, struct iam_role_entry, node)->info, ret) : -ERR_NOT_FOUND;
     rt_unlock(&iam->lock);
     return r;
 }

@@ -9,10 +9,10 @@
 
 #include "iam/iam.h"
 
-#define IAM_ROLES_MAX            10000
-#define IAM_SESSION_MIN_S        900
-#define IAM_ROLE_SESSION_S       3600  /* unless the role says otherwise */
-#define IAM_ROLE_SESSION_MAX_S   43200
+#define IAM_ROLES_MAX             10000
+#define IAM_SESSION_MIN_S         900
+#define IAM_ROLE_SESSION_S        3600 /* unless the role says otherwise */
+#define IAM_ROLE_SESSION_MAX_S    43200
 #define IAM_CHAINED_SESSION_MAX_S 3600 /* of a session that was asked for by another */
 
 struct iam_role {

@@ -3,9 +3,9 @@
 /*
  * Session tokens: made, opened, and who they stand for.
  *
- * A token is base64 of a version byte, a nonce, the sealed record and the seal's tag; the access key
- * is authenticated with it, so a token opens with its own key alone. What was opened is kept for the
- * next request that brings it, in a table of bounded size that is emptied when it is full.
+ * A token is base64 of a version byte, a nonce, the sealed record and the seal's tag; the access
+ * key is authenticated with it, so a token opens with its own key alone. What was opened is kept
+ * for the next request that brings it, in a table of bounded size that is emptied when it is full.
  *
  * Invariants
  *  1. The sealing key is made once for a store, lies in the row "Iseal" and leaves it for nowhere.
@@ -122,12 +122,12 @@ static int seal(const struct iam_sessions *s, struct str bound, struct str plain
     out[0] = TOKEN_VERSION;
     rt_random(out + 1, NONCE_BYTES);
     EVP_CIPHER_CTX *c = cipher_new(s->key, out + 1, bound, true);
-    bool ok = c &&
-              EVP_CipherUpdate(c, out + HEAD_BYTES, &len, (const uint8_t *)plain.ptr,
-                               (int)plain.len) == 1 &&
-              EVP_CipherFinal_ex(c, out + HEAD_BYTES + len, &last) == 1 &&
-              EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG_BYTES,
-                                  out + HEAD_BYTES + plain.len) == 1;
+    bool ok =
+        c &&
+        EVP_CipherUpdate(c, out + HEAD_BYTES, &len, (const uint8_t *)plain.ptr, (int)plain.len) ==
+            1 &&
+        EVP_CipherFinal_ex(c, out + HEAD_BYTES + len, &last) == 1 &&
+        EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, out + HEAD_BYTES + plain.len) == 1;
     EVP_CIPHER_CTX_free(c);
     return ok ? 0 : -ENOMEM;
 }
@@ -317,8 +317,7 @@ static int open_token(const struct iam_sessions *s, struct str access_key, struc
     int r = unseal(s, access_key, raw, raw_len, &plain);
     if (r)
         return r;
-    Iam__Session *session =
-        iam__session__unpack(NULL, plain.len, (const uint8_t *)plain.ptr);
+    Iam__Session *session = iam__session__unpack(NULL, plain.len, (const uint8_t *)plain.ptr);
     explicit_bzero(raw, raw_len);
     if (!session)
         return -ERR_INVALID_TOKEN;

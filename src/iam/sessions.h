@@ -3,9 +3,9 @@
 
 /*
  * Temporary credentials. A session is an access key, a secret and a token, which holds all there is
- * to know of the session, sealed (AES-256-GCM, bound to the access key) under a key that lies in the
- * metadata; nothing is stored. A session ends with its time, with the role, with the user, and with
- * the access key it was asked for with.
+ * to know of the session, sealed (AES-256-GCM, bound to the access key) under a key that lies in
+ * the metadata; nothing is stored. A session ends with its time, with the role, with the user, and
+ * with the access key it was asked for with.
  *
  * What a session may do is what its user or role may do at the time of each request, inside the
  * session's own policies.

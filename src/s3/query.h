@@ -3,8 +3,8 @@
 
 /*
  * The query APIs of IAM and STS: forms sent to "/" of the S3 port, answered in XML. One table names
- * every action; who asks, what the action is done to and the right to it are settled from that table
- * before its handler runs.
+ * every action; who asks, what the action is done to and the right to it are settled from that
+ * table before its handler runs.
  *
  * An action that works on a user, group, role or policy finds it here, by the name the form gives,
  * inside the account of who asks. Whether it is there is told after the right to ask was tested.
@@ -22,13 +22,19 @@
 #define QUERY_BODY_MAX (256 * KIB)
 
 /* What an action is done to. */
-enum query_on { QUERY_ON_ALL, QUERY_ON_USER, QUERY_ON_GROUP, QUERY_ON_ROLE, QUERY_ON_POLICY,
-                QUERY_ON_PROVIDER };
+enum query_on {
+    QUERY_ON_ALL,
+    QUERY_ON_USER,
+    QUERY_ON_GROUP,
+    QUERY_ON_ROLE,
+    QUERY_ON_POLICY,
+    QUERY_ON_PROVIDER
+};
 
-#define QUERY_SELF   1u /* without a UserName: who asks */
-#define QUERY_NEW    2u /* it need not be there */
-#define QUERY_ANYONE 4u /* without a signature */
-#define QUERY_OPEN   8u /* needs no right */
+#define QUERY_SELF   1u  /* without a UserName: who asks */
+#define QUERY_NEW    2u  /* it need not be there */
+#define QUERY_ANYONE 4u  /* without a signature */
+#define QUERY_OPEN   8u  /* needs no right */
 #define QUERY_INSIDE 16u /* the handler judges */
 
 struct query;

@@ -86,8 +86,8 @@ static bool is_inside(const struct query *y, struct str name)
 }
 
 /* Those for which `fits` holds, of a page. */
-static int put_groups(struct query *y, bool (*fits)(const struct query *y,
-                                                    const struct iam_group_info *g))
+static int put_groups(struct query *y,
+                      bool (*fits)(const struct query *y, const struct iam_group_info *g))
 {
     struct iam_group_info *groups;
     struct query_page page;

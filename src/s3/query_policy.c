@@ -219,10 +219,9 @@ int FIBER query_delete_policy_version(struct query *y)
     int r = read_version(y, &number);
     if (!r)
         r = iam_policy_drop_version(y->iam, y->policy.name, number);
-    return r == -ERR_CONFLICT
-               ? s3_error(y->q, -ERR_DELETE_CONFLICT,
-                          "Cannot delete the default version of a policy.")
-               : r;
+    return r == -ERR_CONFLICT ? s3_error(y->q, -ERR_DELETE_CONFLICT,
+                                         "Cannot delete the default version of a policy.")
+                              : r;
 }
 
 int FIBER query_set_default_policy_version(struct query *y)

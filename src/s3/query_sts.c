@@ -152,11 +152,9 @@ static int put_role_session(struct query *y, const struct iam_session_spec *spec
                             const struct iam_session *s)
 {
     struct str local = iam_local_name(y->role.account, y->role.name);
-    struct str arn =
-        arena_printf(y->arena, "arn:aws:sts::%.*s:assumed-role/%.*s/%.*s",
-                     STR_FMT(y->role.account), STR_FMT(local), STR_FMT(spec->name));
-    struct str id =
-        arena_printf(y->arena, "%.*s:%.*s", STR_FMT(y->role.id), STR_FMT(spec->name));
+    struct str arn = arena_printf(y->arena, "arn:aws:sts::%.*s:assumed-role/%.*s/%.*s",
+                                  STR_FMT(y->role.account), STR_FMT(local), STR_FMT(spec->name));
+    struct str id = arena_printf(y->arena, "%.*s:%.*s", STR_FMT(y->role.id), STR_FMT(spec->name));
     if (!arn.ptr || !id.ptr)
         return -ENOMEM;
     put_credentials(y, s);
@@ -178,8 +176,7 @@ static int read_duration(struct query *y, uint64_t *ret)
                          IAM_ROLE_SESSION_S, ret);
     if (r || *ret <= most)
         return r;
-    return s3_error(y->q, -ERR_VALIDATION,
-                    "The requested DurationSeconds exceeds the %s",
+    return s3_error(y->q, -ERR_VALIDATION, "The requested DurationSeconds exceeds the %s",
                     chained ? "1 hour session limit for roles assumed by role chaining."
                             : "MaxSessionDuration set for this role.");
 }

@@ -258,7 +258,8 @@ int FIBER query_create_access_key(struct query *y)
 
 static int by_id(const void *a, const void *b)
 {
-    return query_cmp(((const struct iam_access_key *)a)->id, ((const struct iam_access_key *)b)->id);
+    return query_cmp(((const struct iam_access_key *)a)->id,
+                     ((const struct iam_access_key *)b)->id);
 }
 
 static struct str id_at(const void *items, size_t i)
