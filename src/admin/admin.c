@@ -36,6 +36,8 @@ static const struct route routes[] = {
     {"DELETE", PREFIX "groups/", false, admin_group_remove},
     {"POST", PREFIX "members", false, admin_group_member},
     {"POST", PREFIX "check", false, admin_check},
+    {"GET", PREFIX "keys", false, admin_key_list},
+    {"POST", PREFIX "keys", false, admin_key_change},
     {"GET", PREFIX "jobs", false, admin_job_list},
     {"POST", PREFIX "jobs/", false, admin_job_change},
     {"POST", PREFIX "heal", false, admin_heal},

@@ -21,6 +21,7 @@
  * - GET /-/admin/v1/event-targets; POST: name, type, options; DELETE .../NAME[?force=true]
  * - POST /-/admin/v1/event-tests/NAME: a test message, now
  * - GET /-/admin/v1/dead-events/NAME; POST: action (resend or discard)
+ * - GET /-/admin/v1/keys; POST: action (create or rotate), name
  * - GET /-/admin/v1/jobs; POST /-/admin/v1/jobs/NAME: paused (true or false)
  *
  * Bodies are JSON; errors are {"error": {"code", "message", "request_id"}}. "-" is no bucket name,
@@ -35,6 +36,7 @@
 #include "store/store.h"
 
 struct admin;
+struct kms;
 
 /* What is to become of the disks. */
 enum admin_disk_action { ADMIN_DISK_ADD, ADMIN_DISK_REPLACE, ADMIN_DISK_DRAIN, ADMIN_DISK_UNDRAIN };
@@ -55,6 +57,7 @@ struct admin_config {
     struct store *store;
     struct jobs *jobs;
     struct events *events;
+    struct kms *kms;
     struct nodes *nodes;
     admin_disk_fn *change_disk;
     void *disks_arg;

@@ -42,6 +42,8 @@ void FIBER admin_group_list(struct admin *a, struct http_exchange *x, struct str
 void FIBER admin_group_add(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_group_remove(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_group_member(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_key_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_key_change(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_change(struct admin *a, struct http_exchange *x, struct str body);

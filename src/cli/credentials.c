@@ -5,8 +5,7 @@
 
 #define FILE_MAX 1024
 
-/* NAME, or the first line of the file that NAME_FILE names. 1, 0 (neither set), -EINVAL. */
-static int read_variable(struct arena *a, const char *name, struct str *ret)
+int credentials_variable(struct arena *a, const char *name, struct str *ret)
 {
     char file_name[64], line[FILE_MAX];
     const char *value = getenv(name);
@@ -48,8 +47,8 @@ int credentials_from_environment(struct arena *a, struct credentials *ret)
                                            {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"}};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct credentials c = {.from_environment = true};
-        int user = read_variable(a, names[i][0], &c.access_key);
-        int secret = read_variable(a, names[i][1], &c.secret_key);
+        int user = credentials_variable(a, names[i][0], &c.access_key);
+        int secret = credentials_variable(a, names[i][1], &c.secret_key);
         if (user < 0 || secret < 0)
             return MIN(user, secret);
         if (user != secret) {

@@ -20,6 +20,9 @@ struct credentials {
     bool generated; /* just now: to be shown once */
 };
 
+/* NAME, or the first line of the file that NAME_FILE names. 1, 0 (neither set), -EINVAL. */
+int credentials_variable(struct arena *a, const char *name, struct str *ret);
+
 /*
  * CAIRN_ROOT_USER and CAIRN_ROOT_PASSWORD, else MINIO_ROOT_USER and MINIO_ROOT_PASSWORD; each also
  * as NAME_FILE, whose file's first line counts. Returns 1 when found, 0 when nothing is set,

@@ -5,6 +5,7 @@
 #include "cli/credentials.h"
 #include "cli/disk_changes.h"
 #include "cli/engine.h"
+#include "cli/keys.h"
 #include "cli/trim.h"
 #include "cli/world.h"
 #include "http/access_log.h"
@@ -27,7 +28,8 @@
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level, *object_ownership;
-    bool sigv2, force_metadata, allow_local_events;
+    bool sigv2, force_metadata, allow_local_events, encrypt, insecure_sse_c;
+    struct keys_options keys;
     struct cli_texts classes;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
 } options = {.address = "127.0.0.1:9000",
@@ -51,6 +53,15 @@ static const struct cli_option option_table[] = {
      "BucketOwnerPreferred, ObjectWriter; none if not given, which allows ACLs"},
     {"sigv2", CLI_FLAG, &options.sigv2, NULL,
      "also take AWS Signature Version 2, which covers neither bodies nor most parameters"},
+    {"encrypt", CLI_FLAG, &options.encrypt, NULL,
+     "encrypt what is written without other words (SSE-S3)"},
+    {"vault", CLI_TEXT, &options.keys.vault, "URL",
+     "have HashiCorp Vault's transit engine keep the master keys; $CAIRN_VAULT_TOKEN"},
+    {"vault-mount", CLI_TEXT, &options.keys.vault_mount, "PATH",
+     "where the transit engine is; transit if not given"},
+    {"vault-ca", CLI_TEXT, &options.keys.vault_ca, "FILE", "certificates to trust there (PEM)"},
+    {"insecure-sse-c", CLI_FLAG, &options.insecure_sse_c, NULL,
+     "take customers' keys (SSE-C) over plain http, for a proxy in front that ends TLS"},
     {"region", CLI_TEXT, &options.region, "REGION", "the region's name; us-east-1 if not given"},
     {"threads", CLI_NUMBER, &options.threads, "N", "loop threads; one a core if not given"},
     {"volume-size", CLI_NUMBER, &options.volume_mib, "MIB",
@@ -87,6 +98,7 @@ struct server {
     struct arena arena;
     struct credentials credentials;
     struct engine engine;
+    struct kms *kms;
     struct access_log *log;
     struct s3 *s3;
     struct admin *admin;
@@ -128,6 +140,9 @@ static int FIBER open_doors(struct server *s)
                            .domains = options.domain,
                            .sigv2 = options.sigv2,
                            .object_ownership = str_from(options.object_ownership),
+                           .kms = s->kms,
+                           .encrypt_all = options.encrypt,
+                           .insecure_sse_c = options.insecure_sse_c,
                            .website_domains = options.website_domain};
     int r = access_log_open(&s->log);
     s3.log = s->log;
@@ -141,6 +156,7 @@ static int FIBER open_doors(struct server *s)
                                  .store = s->engine.store,
                                  .jobs = s->engine.jobs,
                                  .events = s->engine.events,
+                                 .kms = s->kms,
                                  .nodes = &s->engine.nodes,
                                  .change_disk = disk_change,
                                  .disks_arg = &s->engine,
@@ -350,6 +366,8 @@ static int FIBER server_fiber(void *arg)
                                    .spare_after_ms = options.spare_after_s * 1000};
     if (r == 0 && engine_open(&s->engine, &engine) < 0)
         r = 1;
+    if (r == 0 && keys_open(&s->kms, &options.keys, s->dirs, s->dir_count, s->engine.meta) < 0)
+        r = 1;
     if (r == 0)
         r = serve(s);
     admin_free(s->admin);
@@ -357,6 +375,7 @@ static int FIBER server_fiber(void *arg)
         schedule_watch_load(jobs_schedule(s->engine.jobs), NULL, NULL);
     s3_free(s->s3);
     access_log_close(s->log);
+    kms_close(s->kms);
     engine_close(&s->engine);
     explicit_bzero(&s->credentials, sizeof(s->credentials));
     arena_release(&s->arena);
@@ -439,6 +458,10 @@ const struct cli_command cli_server = {
         "Without\n"
         "them the first start generates a pair, keeps it in DIR/root.credentials (mode 0600) and\n"
         "shows it once.\n\n"
+        "Master keys of encryption lie in DIR/master.keys (mode 0600), made when one is first "
+        "needed:\n"
+        "who loses that file loses what it encrypted. CAIRN_KMS_KEY_FILE names another place,\n"
+        "CAIRN_KMS_PASSPHRASE (or _FILE) seals it.\n\n"
         "SIGTERM and SIGINT stop the server; requests under way have ten seconds to finish.",
     .options = option_table,
     .operands_min = 1,

@@ -89,13 +89,9 @@ const struct keyring_key *keyring_find(const struct keyring *k, struct str name,
     return NULL;
 }
 
-int keyring_wrap(const struct keyring *k, struct str name, struct str aad,
-                 const uint8_t salt[WRAP_SALT_LEN], const uint8_t key[CRYPT_KEY_LEN],
-                 uint8_t ret[KEYRING_WRAPPED])
+int keyring_wrap(const struct keyring_key *by, struct str aad, const uint8_t salt[WRAP_SALT_LEN],
+                 const uint8_t key[CRYPT_KEY_LEN], uint8_t ret[KEYRING_WRAPPED])
 {
-    const struct keyring_key *by = keyring_find(k, name, 0);
-    if (!by)
-        return -ERR_KMS_NOT_FOUND;
     put_be32(ret, by->version);
     return wrap_key(by->bytes, aad, salt, key, ret + 4);
 }
@@ -105,14 +101,10 @@ uint32_t keyring_wrapped_version(struct str wrapped)
     return wrapped.len == KEYRING_WRAPPED ? get_be32(wrapped.ptr) : 0;
 }
 
-int keyring_unwrap(const struct keyring *k, struct str name, struct str aad, struct str wrapped,
+int keyring_unwrap(const struct keyring_key *by, struct str aad, struct str wrapped,
                    uint8_t ret[CRYPT_KEY_LEN])
 {
-    uint32_t version = keyring_wrapped_version(wrapped);
-    if (version == 0)
+    if (keyring_wrapped_version(wrapped) != by->version)
         return -ERR_CORRUPT;
-    const struct keyring_key *by = keyring_find(k, name, version);
-    if (!by)
-        return -ERR_KEY_LOST;
     return unwrap_key(by->bytes, aad, (const uint8_t *)wrapped.ptr + 4, ret);
 }

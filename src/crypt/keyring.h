@@ -59,12 +59,11 @@ const struct keyring_key *keyring_find(const struct keyring *k, struct str name,
 
 /* ---- wrapping ------------------------------------------------------------------------------- */
 
-/* By the newest version of `name`. -ERR_KMS_NOT_FOUND, -ENOMEM. */
-int keyring_wrap(const struct keyring *k, struct str name, struct str aad,
-                 const uint8_t salt[WRAP_SALT_LEN], const uint8_t key[CRYPT_KEY_LEN],
-                 uint8_t ret[KEYRING_WRAPPED]);
-/* -ERR_KEY_LOST: the ring lacks the key that wrapped it. -ERR_WRONG_KEY, -ERR_CORRUPT. */
-int keyring_unwrap(const struct keyring *k, struct str name, struct str aad, struct str wrapped,
+/* By one of the ring. -ENOMEM. */
+int keyring_wrap(const struct keyring_key *by, struct str aad, const uint8_t salt[WRAP_SALT_LEN],
+                 const uint8_t key[CRYPT_KEY_LEN], uint8_t ret[KEYRING_WRAPPED]);
+/* `by` is the version that wrapped it. -ERR_WRONG_KEY, -ERR_CORRUPT, -ENOMEM. */
+int keyring_unwrap(const struct keyring_key *by, struct str aad, struct str wrapped,
                    uint8_t ret[CRYPT_KEY_LEN]);
 /* The version that wrapped it; 0: this is no such thing. */
 uint32_t keyring_wrapped_version(struct str wrapped);

@@ -21,5 +21,7 @@ struct s3_config_kind {
 int s3_canonical_website(struct s3_request *q, struct str body, struct buf *ret);
 /* public_access.c */
 int s3_canonical_public_access(struct s3_request *q, struct str body, struct buf *ret);
+/* sse.c */
+int s3_canonical_encryption(struct s3_request *q, struct str body, struct buf *ret);
 /* bucket_cors.c */
 int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret);

@@ -6,6 +6,7 @@
 
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
+#include "s3/sse.h"
 #include "s3/upload.h"
 
 static int bad_source(struct s3_request *q, struct str header)
@@ -83,7 +84,10 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
         r = allowed;
     if (r == 0) {
         ret->object = store_reader_object(ret->reader);
-        return 0;
+        r = s3_sse_unseal(q, ret->bucket.id, ret->reader, true);
+        if (r)
+            s3_source_close(ret);
+        return r;
     }
     r = s3_hide_absence(q, &ret->bucket, ret->key, r);
     s3_source_close(ret);

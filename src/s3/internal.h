@@ -24,6 +24,8 @@ struct s3 {
     struct iam *iam;
     struct events *events;
     struct access_log *log;
+    struct kms *kms;
+    bool encrypt_all, insecure_sse_c;
     bool sigv2; /* is taken, too */
     struct str region;
     struct str object_ownership; /* of new buckets; empty: none */

@@ -10,6 +10,7 @@
 
 #include "s3/attrs.h"
 #include "s3/range.h"
+#include "s3/sse.h"
 #include "s3/upload.h"
 
 /* ---- creating ------------------------------------------------------------------------------- */
@@ -75,6 +76,7 @@ static void set_checksum_headers(struct s3_request *q, const struct upload_check
 int FIBER s3_create_multipart_upload(struct s3_request *q)
 {
     _cleanup_buf_ struct buf b;
+    _cleanup_data_key_ struct s3_data_key key = {0}; /* the parts get it from the seal */
     struct upload_checksum c;
     struct store_attrs attrs;
     struct str upload;
@@ -85,11 +87,14 @@ int FIBER s3_create_multipart_upload(struct s3_request *q)
     if (!r)
         r = read_checksum(q, &c);
     if (!r)
+        r = s3_sse_begin(q, &key, &attrs.seal);
+    if (!r)
         r = store_upload_create(q->s3->store, q->arena, q->bucket.id, q->key, &attrs, c.kind, true,
                                 c.composite, &upload);
     if (r)
         return r;
     set_checksum_headers(q, &c);
+    s3_sse_headers(q, attrs.seal);
     xml_begin(&b);
     xml_open_ns(&b, "InitiateMultipartUploadResult", S3_XMLNS);
     xml_element(&b, "Bucket", q->bucket_name);
@@ -111,7 +116,13 @@ struct part {
     struct str upload_id;
     uint32_t number;
     struct store_upload upload;
+    struct s3_data_key key; /* wiped by release_part */
 };
+
+static void release_part(struct part *p)
+{
+    s3_data_key_release(&p->key);
+}
 
 static int FIBER find_upload(struct s3_request *q, struct part *p)
 {
@@ -122,7 +133,16 @@ static int FIBER find_upload(struct s3_request *q, struct part *p)
         return s3_error_argument(q, "partNumber", number,
                                  "Part number must be an integer between 1 and 10000, inclusive");
     p->number = (uint32_t)n;
-    return store_upload_get(q->s3->store, q->arena, q->bucket.id, q->key, p->upload_id, &p->upload);
+    int r =
+        store_upload_get(q->s3->store, q->arena, q->bucket.id, q->key, p->upload_id, &p->upload);
+    return r ? r : s3_sse_upload_key(q, p->upload.attrs.seal, &p->key);
+}
+
+static int FIBER begin_part(struct s3_request *q, const struct part *p, uint64_t len,
+                            struct store_writer **ret)
+{
+    return store_part_begin_sealed(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, len,
+                                   s3_data_key_or_null(&p->key), ret);
 }
 
 /* The kind kept with the part is the upload's. An upload without a named one takes any. */
@@ -142,8 +162,7 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
 {
     struct store_writer *w;
     uint64_t mtime_ms;
-    int r = store_part_begin(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, b->length,
-                             &w);
+    int r = begin_part(q, p, b->length, &w);
     if (!r)
         r = s3_writer_class(q, &w, p->upload.attrs.storage_class);
     if (!r)
@@ -151,12 +170,12 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
     if (r)
         return r;
     const struct store_checksum *kept = b->also.present ? &b->also : &b->checksum;
-    r = store_part_commit(w, b->md5_value, kept, &mtime_ms);
+    struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, b->md5_value);
+    r = store_part_commit(w, etag.md5, kept, &mtime_ms);
     if (r)
         return r;
-    struct store_etag etag = {.parts = 0};
-    memcpy(etag.md5, b->md5_value, sizeof(etag.md5));
     s3_set_etag(q, &etag);
+    s3_sse_headers(q, p->upload.attrs.seal);
     if (b->has_checksum)
         s3_set_checksum_value(q, &b->checksum, 0);
     return s3_respond_empty(q, 200);
@@ -165,7 +184,7 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
 int FIBER s3_upload_part(struct s3_request *q)
 {
     _cleanup_body_ struct s3_body b = {0};
-    struct part p;
+    _cleanup_(release_part) struct part p = {0};
     int r = find_upload(q, &p);
     if (!r)
         r = s3_body_open(&b, q, S3_BODY_MD5);
@@ -206,24 +225,24 @@ static int FIBER copy_part(struct s3_request *q, const struct part *p, struct s3
         return r;
     if (range.len > STORE_OBJECT_MAX)
         return -ERR_ENTITY_TOO_LARGE;
-    r = store_part_begin(q->s3->store, q->bucket.id, q->key, p->upload_id, p->number, range.len,
-                         &w);
+    r = begin_part(q, p, range.len, &w);
     if (!r)
         r = s3_writer_class(q, &w, p->upload.attrs.storage_class);
     if (!r)
         r = s3_source_copy(source, range.off, range.len, p->upload.kind, &w, &copied);
-    if (!r)
-        r = store_part_commit(w, copied.md5, &copied.checksum, &mtime_ms);
     if (r)
         return r;
-    struct store_etag etag = {.parts = 0};
-    memcpy(etag.md5, copied.md5, sizeof(etag.md5));
+    struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, copied.md5);
+    r = store_part_commit(w, etag.md5, &copied.checksum, &mtime_ms);
+    if (r)
+        return r;
+    s3_sse_headers(q, p->upload.attrs.seal);
     return s3_respond_copied(q, "CopyPartResult", &etag, &copied.checksum, mtime_ms);
 }
 
 int FIBER s3_upload_part_copy(struct s3_request *q)
 {
-    struct part p;
+    _cleanup_(release_part) struct part p = {0};
     struct s3_source source;
     int r = find_upload(q, &p);
     if (!r)

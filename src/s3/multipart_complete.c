@@ -8,6 +8,7 @@
 #include "s3/bodies.h"
 #include "s3/body.h"
 #include "s3/notice.h"
+#include "s3/sse.h"
 
 struct completion {
     struct str upload_id;
@@ -133,5 +134,8 @@ int FIBER s3_complete_multipart_upload(struct s3_request *q)
         return r;
     r = store_upload_complete(q->s3->store, q->arena, q->bucket.id, q->key, c.upload_id,
                               c.list.parts, c.list.count, &c.whole, c.size, &conditions, &object);
-    return r ? s3_explain_condition(q, r, &conditions) : respond(q, &object);
+    if (r)
+        return s3_explain_condition(q, r, &conditions);
+    s3_sse_headers(q, c.upload.attrs.seal);
+    return respond(q, &object);
 }

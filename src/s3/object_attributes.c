@@ -8,6 +8,7 @@
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
+#include "s3/sse.h"
 
 #define ATTRIBUTES_HEADER STR("x-amz-object-attributes")
 
@@ -158,6 +159,8 @@ int FIBER s3_get_object_attributes(struct s3_request *q)
     if (!r)
         r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
                              &q->bucket, q->key, store_reader_object(reader));
+    if (!r)
+        r = s3_sse_check(q, store_reader_object(reader));
     if (!r)
         r = respond(q, &a, store_reader_object(reader));
     if (reader)

@@ -8,6 +8,7 @@
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/notice.h"
+#include "s3/sse.h"
 #include "s3/upload.h"
 
 struct copy_request {
@@ -17,8 +18,14 @@ struct copy_request {
     bool has_kind;          /* x-amz-checksum-algorithm */
     enum store_checksum_kind kind;
     struct store_attrs attrs; /* of the request */
+    struct s3_sse sse;        /* of the copy */
     struct store_conditions conditions;
 };
+
+static void release_request(struct copy_request *c)
+{
+    s3_sse_release(&c->sse);
+}
 
 static int read_directive(struct s3_request *q, const char *header, const char *message,
                           bool *ret_replace)
@@ -56,7 +63,8 @@ static int read_request(struct s3_request *q, struct copy_request *c)
         return s3_error_argument(q, "x-amz-checksum-algorithm", algorithm,
                                  "Checksum algorithm provided is unsupported.");
     s3_conditions_write(q, &c->conditions);
-    return s3_notice(q, EVENT_NAMES(EVENT_CREATED_COPY), &c->conditions.notice);
+    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COPY), &c->conditions.notice);
+    return r ? r : s3_sse_read(q, &c->sse);
 }
 
 /* The new object's: the source's, or with REPLACE the request's. Class and redirect are always the
@@ -69,6 +77,7 @@ static int merge_attrs(struct s3_request *q, const struct copy_request *c,
     a.storage_class = c->attrs.storage_class;
     a.owner = c->attrs.owner;
     a.acl = c->attrs.acl;
+    a.seal = STR_NULL; /* its own, or none */
     a.tags = tags->tags;
     a.tag_count = tags->tag_count;
     *ret = a;
@@ -85,6 +94,7 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
     enum store_checksum_kind kind = c->has_kind           ? c->kind
                                     : o->checksum.present ? o->checksum.kind
                                                           : STORE_CRC64NVME;
+    _cleanup_data_key_ struct s3_data_key key = {0};
     struct store_writer *w;
     struct s3_copied copied;
     struct store_written written;
@@ -95,18 +105,21 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
                         STORE_OBJECT_MAX);
     int r = merge_attrs(q, c, o, &attrs);
     if (!r)
-        r = store_put_begin(q->s3->store, q->bucket.id, q->key, o->len_bytes, &w);
+        r = s3_sse_make(q, &c->sse, &key, &attrs.seal);
+    if (!r)
+        r = store_put_begin_sealed(q->s3->store, q->bucket.id, q->key, o->len_bytes, o->len_bytes,
+                                   s3_data_key_or_null(&key), &w);
     if (!r)
         r = s3_writer_class(q, &w, attrs.storage_class);
     if (!r)
         r = s3_source_copy(source, 0, o->len_bytes, kind, &w, &copied);
     if (r)
         return r;
-    struct store_etag etag = {.parts = 0};
-    memcpy(etag.md5, copied.md5, sizeof(etag.md5));
+    struct store_etag etag = s3_sse_etag(attrs.seal, copied.md5);
     r = store_put_commit(w, &attrs, &etag, &copied.checksum, &c->conditions, &written);
     if (r)
         return s3_explain_condition(q, r, &c->conditions);
+    s3_sse_headers(q, attrs.seal);
     return s3_respond_copied(q, "CopyObjectResult", &etag, &copied.checksum, written.mtime_ms);
 }
 
@@ -125,14 +138,24 @@ static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs
     struct own *own = arg;
     own->etag = o->etag;
     own->checksum = o->checksum;
-    return merge_attrs(own->q, own->c, o, attrs);
+    struct str seal = o->attrs.seal; /* the bytes stay as they are */
+    int r = merge_attrs(own->q, own->c, o, attrs);
+    attrs->seal = seal;
+    return r;
 }
 
-static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_request *c)
+static bool changes(const struct copy_request *c)
+{
+    return c->replace || c->replace_tags || c->has_storage_class || s3_redirect_of(&c->attrs).ptr ||
+           c->sse.asked;
+}
+
+static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_request *c,
+                                  const struct s3_source *source)
 {
     struct own own = {.q = q, .c = c};
     struct store_written written;
-    if (!c->replace && !c->replace_tags && !c->has_storage_class && !s3_redirect_of(&c->attrs).ptr)
+    if (!changes(c))
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "This copy request is illegal because it is trying to copy an object to "
                         "itself without changing the object's metadata, storage class, website "
@@ -141,6 +164,7 @@ static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_reques
                                set_own_attrs, &own, &written);
     if (r)
         return s3_explain_condition(q, r, &c->conditions);
+    s3_sse_headers(q, source->object->attrs.seal);
     return s3_respond_copied(q, "CopyObjectResult", &own.etag, &own.checksum, written.mtime_ms);
 }
 
@@ -165,7 +189,7 @@ static bool changes_code(struct s3_request *q, const struct copy_request *c,
 
 int FIBER s3_copy_object(struct s3_request *q)
 {
-    struct copy_request c;
+    _cleanup_(release_request) struct copy_request c;
     struct s3_source source;
     int r = read_request(q, &c);
     if (!r)
@@ -175,9 +199,10 @@ int FIBER s3_copy_object(struct s3_request *q)
     bool same = source.bucket.id.n == q->bucket.id.n && str_eq(source.key, q->key);
     bool keeps_checksum =
         !c.has_kind || (source.object->checksum.present && source.object->checksum.kind == c.kind);
+    bool keeps_bytes = s3_sse_is_already(&c.sse, source.object->attrs.seal) || !changes(&c);
     r = authorise_tags(q, &c, &source);
-    if (!r && same && !(c.has_kind && !keeps_checksum) && !changes_code(q, &c, &source))
-        r = copy_onto_itself(q, &c);
+    if (!r && same && keeps_checksum && keeps_bytes && !changes_code(q, &c, &source))
+        r = copy_onto_itself(q, &c, &source);
     else if (!r)
         r = copy_bytes(q, &c, &source);
     s3_source_close(&source);

@@ -8,6 +8,7 @@
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/range.h"
+#include "s3/sse.h"
 #include "wire/date.h"
 
 /* One answer under way. */
@@ -115,6 +116,7 @@ static void set_headers(struct get *g)
     struct s3_request *q = g->q;
     const struct store_object *o = g->object;
     s3_object_headers(q, o);
+    s3_sse_headers(q, o->attrs.seal);
     set_checksum(g);
     if (g->partial && o->len_bytes > 0)
         (void)http_set_header(q->x, "Content-Range",
@@ -178,7 +180,11 @@ static int FIBER answer(struct get *g, bool with_body)
 {
     g->object = store_reader_object(g->reader);
     g->range.len = g->object->len_bytes;
-    int r = g->status ? 0 : g->part_number ? choose_part(g) : choose_range(g);
+    int r = with_body ? s3_sse_unseal(g->q, g->q->bucket.id, g->reader, false)
+                      : s3_sse_check(g->q, g->object);
+    if (r)
+        return r;
+    r = g->status ? 0 : g->part_number ? choose_part(g) : choose_range(g);
     if (r)
         return r;
     return with_body ? send_body(g) : send_head(g);

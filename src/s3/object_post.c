@@ -16,6 +16,7 @@
 #include "s3/attrs.h"
 #include "s3/body.h"
 #include "s3/notice.h"
+#include "s3/sse.h"
 #include "s3/post_policy.h"
 #include "base/encode.h"
 
@@ -30,7 +31,8 @@ struct post {
     struct form_data data;
     struct s3_body body;
     struct store_writer *writer;
-    uint64_t least, most; /* bytes the file may have */
+    struct s3_data_key key; /* wiped at the end */
+    uint64_t least, most;   /* bytes the file may have */
 };
 
 /* ---- the form ------------------------------------------------------------------------------- */
@@ -357,15 +359,15 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
     struct store_written written;
     if (p->least > p->policy.max_bytes)
         return too_large(p, p->least);
-    int r = store_put_begin_open(q->s3->store, q->bucket.id, q->key, p->least, p->most, &p->writer);
+    int r = store_put_begin_sealed(q->s3->store, q->bucket.id, q->key, p->least, p->most,
+                                   s3_data_key_or_null(&p->key), &p->writer);
     if (!r)
         r = s3_writer_class(q, &p->writer, attrs->storage_class);
     if (!r)
         r = stream_file(p);
     if (r)
         return r;
-    *ret_etag = (struct store_etag){.parts = 0};
-    memcpy(ret_etag->md5, p->body.md5_value, sizeof(ret_etag->md5));
+    *ret_etag = s3_sse_etag(attrs->seal, p->body.md5_value);
     s3_conditions_write(q, &conditions);
     r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_POST), &conditions.notice);
     if (r)
@@ -475,8 +477,13 @@ static int FIBER post(struct post *p)
     if (!r)
         r = s3_body_open_form(&p->body, p->q, p->most);
     if (!r)
+        r = s3_sse_begin(p->q, &p->key, &attrs.seal);
+    if (!r)
         r = store_file(p, &attrs, &etag);
-    return r ? r : respond(p, &etag);
+    if (r)
+        return r;
+    s3_sse_headers(p->q, attrs.seal);
+    return respond(p, &etag);
 }
 
 bool s3_is_form(const struct s3_request *q)
@@ -508,6 +515,7 @@ int FIBER s3_post_object(struct s3_request *q)
     }
     s3_body_release(&p->body);
     store_write_abort(p->writer);
+    s3_data_key_release(&p->key);
     q->form = NULL;
     return r == -ERR_PARSE ? -ERR_MALFORMED_FORM : r;
 }

@@ -7,6 +7,7 @@
 #include "s3/attrs.h"
 #include "s3/body.h"
 #include "s3/notice.h"
+#include "s3/sse.h"
 #include "s3/upload.h"
 
 static int FIBER write_piece(const void *data, size_t len, void *arg)
@@ -35,30 +36,32 @@ static int check_query(struct s3_request *q)
 }
 
 static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct store_attrs *attrs,
-                          const struct store_conditions *conditions)
+                          const struct s3_data_key *key, const struct store_conditions *conditions)
 {
     struct store_writer *w;
     struct store_written written;
-    int r = store_put_begin(q->s3->store, q->bucket.id, q->key, b->length, &w);
+    int r = store_put_begin_sealed(q->s3->store, q->bucket.id, q->key, b->length, b->length,
+                                   s3_data_key_or_null(key), &w);
     if (!r)
         r = s3_writer_class(q, &w, attrs->storage_class);
     if (!r)
         r = s3_upload_body(b, &w);
     if (r)
         return r;
-    struct store_etag etag = {.parts = 0};
-    memcpy(etag.md5, b->md5_value, sizeof(etag.md5));
+    struct store_etag etag = s3_sse_etag(attrs->seal, b->md5_value);
     r = store_put_commit(w, attrs, &etag, &b->checksum, conditions, &written);
     if (r)
         return s3_explain_condition(q, r, conditions);
     s3_set_etag(q, &etag);
     s3_set_checksum(q, &b->checksum, 0);
+    s3_sse_headers(q, attrs->seal);
     return s3_respond_empty(q, 200);
 }
 
 int FIBER s3_put_object(struct s3_request *q)
 {
     _cleanup_body_ struct s3_body b = {0};
+    _cleanup_data_key_ struct s3_data_key key = {0};
     struct store_attrs attrs;
     struct store_conditions conditions;
     int r = check_query(q);
@@ -68,9 +71,11 @@ int FIBER s3_put_object(struct s3_request *q)
         r = s3_tags_read(q, &attrs);
     if (!r)
         r = s3_body_open(&b, q, S3_BODY_MD5 | S3_BODY_CHECKSUM);
+    if (!r)
+        r = s3_sse_begin(q, &key, &attrs.seal);
     if (r)
         return r;
     s3_conditions_write(q, &conditions);
     r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
-    return r ? r : put_body(q, &b, &attrs, &conditions);
+    return r ? r : put_body(q, &b, &attrs, &key, &conditions);
 }

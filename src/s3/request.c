@@ -232,7 +232,6 @@ static const struct refused {
     {WORD("checksum-md5"), false},
     {WORD("checksum-sha512"), false},
     {WORD("checksum-xxhash"), true},
-    {WORD("copy-source-server-side-encryption"), true},
     {WORD("create-session-mode"), false},
     {WORD("grant-"), true, .acl = true},
     {WORD("if-match-"), true, .served = "DeleteObject"},
@@ -240,7 +239,6 @@ static const struct refused {
     {WORD("object-lock-"), true},
     {WORD("object-ownership"), false, .served = "CreateBucket"},
     {WORD("rename-source"), true},
-    {WORD("server-side-encryption"), true},
     {WORD("write-offset-bytes"), false},
 };
 

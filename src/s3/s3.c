@@ -64,6 +64,9 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     s3->events = config->events;
     s3->log = config->log;
     s3->sigv2 = config->sigv2;
+    s3->kms = config->kms;
+    s3->encrypt_all = config->encrypt_all;
+    s3->insecure_sse_c = config->insecure_sse_c;
     int r = copy_strings(s3, config);
     s3->counters = s3_counters_new();
     s3->md5_pools = md5_pools_new(rt_thread_count());

@@ -26,6 +26,7 @@
 #define S3_DOMAINS_MAX 8
 
 struct s3;
+struct kms;
 
 struct s3_config {
     struct store *store; /* borrowed, as is iam; outlive the door */
@@ -35,6 +36,9 @@ struct s3_config {
     struct access_log *log; /* borrowed; NULL: no access log */
     const char *domains;    /* comma separated hosts of virtual-host style; NULL: path style only */
     bool sigv2;             /* take Signature Version 2, too */
+    struct kms *kms;        /* borrowed: who has the keys of encryption */
+    bool encrypt_all;       /* what no header and no bucket says otherwise, too */
+    bool insecure_sse_c;    /* take customers' keys over plain HTTP */
     const char *website_domains; /* likewise, of buckets' websites; NULL: there are none */
     struct str object_ownership; /* of buckets made without a word of their own; copied; empty: no
                                     controls, which is as ObjectWriter */

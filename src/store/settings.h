@@ -23,6 +23,7 @@
 #define STORE_SETTINGS(X)                   \
     X(ACL, "acl")                           \
     X(CORS, "cors")                         \
+    X(ENCRYPTION, "encryption")             \
     X(OWNERSHIP_CONTROLS, "ownership")      \
     X(POLICY, "policy")                     \
     X(PUBLIC_ACCESS_BLOCK, "public-access") \

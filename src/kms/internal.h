@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * What the files of kms/ share.
+ *
+ * `lock` guards the ring's pointer and the keys in memory, for a few hundred instructions; it is
+ * never held over a wait. `changing` makes changes of the ring one at a time: whoever holds it may
+ * wait.
+ */
+
+#include "kms/kms.h"
+#include "rt/rt.h"
+
+struct vault;
+
+#define KEPT_MAX 512             /* middle keys in memory, with Vault */
+#define KEPT_FOR (5 * 60 * RT_S) /* as long as S3 keeps a bucket key at most */
+
+struct kept_key {
+    uint64_t until_ns; /* 0: free */
+    uint64_t use;      /* digest of what it is for */
+    bool shared;       /* may be taken for new objects */
+    size_t wrapped_len;
+    char wrapped[SEAL_SERVICE_MAX];
+    uint8_t key[CRYPT_KEY_LEN];
+};
+
+struct kms {
+    struct meta *meta;
+    char **paths; /* of the ring's copies */
+    unsigned path_count;
+    struct str phrase;
+    struct vault *vault; /* NULL: the ring */
+    struct rt_lock lock;
+    struct keyring *ring; /* NULL: not made yet, or lost */
+    bool lost;            /* the metadata know a ring that is not there */
+    bool changing;
+    struct rt_waitq changed;
+    struct kept_key *kept; /* KEPT_MAX of them, with Vault */
+    unsigned kept_next;
+};
+
+/* The additional data of a middle key, in `b`. */
+void kms_additional(const struct kms_use *use, struct buf *b);
+
+/* ring.c: the key ring. */
+int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX]);
+int FIBER ring_wrap(struct kms *k, struct str name, struct str aad, const uint8_t *key,
+                    uint8_t ret[KEYRING_WRAPPED]);
+int ring_unwrap(struct kms *k, struct str name, struct str aad, struct str wrapped, uint8_t *ret);
+/* The newest version of a key; 0: there is none. */
+uint32_t ring_newest(struct kms *k, struct str name);
+int FIBER ring_add(struct kms *k, struct str name, bool exists);
+int ring_list(struct kms *k, struct arena *a, struct kms_key **ret, size_t *ret_count);
+
+/* vault.c: Vault's transit engine. */
+int FIBER vault_new(struct vault **ret, const struct kms_vault_config *config,
+                    char why[KMS_WHY_MAX]);
+void FIBER vault_free(struct vault *v);
+const char *vault_url(const struct vault *v);
+int FIBER vault_wrap(struct vault *v, struct str name, struct str aad, const uint8_t *key,
+                     struct arena *a, struct str *ret);
+int FIBER vault_unwrap(struct vault *v, struct str name, struct str aad, struct str wrapped,
+                       uint8_t *ret);
+int FIBER vault_list(struct vault *v, struct arena *a, struct kms_key **ret, size_t *ret_count);
+int FIBER vault_create(struct vault *v, struct str name);
+int FIBER vault_rotate(struct vault *v, struct str name);

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/* The key service: its ring on disk, and Vault as a small server of its own speaks it. */
+
+#include "test/unit/unit.h"
+#include <ftw.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/encode.h"
+#include "http/http.h"
+#include "kms/internal.h"
+#include "kv/mem.h"
+
+struct home {
+    char path[64], second[80];
+    const char *dirs[2];
+    struct kv_mem *content;
+    struct meta *meta;
+    struct arena arena;
+    struct kms_config config;
+    char why[KMS_WHY_MAX];
+};
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void FIBER home_open(struct home *h)
+{
+    struct kv *kv;
+    *h = (struct home){.path = "/tmp/cairn-kms-XXXXXX"};
+    assert_non_null(mkdtemp(h->path));
+    snprintf(h->second, sizeof(h->second), "%s/second", h->path);
+    assert_int_equal(mkdir(h->second, 0700), 0);
+    h->dirs[0] = h->path;
+    h->dirs[1] = h->second;
+    arena_init(&h->arena, 0);
+    assert_int_equal(kv_mem_new(&h->content, true), 0);
+    assert_int_equal(kv_mem_open(&kv, h->content), 0);
+    assert_int_equal(meta_local_open(&h->meta, kv, 0), 0);
+    h->config = (struct kms_config){.dirs = h->dirs, .dir_count = 2, .meta = h->meta};
+}
+
+static void FIBER home_close(struct home *h)
+{
+    meta_close(h->meta);
+    kv_mem_free(h->content);
+    arena_release(&h->arena);
+    nftw(h->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct kms *FIBER open_service(struct home *h)
+{
+    struct kms *k = NULL;
+    assert_int_equal(kms_open(&k, &h->config, h->why), 0);
+    return k;
+}
+
+#define CASE(name)                             \
+    static void FIBER name##_(struct home *h); \
+    static int FIBER name##_fiber(void *arg)   \
+    {                                          \
+        struct home h;                         \
+        home_open(&h);                         \
+        name##_(&h);                           \
+        home_close(&h);                        \
+        return 0;                              \
+    }                                          \
+    static void name(void **state)             \
+    {                                          \
+        struct rt_config c = {.threads = 1};   \
+        rt_run(&c, name##_fiber, NULL);        \
+    }                                          \
+    static void FIBER name##_(struct home *h)
+
+static const struct kms_use s3_use = {.name = {"cairn-s3", 8}, .bucket = {7}, .shared = true};
+static const struct kms_use team_use = {
+    .name = {"team", 4}, .context = {"{\"a\":\"b\"}", 9}, .bucket = {7}};
+
+struct made {
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+};
+
+static struct made FIBER make(struct home *h, struct kms *k, const struct kms_use *use)
+{
+    struct made m;
+    assert_int_equal(kms_new_key(k, use, &h->arena, m.key, &m.wrapped), 0);
+    return m;
+}
+
+static void FIBER expect(struct kms *k, const struct kms_use *use, const struct made *m)
+{
+    uint8_t key[CRYPT_KEY_LEN] = {0};
+    assert_int_equal(kms_open_key(k, use, m->wrapped, key), 0);
+    assert_memory_equal(key, m->key, sizeof(key));
+}
+
+/* ---- the ring -------------------------------------------------------------------------------- */
+
+CASE(the_ring_is_made_at_first_use_and_found_again)
+{
+    struct stat st;
+    char path[128];
+    struct kms *k = open_service(h);
+    snprintf(path, sizeof(path), "%s/" KMS_FILE, h->path);
+    assert_int_equal(stat(path, &st), -1);
+    struct made m = make(h, k, &s3_use);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    expect(k, &s3_use, &m);
+    kms_close(k);
+    /* one copy is enough, and the other is made again */
+    assert_int_equal(unlink(path), 0);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    kms_close(k);
+    assert_int_equal(stat(path, &st), 0);
+}
+
+CASE(a_key_opens_for_its_use_only)
+{
+    uint8_t key[CRYPT_KEY_LEN];
+    struct kms *k = open_service(h);
+    assert_int_equal(kms_create(k, STR("team")), 0);
+    struct made m = make(h, k, &team_use);
+    struct kms_use other = team_use;
+    expect(k, &team_use, &m);
+    other.bucket.n++;
+    assert_int_equal(kms_open_key(k, &other, m.wrapped, key), -ERR_WRONG_KEY);
+    other = team_use;
+    other.context = STR("{\"a\":\"c\"}");
+    assert_int_equal(kms_open_key(k, &other, m.wrapped, key), -ERR_WRONG_KEY);
+    other = team_use;
+    other.name = STR("arn:aws:kms:eu-1:123:key/team"); /* the same key, in other words */
+    expect(k, &other, &m);
+    kms_close(k);
+}
+
+CASE(unknown_keys_and_names_are_refused)
+{
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    struct kms *k = open_service(h);
+    assert_int_equal(kms_new_key(k, &team_use, &h->arena, key, &wrapped), -ERR_KMS_NOT_FOUND);
+    assert_int_equal(kms_rotate(k, STR("team")), -ERR_KMS_NOT_FOUND);
+    assert_int_equal(kms_create(k, STR("a b")), -EINVAL);
+    assert_int_equal(kms_create(k, STR("a/b")), -EINVAL);
+    assert_int_equal(kms_create(k, STR("team")), 0);
+    assert_int_equal(kms_create(k, STR("team")), -ERR_EXISTS);
+    kms_close(k);
+}
+
+CASE(rotation_wraps_anew_without_a_new_key)
+{
+    struct kms_key *keys;
+    size_t count;
+    struct str again;
+    struct kms *k = open_service(h);
+    struct made before = make(h, k, &s3_use), after = before;
+    assert_int_equal(kms_rotate(k, STR("cairn-s3")), 0);
+    expect(k, &s3_use, &before);
+    assert_int_equal(kms_rewrap_key(k, &s3_use, &h->arena, before.wrapped, &after.wrapped), 0);
+    assert_false(str_eq(after.wrapped, before.wrapped));
+    expect(k, &s3_use, &after);
+    assert_int_equal(kms_rewrap_key(k, &s3_use, &h->arena, after.wrapped, &again), 0);
+    assert_true(str_eq(again, after.wrapped));
+    assert_int_equal(kms_list(k, &h->arena, &keys, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(keys[0].newest, 2);
+    kms_close(k);
+    k = open_service(h);
+    expect(k, &s3_use, &before);
+    expect(k, &s3_use, &after);
+    kms_close(k);
+}
+
+static void unlink_in(const char *dir)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/" KMS_FILE, dir);
+    assert_int_equal(unlink(path), 0);
+}
+
+CASE(a_lost_ring_is_never_replaced)
+{
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    struct kms *k = open_service(h);
+    struct made m = make(h, k, &s3_use);
+    kms_close(k);
+    unlink_in(h->path);
+    unlink_in(h->second);
+    k = open_service(h);
+    assert_int_equal(kms_open_key(k, &s3_use, m.wrapped, key), -ERR_KEY_LOST);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KEY_LOST);
+    assert_int_equal(kms_create(k, STR("new")), -ERR_KEY_LOST);
+    kms_close(k);
+}
+
+CASE(a_passphrase_is_needed_where_there_was_one)
+{
+    struct kms *k = NULL;
+    h->config.phrase = STR("a long passphrase");
+    k = open_service(h);
+    struct made m = make(h, k, &s3_use);
+    kms_close(k);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    kms_close(k);
+    h->config.phrase = STR("");
+    assert_int_equal(kms_open(&k, &h->config, h->why), -ERR_WRONG_KEY);
+    assert_non_null(strstr(h->why, "CAIRN_KMS_PASSPHRASE"));
+    h->config.phrase = STR("another passphrase");
+    assert_int_equal(kms_open(&k, &h->config, h->why), -ERR_WRONG_KEY);
+    assert_non_null(strstr(h->why, "does not open"));
+}
+
+/* ---- Vault ----------------------------------------------------------------------------------- */
+
+#define TOKEN "vault-token-of-the-test"
+
+/* What the transit engine does, with "keys" that only turn bytes around. */
+struct mock {
+    struct http_server *server;
+    unsigned asked, version;
+    bool has_key, sealed;
+    char url[64];
+};
+
+static json_t *mock_encrypt(struct mock *m, const json_t *in)
+{
+    const char *plain = json_string_value(json_object_get(in, "plaintext"));
+    const char *aad = json_string_value(json_object_get(in, "associated_data"));
+    char text[1024];
+    snprintf(text, sizeof(text), "vault:v%u:%s:%s", m->version, plain, aad);
+    return json_pack("{s:{s:s, s:i}}", "data", "ciphertext", text, "key_version", m->version);
+}
+
+static json_t *mock_decrypt(const json_t *in)
+{
+    const char *text = json_string_value(json_object_get(in, "ciphertext"));
+    const char *aad = json_string_value(json_object_get(in, "associated_data"));
+    char plain[128];
+    unsigned version;
+    if (sscanf(text, "vault:v%u:%127[^:]", &version, plain) != 2 ||
+        strcmp(strrchr(text, ':') + 1, aad) != 0)
+        return NULL;
+    return json_pack("{s:{s:s}}", "data", "plaintext", plain);
+}
+
+static void FIBER mock_answer(struct http_exchange *x, int status, json_t *o)
+{
+    _cleanup_free_ char *text = json_dumps(o, JSON_COMPACT);
+    http_respond(x, status, str_from(text));
+    json_decref(o);
+}
+
+static json_t *mock_do(struct mock *m, struct str path, const json_t *in, int *ret_status)
+{
+    *ret_status = 200;
+    if (str_starts(path, STR("/v1/transit/keys/cairn-s3/rotate")))
+        return json_pack("{s:i}", "version", ++m->version);
+    if (str_eq(path, STR("/v1/transit/keys/cairn-s3")))
+        return m->has_key = true, json_pack("{s:{s:i}}", "data", "latest_version", m->version);
+    if (str_eq(path, STR("/v1/transit/keys?list=true")))
+        return json_pack("{s:{s:[s]}}", "data", "keys", "cairn-s3");
+    if (str_eq(path, STR("/v1/transit/encrypt/cairn-s3")) && m->has_key)
+        return mock_encrypt(m, in);
+    json_t *plain = str_eq(path, STR("/v1/transit/decrypt/cairn-s3")) ? mock_decrypt(in) : NULL;
+    if (plain)
+        return plain;
+    *ret_status = 400;
+    return json_pack("{s:[s]}", "errors",
+                     str_starts(path, STR("/v1/transit/encrypt")) ? "encryption key not found"
+                                                                  : "authentication failed");
+}
+
+static void FIBER mock_handle(struct http_exchange *x, void *arg)
+{
+    struct mock *m = arg;
+    struct str body;
+    int status = 200;
+    m->asked++;
+    CHECK(http_body_all(x, 65536, &body) == 0);
+    if (!str_eq(http_header(x, STR("x-vault-token")), STR(TOKEN))) {
+        mock_answer(x, 403, json_pack("{s:[s]}", "errors", "permission denied"));
+        return;
+    }
+    if (m->sealed) {
+        mock_answer(x, 503, json_pack("{s:[s]}", "errors", "Vault is sealed"));
+        return;
+    }
+    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, 0, NULL);
+    json_t *out = mock_do(m, http_request(x)->target, in, &status);
+    json_decref(in);
+    mock_answer(x, status, out);
+}
+
+static void FIBER mock_start(struct mock *m, struct home *h)
+{
+    struct http_server_config config = {.handler = mock_handle, .arg = m};
+    struct rt_address bound;
+    char text[64];
+    *m = (struct mock){.version = 1};
+    assert_int_equal(rt_address_parse(&config.address, "127.0.0.1:0"), 0);
+    assert_int_equal(http_server_start(&m->server, &config), 0);
+    http_server_address(m->server, &bound);
+    rt_address_format(&bound, text);
+    snprintf(m->url, sizeof(m->url), "http://%.50s", text);
+    h->config.vault = (struct kms_vault_config){.url = m->url, .token = STR(TOKEN)};
+}
+
+CASE(vault_wraps_and_unwraps_over_http)
+{
+    struct mock m;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct kms_use other = s3_use;
+    struct kms_key *keys;
+    size_t count;
+    mock_start(&m, h);
+    struct kms *k = open_service(h);
+    struct made first = make(h, k, &s3_use); /* the key is made in Vault when it is wanted */
+    assert_true(m.has_key);
+    kms_close(k);
+    k = open_service(h); /* nothing in memory */
+    expect(k, &s3_use, &first);
+    other.bucket.n++;
+    assert_int_equal(kms_open_key(k, &other, first.wrapped, key), -ERR_WRONG_KEY);
+    assert_int_equal(kms_open_key(k, &s3_use, STR("vault:\"},{\""), key), -ERR_KEY_LOST);
+    assert_int_equal(kms_list(k, &h->arena, &keys, &count), 0);
+    assert_int_equal(count, 1);
+    assert_true(str_eq(keys[0].name, STR("cairn-s3")));
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
+CASE(keys_of_vault_stay_in_memory_for_a_while)
+{
+    struct mock m;
+    mock_start(&m, h);
+    struct kms *k = open_service(h);
+    struct made first = make(h, k, &s3_use);
+    unsigned asked = m.asked;
+    struct made second = make(h, k, &s3_use); /* shared: the bucket's */
+    assert_true(str_eq(first.wrapped, second.wrapped));
+    for (int i = 0; i < 10; i++)
+        expect(k, &s3_use, &first);
+    assert_int_equal(m.asked, asked);
+    assert_int_equal(kms_rotate(k, STR("cairn-s3")), 0);
+    struct made third = make(h, k, &s3_use);
+    assert_false(str_eq(first.wrapped, third.wrapped));
+    assert_true(str_starts(third.wrapped, STR("vault:v2:")));
+    expect(k, &s3_use, &first);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
+CASE(a_vault_that_refuses_is_unavailable)
+{
+    struct mock m;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    mock_start(&m, h);
+    m.sealed = true;
+    struct kms *k = open_service(h);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    kms_close(k);
+    m.sealed = false;
+    h->config.vault.token = STR("wrong");
+    k = open_service(h);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+    h->config.vault.token = STR(TOKEN);
+    k = open_service(h);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    kms_close(k);
+    h->config.vault.token = STR("");
+    assert_int_equal(kms_open(&k, &h->config, h->why), -EINVAL);
+    assert_non_null(strstr(h->why, "CAIRN_VAULT_TOKEN"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_ring_is_made_at_first_use_and_found_again),
+        cmocka_unit_test(a_key_opens_for_its_use_only),
+        cmocka_unit_test(unknown_keys_and_names_are_refused),
+        cmocka_unit_test(rotation_wraps_anew_without_a_new_key),
+        cmocka_unit_test(a_lost_ring_is_never_replaced),
+        cmocka_unit_test(a_passphrase_is_needed_where_there_was_one),
+        cmocka_unit_test(vault_wraps_and_unwraps_over_http),
+        cmocka_unit_test(keys_of_vault_stay_in_memory_for_a_while),
+        cmocka_unit_test(a_vault_that_refuses_is_unavailable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
