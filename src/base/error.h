@@ -33,7 +33,7 @@
     X(EXISTS, false, 409, "OperationAborted", "exists already")                                    \
     /* encryption */                                                                               \
     X(WRONG_KEY, false, 500, "InternalError", "a key does not open what it should")                \
-    X(KEY_LOST, false, 500, "InternalError",                                                       \
+    X(KEY_LOST, false, 400, "KMS.KMSInvalidStateException",                                        \
       "The key that the object is encrypted with is not in the server's key ring. Its "            \
       "administrator can tell more.")                                                              \
     X(KMS_NOT_FOUND, false, 400, "KMS.NotFoundException",                                          \

@@ -282,7 +282,7 @@ def test_forms_that_are_none(server, s3, bucket):
     f.file = b'x' * 30000
     f.after = [('submit', 'x' * 25000)]
     refused(f, 400, 'MaxPostPreDataLengthExceeded')
-    refused(Form(server, bucket, **{'x-amz-server-side-encryption': 'AES256'}), 501, 'NotImplemented')
+    refused(Form(server, bucket, **{'x-amz-server-side-encryption': 'aws:kms:dsse'}), 501, 'NotImplemented')
     refused(Form(server, bucket, x_amz_meta_a='a\r\nb'), 400, 'InvalidArgument')
     refused(Form(server, bucket, x_amz_meta_a='a' * 2100), 400, 'MetadataTooLarge')
     r = Form(server, bucket, key='k' * 1025).send()
