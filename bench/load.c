@@ -47,6 +47,7 @@ static struct {
     struct rt_address address;
     char *payload;
     char payload_sha256[64];
+    char length_header[48];
     _Atomic uint64_t issued, done, errors, bytes, next_key;
     _Atomic uint64_t latencies[LATENCIES];
     uint64_t stop_ns;
@@ -145,14 +146,27 @@ static const struct sigv4_key *day_key(struct connection *c, struct str day)
     return &c->key;
 }
 
+static struct str join(struct arena *a, const struct str *parts, size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    char *at = arena_alloc(a, len), *begin = at;
+    CHECK(at);
+    for (size_t i = 0; i < count; i++)
+        at = mempcpy(at, parts[i].ptr, parts[i].len);
+    return str_make(begin, len);
+}
+
 static struct str make_head(struct connection *c, const struct operation *op, struct str target)
 {
-    struct str length = op->has_body ? arena_printf(&c->arena, "Content-Length: %llu\r\n",
-                                                    (unsigned long long)options.size)
-                                     : STR("");
-    if (!options.access_key)
-        return arena_printf(&c->arena, "%s %.*s HTTP/1.1\r\nHost: %s\r\n%.*s\r\n", op->method,
-                            STR_FMT(target), options.address, STR_FMT(length));
+    struct str host = str_from(options.address), method = str_from(op->method);
+    struct str length = op->has_body ? str_from(run.length_header) : STR("");
+    if (!options.access_key) {
+        const struct str plain[] = {method, STR(" "),    target, STR(" HTTP/1.1\r\nHost: "),
+                                    host,   STR("\r\n"), length, STR("\r\n")};
+        return join(&c->arena, plain, ARRAY_LEN(plain));
+    }
     char date[DATE_AMZ_LEN];
     date_format_amz(rt_wall_ms(), date);
     struct str amz_date = str_make(date, sizeof(date)), day = str_prefix(amz_date, 8);
@@ -162,9 +176,9 @@ static struct str make_head(struct connection *c, const struct operation *op, st
                         : options.unsigned_payload ? STR("UNSIGNED-PAYLOAD")
                                                    : str_make(run.payload_sha256, 64);
     struct http1_request *r = arena_new(&c->arena, struct http1_request);
-    r->method = str_from(op->method);
+    r->method = method;
     r->target = target;
-    r->host = str_from(options.address);
+    r->host = host;
     r->headers[0] = (struct http1_header){STR("host"), r->host};
     r->headers[1] = (struct http1_header){STR("x-amz-content-sha256"), digest};
     r->headers[2] = (struct http1_header){STR("x-amz-date"), amz_date};
@@ -172,11 +186,14 @@ static struct str make_head(struct connection *c, const struct operation *op, st
     struct str authorization;
     CHECK(sigv4_sign(&c->arena, r, str_from(options.access_key), day_key(c, day), day,
                      STR("us-east-1"), STR("s3"), &authorization) == 0);
-    return arena_printf(&c->arena,
-                        "%s %.*s HTTP/1.1\r\nHost: %s\r\nx-amz-content-sha256: %.*s\r\n"
-                        "x-amz-date: %.*s\r\nAuthorization: %.*s\r\n%.*s\r\n",
-                        op->method, STR_FMT(target), options.address, STR_FMT(digest),
-                        STR_FMT(amz_date), STR_FMT(authorization), STR_FMT(length));
+    const struct str parts[] = {method,        STR(" "),
+                                target,        STR(" HTTP/1.1\r\nHost: "),
+                                host,          STR("\r\nx-amz-content-sha256: "),
+                                digest,        STR("\r\nx-amz-date: "),
+                                amz_date,      STR("\r\nAuthorization: "),
+                                authorization, STR("\r\n"),
+                                length,        STR("\r\n")};
+    return join(&c->arena, parts, ARRAY_LEN(parts));
 }
 
 static int FIBER receive(struct connection *c)
@@ -353,6 +370,8 @@ static void make_payload(void)
     }
     hash_sha256(str_make(run.payload, options.size), digest);
     hex_encode(digest, sizeof(digest), run.payload_sha256);
+    snprintf(run.length_header, sizeof(run.length_header), "Content-Length: %llu\r\n",
+             (unsigned long long)options.size);
 }
 
 static uint64_t number(const char *text)

@@ -112,16 +112,20 @@ char *arena_cstr(struct arena *a, struct str s)
     return p;
 }
 
+/* Straight into the block where it fits; only what does not is formatted again. */
 struct str arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
     va_list again;
+    char *at = a->cur;
+    size_t room = (size_t)(a->end - a->cur);
     va_copy(again, ap);
-    int len = vsnprintf(NULL, 0, fmt, again);
+    int len = vsnprintf(at, room, fmt, again);
     va_end(again);
     char *p = len < 0 ? NULL : arena_alloc(a, (size_t)len + 1);
     if (!p)
         return STR_NULL;
-    vsnprintf(p, (size_t)len + 1, fmt, ap);
+    if (p != at || (size_t)len >= room)
+        vsnprintf(p, (size_t)len + 1, fmt, ap);
     return str_make(p, (size_t)len);
 }
 
