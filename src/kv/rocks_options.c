@@ -17,6 +17,10 @@
 #include "kv/rocks_internal.h"
 
 #define LEVELS          7
+#define LOG_BUFFERS     4 /* so many write buffers a log may tell of */
+#define L0_TABLES       8 /* so many come together before they are merged; then writers slow, stop */
+#define L0_TABLES_SLOW  28
+#define L0_TABLES_STOP  44
 #define BULK_FILE_BYTES (32 * MIB)
 
 static void set_tables(rocksdb_options_t *o, const struct kv_rocks_shared *shared)
@@ -47,6 +51,9 @@ static void set_levels(rocksdb_options_t *o, size_t buffer_bytes)
     rocksdb_options_set_num_levels(o, LEVELS);
     rocksdb_options_set_compression_per_level(o, compression, LEVELS);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+    rocksdb_options_set_level0_file_num_compaction_trigger(o, L0_TABLES);
+    rocksdb_options_set_level0_slowdown_writes_trigger(o, L0_TABLES_SLOW);
+    rocksdb_options_set_level0_stop_writes_trigger(o, L0_TABLES_STOP);
     rocksdb_options_set_max_bytes_for_level_base(o, 8 * buffer_bytes);
     rocksdb_options_set_target_file_size_base(o, 64 * MIB);
 }
@@ -56,7 +63,7 @@ static void set_write_path(rocksdb_options_t *o, size_t buffer_bytes, bool with_
     rocksdb_options_set_write_buffer_size(o, buffer_bytes);
     rocksdb_options_set_max_write_buffer_number(o, 3);
     rocksdb_options_set_db_write_buffer_size(o, 2 * buffer_bytes);
-    rocksdb_options_set_max_total_wal_size(o, with_log ? 2 * buffer_bytes : 0);
+    rocksdb_options_set_max_total_wal_size(o, with_log ? LOG_BUFFERS * buffer_bytes : 0);
     rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
     /* There is one writer: nothing to be concurrent with. */
     rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
