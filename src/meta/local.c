@@ -34,7 +34,7 @@
 
 #define QUEUE_MAX           16384
 #define BATCH_MAX_DEFAULT   1024
-#define GATHER_WORTH_NS     (400 * RT_US) /* a write faster than that is not waited for */
+#define GATHER_WORTH_NS     (100 * RT_US) /* a write faster than that is not waited for */
 #define GATHER_FAILURES_MAX 6
 #define BATCH_BYTES_ENOUGH  (8 * MIB)    /* a batch of more takes in no further transaction */
 #define RECOVER_FIRST_NS    (20 * RT_MS) /* pauses between attempts, each twice the last */
