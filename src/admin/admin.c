@@ -42,6 +42,8 @@ static const struct route routes[] = {
     {"POST", PREFIX "jobs/", false, admin_job_change},
     {"POST", PREFIX "heal", false, admin_heal},
     {"POST", PREFIX "bucket-class", false, admin_bucket_class},
+    {"GET", PREFIX "quotas/", false, admin_quota_get},
+    {"POST", PREFIX "quotas/", false, admin_quota_set},
     {"GET", PREFIX "disks", false, admin_disk_list},
     {"POST", PREFIX "disks", false, admin_disk_change},
     {"GET", PREFIX "events", false, admin_event_follow},

@@ -53,6 +53,8 @@ void FIBER admin_scrub_change(struct admin *a, struct http_exchange *x, struct s
 json_t *admin_scrub_json(struct admin *a);
 void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_bucket_class(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_quota_get(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_quota_set(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_event_follow(struct admin *a, struct http_exchange *x, struct str body);

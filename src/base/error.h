@@ -136,6 +136,7 @@
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \
       "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \
       "validation.")                                                                               \
+    X(QUOTA_EXCEEDED, false, 403, "QuotaExceeded", "The bucket's quota is used up.")               \
     X(MALFORMED_ACL, false, 400, "MalformedACLError",                                              \
       "The XML you provided was not well-formed or did not validate against our published schema") \
     X(UNRESOLVABLE_EMAIL, false, 400, "UnresolvableGrantByEmailAddress",                           \

@@ -32,6 +32,8 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_event_test,
     &cli_admin_event_dead,
     &cli_admin_events,
+    &cli_admin_quota_set,
+    &cli_admin_quota_show,
     &cli_admin_job_list,
     &cli_admin_job_pause,
     &cli_admin_job_resume,

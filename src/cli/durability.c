@@ -167,7 +167,9 @@ int durability_parse_size(const char *text, double *ret)
     if (*rest) {
         const char *unit = strchr(units, *rest);
         bool binary = unit && rest[1] == 'i';
-        if (!unit || rest[binary ? 2 : 1])
+        rest += binary ? 2 : 1;
+        rest += unit && *rest == 'B';
+        if (!unit || *rest)
             return -EINVAL;
         v *= pow(binary ? 1024 : 1000, (double)(unit - units + 1));
     }

@@ -52,7 +52,7 @@ int durability_calculate(const struct durability_input *in, struct durability *r
 /* The nines of a probability of loss: 4 for 0.0001, 0 for 1, up to 99. */
 double durability_nines(double loss);
 
-/* "16T", "100M", "512Ki", "1.5": powers of 1000, or of 1024 with an i. 0 or -EINVAL. */
+/* "16T", "100M", "512Ki", "4GiB", "1.5": powers of 1000, or of 1024 with an i. 0 or -EINVAL. */
 int durability_parse_size(const char *text, double *ret);
 /* "4+2". 0 or -EINVAL. */
 int durability_parse_code(const char *text, unsigned *ret_k, unsigned *ret_m);

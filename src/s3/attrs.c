@@ -381,6 +381,7 @@ void s3_conditions_write(struct s3_request *q, struct store_conditions *ret)
         .if_match = http_header(q->x, STR("if-match")),
         .if_none_match = http_header(q->x, STR("if-none-match")),
     };
+    store_quota_of(q->bucket.settings, &ret->quota);
 }
 
 int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret)

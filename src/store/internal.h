@@ -202,6 +202,11 @@ int checksum_assemble(enum store_checksum_kind kind, bool composite, const struc
 /* outbox.c: a row, copied into `a`. -ERR_CORRUPT. */
 int outbox_row_decode(struct str key, struct str value, struct arena *a, struct outbox_row *ret);
 
+/* quota.c: -ERR_QUOTA_EXCEEDED when the conditions (may be NULL) bring a quota that these changes
+ * of the counters pass. */
+int quota_test(struct meta_tx *tx, const struct store_conditions *c,
+               const int64_t deltas[COUNTERS]);
+
 /* settings.c: references to a set in memory; all take NULL. */
 struct store_settings *settings_ref(struct store_settings *set);
 void settings_unref(struct store_settings *set);

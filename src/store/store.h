@@ -106,6 +106,15 @@ struct store_bucket_page {
 int FIBER store_bucket_list(struct store *s, struct arena *a, struct str owner, struct str prefix,
                             struct str after, size_t max, struct store_bucket_page *ret);
 /* Objects and bytes of the current and other versions. */
+/* How much a bucket may hold; 0: as much as there is room for. */
+struct store_quota {
+    uint64_t bytes, objects; /* all versions count */
+};
+/* A bucket's quota, durably; none when both are 0. -ERR_NO_SUCH_BUCKET. Writes hold the one that
+ * their conditions bring, as store_quota_of() gives it. */
+int FIBER store_quota_put(struct store *s, struct bucket_id b, const struct store_quota *quota);
+/* False: there is none. */
+bool store_quota_of(const struct store_settings *set, struct store_quota *ret);
 struct store_usage {
     int64_t objects, bytes, versions, uploads;
 };
@@ -188,6 +197,7 @@ struct store_conditions {
     bool has_mtime, has_len;                         /* of a deletion: the object must have these */
     uint64_t mtime_ms;                               /* its second counts */
     uint64_t len_bytes;
+    struct store_quota quota;    /* of a write: -ERR_QUOTA_EXCEEDED */
     struct store_notice *notice; /* no condition: who is told of the write (outbox.h); NULL: none */
 };
 

@@ -51,7 +51,9 @@ int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new
         [COUNT_BYTES] =
             (int64_t)new_len_bytes - (w->existed ? (int64_t)w->old.object.len_bytes : 0),
     };
-    int r = w->existed && w->old.chunked ? let_old_go(tx, w) : 0;
+    int r = quota_test(tx, w->conditions, deltas);
+    if (r == 0 && w->existed && w->old.chunked)
+        r = let_old_go(tx, w);
     if (r == 0 && w->existed && w->old.beside)
         r = delete_beside(tx, w);
     if (r == 0)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""Quotas of buckets, as `cairn admin quota` sets them and clients meet them."""
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+def refused(call, **kwargs):
+    with pytest.raises(ClientError) as e:
+        call(**kwargs)
+    return (e.value.response['ResponseMetadata']['HTTPStatusCode'], e.value.response['Error']['Code']) == (403, 'QuotaExceeded')
+
+
+def test_a_quota_holds_every_way_to_write(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='small', Body=b'x' * 1000)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key='parts')['UploadId']
+    etag = s3.upload_part(Bucket=bucket, Key='parts', UploadId=upload, PartNumber=1, Body=b'p' * 2000)['ETag']
+    parts = {'Parts': [{'PartNumber': 1, 'ETag': etag}]}
+    server.admin('quota', 'set', bucket, '--bytes', '2500', '--objects', '5')
+    assert refused(s3.put_object, Bucket=bucket, Key='large', Body=b'x' * 2000)
+    assert refused(s3.complete_multipart_upload, Bucket=bucket, Key='parts', UploadId=upload, MultipartUpload=parts)
+    s3.copy_object(Bucket=bucket, Key='copy', CopySource={'Bucket': bucket, 'Key': 'small'})
+    assert refused(s3.copy_object, Bucket=bucket, Key='copy-2', CopySource={'Bucket': bucket, 'Key': 'small'})
+    s3.put_object(Bucket=bucket, Key='copy', Body=b'shorter')
+    server.admin('quota', 'set', bucket, '--bytes', '4KiB')
+    s3.complete_multipart_upload(Bucket=bucket, Key='parts', UploadId=upload, MultipartUpload=parts)
+    told = json.loads(server.admin('quota', 'show', bucket, '--json').stdout)
+    assert told == {'bucket': bucket, 'bytes': 4096, 'objects': 5, 'used_bytes': 3007, 'used_objects': 3}
+    for i in range(2):
+        s3.put_object(Bucket=bucket, Key='n%d' % i, Body=b'')
+    assert refused(s3.put_object, Bucket=bucket, Key='one-more', Body=b'')
+    server.admin('quota', 'set', bucket, '--objects', '0', '--bytes', '0')
+    s3.put_object(Bucket=bucket, Key='one-more', Body=b'x' * 5000)
+    assert 'no limit' in server.admin('quota', 'show', bucket).stdout
+
+
+def test_a_quota_of_no_bucket_or_no_number_is_refused(server, bucket):
+    assert server.admin('quota', 'set', 'no-such-bucket-here', '--bytes', '1', check=False).returncode != 0
+    assert server.admin('quota', 'set', bucket, '--bytes', 'many', check=False).returncode != 0
+    assert server.admin('quota', 'set', bucket, check=False).returncode != 0
