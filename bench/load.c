@@ -5,14 +5,15 @@
  * one request after another. In C over rt, so that the client is not what is measured.
  *
  *   load --address H:P --bucket B --op put|get|delete|list|mix [--size N] [--connections N]
- *        [--threads N] [--seconds S | --requests N] [--keys N] [--prefix P] [--unsigned-payload]
- *        [--scatter] [--query Q] [--access-key A --secret-key S] [--path /P]
+ *        [--threads N] [--seconds S | --requests N] [--rate N] [--keys N] [--prefix P]
+ *        [--unsigned-payload] [--scatter] [--query Q] [--access-key A --secret-key S] [--path /P]
  *
  * Keys are PREFIX followed by a number below --keys, spread over the connections: in rising order,
  * or with --scatter in one that has nothing to do with the keys' own. --path asks for one fixed
  * path instead, without a signature when no keys are given (a plain web server). A list asks for
- * --query, to which one that ends in = has the number added. Prints one JSON object: requests,
- * errors, seconds, rate, MB/s, and latencies in microseconds.
+ * --query, to which one that ends in = has the number added. With --rate so many requests are due a
+ * second, all connections together, and each one's latency counts from when it was due. Prints one
+ * JSON object: requests, errors, seconds, rate, MB/s, and latencies in microseconds.
  */
 
 #include <getopt.h>
@@ -31,7 +32,7 @@
 
 static struct {
     const char *address, *bucket, *op, *prefix, *access_key, *secret_key, *path, *query;
-    uint64_t size, connections, threads, seconds, requests, keys;
+    uint64_t size, connections, threads, seconds, requests, keys, rate;
     bool unsigned_payload, scatter;
 } options = {.op = "get",
              .prefix = "k",
@@ -50,7 +51,7 @@ static struct {
     char length_header[48];
     _Atomic uint64_t issued, done, errors, bytes, next_key;
     _Atomic uint64_t latencies[LATENCIES];
-    uint64_t stop_ns;
+    uint64_t began_ns, stop_ns;
     _Atomic unsigned running;
     struct rt_lock lock;
     struct rt_waitq finished;
@@ -262,13 +263,13 @@ static int FIBER read_reply(struct connection *c, int *ret_status, uint64_t *ret
     return body == HTTP1_BODY_CHUNKED ? skip_chunked(c, ret_len) : skip_body(c, *ret_len);
 }
 
-static int FIBER do_request(struct connection *c, uint64_t number)
+static int FIBER do_request(struct connection *c, uint64_t number, uint64_t began)
 {
     struct operation op = pick_operation(number);
     struct str head = make_head(c, &op, make_target(c, number));
     struct iovec iov[2] = {{(void *)(uintptr_t)head.ptr, head.len},
                            {run.payload, op.has_body ? options.size : 0}};
-    uint64_t began = rt_now(), len = 0;
+    uint64_t len = 0;
     int status = 0;
     int r = rt_send(c->socket, iov, op.has_body ? 2 : 1, RT_NEVER);
     if (r == 0)
@@ -294,7 +295,10 @@ static void FIBER connection_loop(struct connection *c)
         uint64_t number = atomic_fetch_add(&run.issued, 1);
         if (options.requests && number >= options.requests)
             return;
-        if (do_request(c, number) < 0) {
+        uint64_t due = options.rate ? run.began_ns + number * RT_S / options.rate : 0;
+        if (due > rt_now())
+            rt_sleep_until(due);
+        if (do_request(c, number, due ? due : rt_now()) < 0) {
             atomic_fetch_add(&run.errors, 1);
             return;
         }
@@ -342,8 +346,8 @@ static int FIBER run_fiber(void *arg)
     rt_lock_init(&run.lock);
     rt_waitq_init(&run.finished);
     run.running = (unsigned)options.connections;
-    uint64_t began = rt_now();
-    run.stop_ns = options.requests ? RT_NEVER : began + options.seconds * RT_S;
+    run.began_ns = rt_now();
+    run.stop_ns = options.requests ? RT_NEVER : run.began_ns + options.seconds * RT_S;
     _cleanup_free_ struct connection *all = calloc(options.connections, sizeof(*all));
     CHECK(all);
     for (unsigned i = 0; i < options.connections; i++) {
@@ -354,7 +358,7 @@ static int FIBER run_fiber(void *arg)
     while (run.running > 0)
         rt_wait(&run.finished, &run.lock, RT_NEVER);
     rt_unlock(&run.lock);
-    print_result(rt_now() - began);
+    print_result(rt_now() - run.began_ns);
     return 0;
 }
 
@@ -387,23 +391,15 @@ static uint64_t number(const char *text)
 static void parse_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"address", 1, NULL, 'a'},
-        {"bucket", 1, NULL, 'b'},
-        {"op", 1, NULL, 'o'},
-        {"prefix", 1, NULL, 'x'},
-        {"access-key", 1, NULL, 'k'},
-        {"secret-key", 1, NULL, 's'},
-        {"path", 1, NULL, 'p'},
-        {"query", 1, NULL, 'q'},
-        {"size", 1, NULL, 'z'},
-        {"connections", 1, NULL, 'c'},
-        {"threads", 1, NULL, 't'},
-        {"seconds", 1, NULL, 'd'},
-        {"requests", 1, NULL, 'n'},
-        {"keys", 1, NULL, 'm'},
-        {"unsigned-payload", 0, NULL, 'u'},
-        {"scatter", 0, NULL, 'r'},
-        {NULL, 0, NULL, 0},
+        {"address", 1, NULL, 'a'},    {"bucket", 1, NULL, 'b'},
+        {"op", 1, NULL, 'o'},         {"prefix", 1, NULL, 'x'},
+        {"access-key", 1, NULL, 'k'}, {"secret-key", 1, NULL, 's'},
+        {"path", 1, NULL, 'p'},       {"query", 1, NULL, 'q'},
+        {"size", 1, NULL, 'z'},       {"connections", 1, NULL, 'c'},
+        {"threads", 1, NULL, 't'},    {"seconds", 1, NULL, 'd'},
+        {"requests", 1, NULL, 'n'},   {"rate", 1, NULL, 'f'},
+        {"keys", 1, NULL, 'm'},       {"unsigned-payload", 0, NULL, 'u'},
+        {"scatter", 0, NULL, 'r'},    {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) >= 0;) {
         switch (c) {
@@ -445,6 +441,9 @@ static void parse_options(int argc, char **argv)
             break;
         case 'n':
             options.requests = number(optarg);
+            break;
+        case 'f':
+            options.rate = number(optarg);
             break;
         case 'm':
             options.keys = number(optarg);

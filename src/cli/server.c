@@ -67,7 +67,7 @@ static const struct cli_option option_table[] = {
     {"volume-size", CLI_NUMBER, &options.volume_mib, "MIB",
      "largest volume file, 128 or more; 8192, less on a small disk, if not given"},
     {"compact-interval", CLI_NUMBER, &options.compact_interval_s, "SECONDS",
-     "between looks for volumes to compact; 10 if not given"},
+     "between looks for volumes to compact; 1 if not given"},
     {"scrub-days", CLI_NUMBER, &options.scrub_days, "DAYS",
      "every stored byte is read and verified within as many days; 14 if not given, 0: only when "
      "'cairn admin scrub start' asks for it"},

@@ -2,13 +2,24 @@
 
 /*
  * Rewrites volumes that are mostly dead, while that frees space, and has the needle index written
- * out, so that the next start replays little.
+ * out, so that the next start replays little. Looking for work costs next to nothing, so that is
+ * done often: what dies between two looks is space that is taken for nothing.
  */
 
 #include "jobs/internal.h"
 
-#define INTERVAL_MS 10000
-#define BYTES_PER_S (64 * MIB) /* freed */
+#define INTERVAL_MS   1000
+#define CHECKPOINT_MS 10000
+#define BYTES_PER_S   (64 * MIB) /* freed */
+
+/* One disk's share of a round. */
+struct task {
+    struct jobs *jobs;
+    struct node *node;
+    bool checkpoint;
+    struct rt_fiber *fiber;
+    int err;
+};
 
 /* Volumes of one disk, as long as that frees space. */
 static int FIBER compact_disk(struct jobs *j, struct node *n)
@@ -20,10 +31,15 @@ static int FIBER compact_disk(struct jobs *j, struct node *n)
         r = node_compact(n, &freed);
         if (r == 0 && freed) {
             jobs_count(&j->compact_runs, 1);
-            r = job_spend(j->compact, freed, 1);
+            r = job_pace(j->compact, freed, 1);
         }
     } while (r == 0 && freed);
     return r;
+}
+
+static unsigned interval_ms(const struct jobs *j, unsigned usual_ms)
+{
+    return j->config.compact_interval_ms ? j->config.compact_interval_ms : usual_ms;
 }
 
 /* Bounds what the next start has to replay. */
@@ -40,35 +56,66 @@ static int FIBER checkpoint_disk(struct jobs *j, struct node *n)
     return r;
 }
 
+static int FIBER task_main(void *arg)
+{
+    struct task *t = arg;
+    t->err = compact_disk(t->jobs, t->node);
+    if (t->err == 0 && t->checkpoint)
+        t->err = checkpoint_disk(t->jobs, t->node);
+    return 0;
+}
+
+/* All disks at once: one that is slow or fails does not hold up the others. */
+static int FIBER run_tasks(struct task *tasks, size_t count)
+{
+    int first = 0;
+    for (size_t i = 0; i < count; i++)
+        if (rt_spawn(&tasks[i].fiber, "compact", task_main, &tasks[i]) != 0)
+            task_main(&tasks[i]); /* out of fibers */
+    for (size_t i = 0; i < count; i++) {
+        if (tasks[i].fiber)
+            rt_join(tasks[i].fiber);
+        first = first ? first : tasks[i].err;
+    }
+    return first;
+}
+
+static bool checkpoint_due(struct jobs *j)
+{
+    if (rt_now() < j->checkpoint_ns)
+        return false;
+    j->checkpoint_ns = rt_now() + interval_ms(j, CHECKPOINT_MS) * RT_MS;
+    return true;
+}
+
 static int FIBER compact_round(struct job *job, void *arg)
 {
     struct jobs *j = arg;
-    int first = 0;
+    size_t count = 0;
+    struct task *tasks = calloc(nodes_count(j->config.nodes) + 1, sizeof(*tasks));
+    if (!tasks)
+        return -ENOMEM;
+    bool checkpoint = checkpoint_due(j);
     for (uint32_t i = 0; i < nodes_count(j->config.nodes); i++) {
         struct node *n = nodes_get(j->config.nodes, i);
-        if (!n || node_state(n) == NODE_GONE)
-            continue;
-        int r = compact_disk(j, n);
-        if (r == 0)
-            r = checkpoint_disk(j, n);
-        if (r == -ECANCELED)
-            return r;
-        first = first ? first : r; /* one that fails does not hold up the others */
+        if (n && node_state(n) != NODE_GONE)
+            tasks[count++] = (struct task){.jobs = j, .node = n, .checkpoint = checkpoint};
     }
-    return first ? first : JOB_IDLE;
+    int r = run_tasks(tasks, count);
+    free(tasks);
+    return r < 0 ? r : JOB_IDLE;
 }
 
 int compact_add(struct jobs *j)
 {
     const struct jobs_config *c = &j->config;
-    unsigned interval_ms = c->compact_interval_ms ? c->compact_interval_ms : INTERVAL_MS;
     struct job_def def = {
         .name = "compact",
         .round = compact_round,
         .arg = j,
         .bytes_per_s = c->compact_bytes_per_s ? c->compact_bytes_per_s : BYTES_PER_S,
-        .first_ms = interval_ms,
-        .interval_ms = interval_ms,
+        .first_ms = interval_ms(j, INTERVAL_MS),
+        .interval_ms = interval_ms(j, INTERVAL_MS),
     };
     return schedule_add(j->schedule, &def, &j->compact);
 }

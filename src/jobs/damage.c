@@ -39,7 +39,7 @@ static struct str copy_bytes(struct arena *a, ProtobufCBinaryData b, bool *ok)
     return s;
 }
 
-static int decode(struct str key, struct str value, struct arena *a, struct damage *ret)
+int damage_decode(struct str key, struct str value, struct arena *a, struct damage *ret)
 {
     if (key.len != KEY_LEN)
         return -ERR_CORRUPT;
@@ -113,7 +113,7 @@ static int change_tx(struct meta_tx *tx, void *arg)
     meta_use_reserve(tx);
     int r = meta_get(tx, row, &value);
     if (r == 0)
-        r = decode(row, value, meta_arena(tx), &old);
+        r = damage_decode(row, value, meta_arena(tx), &old);
     c->old = r == 0 ? old.state : DAMAGE_STATES;
     if (r == -ERR_NOT_FOUND)
         r = 0;
@@ -190,7 +190,7 @@ static int page_tx(struct meta_tx *tx, void *arg)
     if (r == 0 && p->any && meta_cursor_valid(c) && str_eq(meta_cursor_key(c), after))
         r = meta_cursor_next(c);
     while (r == 0 && meta_cursor_valid(c) && p->count < PAGE_ROWS) {
-        r = decode(meta_cursor_key(c), meta_cursor_value(c), &p->arena, &p->rows[p->count]);
+        r = damage_decode(meta_cursor_key(c), meta_cursor_value(c), &p->arena, &p->rows[p->count]);
         p->count += r == 0;
         if (r == 0)
             r = meta_cursor_next(c);

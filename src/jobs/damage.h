@@ -44,6 +44,8 @@ struct damages {
     uint64_t unlisted;              /* atomic */
 };
 
+/* A row of the list; what it holds is copied into `a`. -ERR_CORRUPT. */
+int damage_decode(struct str key, struct str value, struct arena *a, struct damage *ret);
 /* Counts what is there. */
 int FIBER damages_load(struct damages *t);
 uint64_t damages_count(const struct damages *t, enum damage_state state);

@@ -14,6 +14,7 @@ struct jobs {
     struct job *gc, *compact, *sweep, *repair, *events;
     struct scrub *scrub;              /* NULL without metadata of its own */
     struct mover *mover;              /* likewise */
+    uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
     uint64_t gc_rounds, compact_runs;
@@ -23,6 +24,16 @@ struct jobs {
     uint64_t repaired_chunks, repaired_bytes, repair_left, repair_lost;
     uint64_t repair_scans_wanted, repair_scans_done; /* the second is the job's own */
 };
+
+/* The place of the rebalance, as its cursor has it. */
+struct move_state {
+    uint64_t goal, reached;
+    bool walking;
+    struct store_walk_place place;
+    uint64_t total_rows, left, chunks, bytes;
+};
+/* -ERR_CORRUPT; an empty cursor is a state of zeros. */
+int move_unpack(struct str cursor, struct move_state *ret);
 
 int gc_add(struct jobs *j);
 int compact_add(struct jobs *j);

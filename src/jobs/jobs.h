@@ -33,7 +33,7 @@ struct jobs_config {
     struct meta *meta;            /* where jobs keep their places; NULL: nowhere */
     uint64_t session;             /* of this start: older ones are swept */
     unsigned gc_batch_chunks;     /* a round; 0: 1,024 */
-    unsigned compact_interval_ms; /* between looks for work; 0: 10 s */
+    unsigned compact_interval_ms; /* between looks for work; 0: 1 s, and 10 s between checkpoints */
     uint64_t compact_bytes_per_s; /* freed space a disk; 0: 64 MiB */
     unsigned sweep_delay_ms;      /* after the start; 0: 5 s */
     unsigned scrub_days;          /* every byte is read within; 0: only when asked */

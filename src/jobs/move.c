@@ -30,13 +30,6 @@
 #define TASKS_MAX     4096 /* chunks of one page */
 #define ARENA_MAX     (64 * MIB)
 
-struct move_state {
-    uint64_t goal, reached;
-    bool walking;
-    struct store_walk_place place;
-    uint64_t total_rows, left, chunks, bytes;
-};
-
 /* A chunk that wants to be moved. */
 struct task {
     struct store_place place;
@@ -85,10 +78,8 @@ static int FIBER keep(struct mover *m)
     return r;
 }
 
-static int load(struct mover *m)
+int move_unpack(struct str cursor, struct move_state *t)
 {
-    struct move_state *t = &m->state;
-    struct str cursor = job_cursor(m->job);
     Jobs__Move *pb = jobs__move__unpack(NULL, cursor.len, (const uint8_t *)cursor.ptr);
     if (!pb || pb->row.len > sizeof(t->place.buffer)) {
         if (pb)
@@ -109,8 +100,14 @@ static int load(struct mover *m)
     t->chunks = pb->chunks;
     t->bytes = pb->bytes;
     jobs__move__free_unpacked(pb, NULL);
-    m->loaded = true;
     return 0;
+}
+
+static int load(struct mover *m)
+{
+    int r = move_unpack(job_cursor(m->job), &m->state);
+    m->loaded = r == 0;
+    return r;
 }
 
 /* ---- the goal ------------------------------------------------------------------------------- */

@@ -148,7 +148,7 @@ int FIBER store_chunks(struct store *s, struct store_walk_place *place, store_ch
 {
     struct chunks c = {.store = s, .place = place, .fn = fn, .arg = arg};
     struct walk_place at = {.end = false};
-    int r = walk_resume(s, place, &at);
+    int r = walk_resume(s, place, ARRAY_LEN(kinds), &at);
     if (r < 0 || place->end)
         return r;
     CHECK(place->kind < ARRAY_LEN(kinds));

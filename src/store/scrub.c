@@ -242,7 +242,7 @@ int FIBER store_scrub(struct store *s, struct store_walk_place *place,
                       const struct store_scrub_hooks *hooks)
 {
     struct walk_place at = {.end = false};
-    int r = walk_resume(s, place, &at);
+    int r = walk_resume(s, place, ARRAY_LEN(kinds), &at);
     if (r < 0 || place->end)
         return r;
     CHECK(place->kind < ARRAY_LEN(kinds));

@@ -120,14 +120,16 @@ static int next_bucket(struct store *s, uint64_t from, uint64_t *ret)
     return 0;
 }
 
-int walk_resume(struct store *s, struct store_walk_place *place, struct walk_place *ret)
+int walk_resume(struct store *s, struct store_walk_place *place, uint32_t kinds,
+                struct walk_place *ret)
 {
     uint64_t next;
     int r = next_bucket(s, place->bucket, &next);
     if (r < 0)
         return r;
     place->end = next == UINT64_MAX;
-    if (!place->end && next != place->bucket) {
+    /* A place may be kept by a program that walks in another order: the bucket again, then. */
+    if (!place->end && (next != place->bucket || place->kind >= kinds)) {
         place->bucket = next;
         place->kind = 0;
         place->row = STR_NULL;

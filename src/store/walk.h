@@ -29,7 +29,8 @@ int FIBER walk_some(struct store *s, struct bucket_id b, struct str kind, struct
  * after a restart. walk_resume turns to the next bucket that lives if the place's is not there any
  * more, or sets its `end`; walk_keep takes over how far a page got, of `kinds` kinds.
  */
-int walk_resume(struct store *s, struct store_walk_place *place, struct walk_place *ret);
+int walk_resume(struct store *s, struct store_walk_place *place, uint32_t kinds,
+                struct walk_place *ret);
 void walk_keep(struct store_walk_place *place, const struct walk_place *at, uint32_t kinds);
 
 /* A set of ids with a limit. */

@@ -26,6 +26,9 @@
 #define FORGET_ROWS      256
 #define BURIED_ROWS      8
 #define SHORT_PERCENT    87u /* what counts as mostly dead when space is short */
+/* What may be dead on a disk: so many of a hundred live bytes; less than DEAD_MIN always. */
+#define DEAD_PERCENT 25u
+#define DEAD_MIN     (64 * MIB)
 
 static_assert(MOVE_PAYLOAD_MAX <= APPEND_PAYLOAD_MAX && MOVE_PAYLOAD_MAX <= MOVE_BUFFER,
               "a payload fits");
@@ -338,6 +341,18 @@ struct appetite {
     unsigned percent;
 };
 
+/* Volumes that were written together die together: long before the first of them is mostly dead
+ * their dead bytes are many. Under the lock. */
+static bool too_much_is_dead(const struct disk *d)
+{
+    uint64_t dead = 0, live = 0;
+    for (size_t i = 0; i < d->volume_count; i++) {
+        dead += volume_dead(d->volumes[i]);
+        live += d->volumes[i]->row.live_bytes;
+    }
+    return dead > MAX(DEAD_MIN, live / 100 * DEAD_PERCENT);
+}
+
 /*
  * A disk that is nearly full takes back what little there is. What lives must have room: a copy
  * that is cut short would take the space that deletes need, of which a part is left in any case.
@@ -348,7 +363,9 @@ static int FIBER appetite_now(struct disk *d, struct appetite *ret)
     int err = rt_space(d->path, &space);
     if (err)
         return err;
-    bool is_short = space.free_bytes < 2 * d->reserve_bytes;
+    rt_lock(&d->lock);
+    bool is_short = space.free_bytes < 2 * d->reserve_bytes || too_much_is_dead(d);
+    rt_unlock(&d->lock);
     ret->percent = is_short ? MAX(d->compact_percent, SHORT_PERCENT) : d->compact_percent;
     ret->room_bytes = space.free_bytes - MIN(space.free_bytes, d->reserve_bytes / 8);
     return 0;

@@ -5,8 +5,8 @@
  *
  * A volume is made whole (both superblocks, synced, its name synced) before anything is put in it.
  * One volume is active: new extents are cut from its tail. It is sealed when the next extent does
- * not fit, when a sync fails, or early by compaction; a sealed volume never becomes active again in
- * this process.
+ * not fit, when it is large enough for what the disk holds, when a sync fails, or early by
+ * compaction; a sealed volume never becomes active again in this process.
  *
  * An extent begins and ends on a sector and has one writer, so no sector is ever written by two,
  * and none that was synced is written again. A long one begins on a block, so that most of it can
@@ -336,12 +336,24 @@ static bool extent_cut(struct disk *d, uint64_t len, struct extent *ret)
     return true;
 }
 
+/*
+ * A volume is what compaction takes at a time, and there are two of it until its copies are
+ * durable: so none is to be a large part of what the disk holds. Under the lock.
+ */
+static bool volume_suffices(const struct disk *d, const struct volume *v)
+{
+    uint64_t live = 0;
+    for (size_t i = 0; i < d->volume_count; i++)
+        live += d->volumes[i]->row.live_bytes;
+    return v->tail > MAX(VOLUME_SUFFICES_MIN, live / VOLUME_SHARE);
+}
+
 /* One step towards room for `len`. Called and left with the lock; it has `growing` meanwhile. */
 static int FIBER grow(struct disk *d, uint64_t len, enum space_use use)
 {
     struct volume *v = d->active;
     uint64_t tail = v ? align_up(v->tail, extent_align(len)) : 0;
-    bool fits = v && tail + len <= d->volume_bytes_max;
+    bool fits = v && tail + len <= d->volume_bytes_max && !volume_suffices(d, v);
     if (v && !fits)
         volume_seal(d, v);
     if (fits)

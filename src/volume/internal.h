@@ -34,7 +34,9 @@
 #define SCAN_BUFFER_BYTES    (1 * MIB)
 #define DIRECT_EXTENT_MIN    (256 * KIB) /* longer extents begin on a block */
 #define APPEND_CELLS_MAX     (APPEND_PAYLOAD_MAX / CELL_BYTES)
-#define COMPACT_ACTIVE_MIN   (16 * MIB) /* dead bytes that seal a volume before it is full */
+#define VOLUME_SUFFICES_MIN  (128 * MIB) /* smaller ones are not sealed for what the disk holds */
+#define VOLUME_SHARE         8           /* of what it holds: more than that is one volume enough */
+#define COMPACT_ACTIVE_MIN   (16 * MIB)  /* dead bytes that seal a volume before it is full */
 
 /* ---- the index's rows (row.c) --------------------------------------------------------------- */
 
