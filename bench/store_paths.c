@@ -130,7 +130,8 @@ static int FIBER get_all(struct bench *b, const char *what, unsigned count, unsi
     char text[64];
     for (unsigned i = 0; i < count; i++) {
         struct store_reader *reader;
-        int r = store_get(b->store, b->bucket, key_text(i % among, text), NULL, &reader);
+        int r =
+            store_get(b->store, b->bucket, key_text(i % among, text), STORE_CURRENT, NULL, &reader);
         if (r < 0)
             return r;
         store_reader_close(reader);

@@ -46,6 +46,12 @@
       "The encryption request you specified is not valid. Supported value: AES256.")               \
     /* authentication and authorisation */                                                         \
     X(ACCESS_DENIED, false, 403, "AccessDenied", "Access Denied.")                                 \
+    X(OBJECT_LOCKED, false, 403, "AccessDenied",                                                   \
+      "Access Denied because object protected by object lock.")                                    \
+    X(NO_OBJECT_LOCK_CONFIG, false, 404, "ObjectLockConfigurationNotFoundError",                   \
+      "Object Lock configuration does not exist for this bucket")                                  \
+    X(NO_SUCH_OBJECT_LOCK, false, 404, "NoSuchObjectLockConfiguration",                            \
+      "The specified object does not have a ObjectLock configuration")                             \
     X(INVALID_ACCESS_KEY, false, 403, "InvalidAccessKeyId",                                        \
       "The AWS access key ID you provided does not exist in our records.")                         \
     X(EXPIRED_TOKEN, false, 400, "ExpiredToken", "The provided token has expired.")                \
@@ -103,6 +109,8 @@
       "of the system. Please select a different name and try again.")                              \
     X(BUCKET_OWNED, false, 409, "BucketAlreadyOwnedByYou",                                         \
       "Your previous request to create the named bucket succeeded and you already own it.")        \
+    X(BUCKET_STATE, false, 409, "InvalidBucketState",                                              \
+      "The request is not valid with the current state of the bucket.")                            \
     X(BUCKET_NOT_EMPTY, false, 409, "BucketNotEmpty",                                              \
       "The bucket you tried to delete is not empty")                                               \
     X(INVALID_BUCKET_NAME, false, 400, "InvalidBucketName", "The specified bucket is not valid.")  \

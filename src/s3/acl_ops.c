@@ -5,6 +5,7 @@
  */
 
 #include "s3/acl_request.h"
+#include "s3/version.h"
 #include "s3/body.h"
 #include "s3/notice.h"
 
@@ -34,18 +35,28 @@ int FIBER s3_get_bucket_acl(struct s3_request *q)
     return respond_list(q, s && !enforced ? s->text : STR(""), q->bucket.owner);
 }
 
+/* What could not be read; it may be a delete marker. */
+static int FIBER close_failed(struct s3_request *q, struct store_reader *reader, int err)
+{
+    int r = s3_explain_marker(q, reader, err);
+    store_reader_close(reader);
+    return r;
+}
+
 int FIBER s3_get_object_acl(struct s3_request *q)
 {
     struct store_reader *reader = NULL;
-    int r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
     if (r)
-        return r;
+        return close_failed(q, reader, r);
     const struct store_object *o = store_reader_object(reader);
     bool enforced = s3_ownership_of(&q->bucket) == S3_OWNER_ENFORCED;
     r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
-                         &q->bucket, q->key, o);
-    if (!r)
+                         &q->bucket, q->key, STR_NULL, o);
+    if (!r) {
+        s3_set_version(q, o);
         r = respond_list(q, enforced ? STR("") : o->attrs.acl, s3_owner_of(&q->bucket, o));
+    }
     store_reader_close(reader);
     return r;
 }
@@ -126,12 +137,12 @@ static int replace_list(const struct store_object *o, struct store_attrs *attrs,
 static int FIBER find_owner(struct s3_request *q, struct str *ret)
 {
     struct store_reader *reader = NULL;
-    int r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
     if (r)
-        return r;
+        return close_failed(q, reader, r);
     const struct store_object *o = store_reader_object(reader);
     r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
-                         &q->bucket, q->key, o);
+                         &q->bucket, q->key, STR_NULL, o);
     *ret = arena_dup(q->arena, o->attrs.owner);
     store_reader_close(reader);
     return r || ret->ptr ? r : -ENOMEM;
@@ -152,8 +163,8 @@ int FIBER s3_put_object_acl(struct s3_request *q)
     if (!r)
         r = s3_notice(q, names, &conditions.notice);
     if (!r)
-        r = store_change_attrs(q->s3->store, q->bucket.id, q->key, &conditions, false, replace_list,
-                               &n, &written);
+        r = store_change_attrs(q->s3->store, q->bucket.id, q->key, q->version, &conditions, false,
+                               replace_list, &n, &written);
     return r ? r : s3_respond_empty(q, 200);
 }
 

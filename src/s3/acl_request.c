@@ -13,6 +13,7 @@
  */
 
 #include "s3/acl_request.h"
+#include "s3/version.h"
 
 #define ENFORCED  "BucketOwnerEnforced"
 #define PREFERRED "BucketOwnerPreferred"
@@ -48,7 +49,7 @@ static int FIBER find_object(struct s3_context *c, struct s3_owned *ret)
 {
     struct store_reader *reader = NULL;
     *ret = (struct s3_owned){0};
-    int r = store_get(c->q->s3->store, c->bucket->id, c->key, NULL, &reader);
+    int r = store_get(c->q->s3->store, c->bucket->id, c->key, c->version, NULL, &reader);
     if (r == 0) {
         const struct store_attrs *attrs = &store_reader_object(reader)->attrs;
         ret->owner = arena_dup(c->q->arena, attrs->owner);
@@ -60,7 +61,8 @@ static int FIBER find_object(struct s3_context *c, struct s3_owned *ret)
         store_reader_close(reader);
     c->q->judged = true;
     c->q->judged_object = *ret;
-    return r == -ERR_NO_SUCH_KEY ? 0 : r;
+    bool none = r == -ERR_NO_SUCH_KEY || r == -ERR_NO_SUCH_VERSION || r == -ERR_METHOD_NOT_ALLOWED;
+    return none ? 0 : r;
 }
 
 static void use_list(const struct s3_request *q, struct str bytes, struct str owner,
@@ -99,14 +101,19 @@ int FIBER s3_acl_judge(struct s3_context *c, struct iam_access *a)
 }
 
 int FIBER s3_still_allowed(struct s3_request *q, const char *action,
-                           const struct store_bucket *bucket, struct str key,
+                           const struct store_bucket *bucket, struct str key, struct str version_id,
                            const struct store_object *o)
 {
     struct s3_owned object = {o->attrs.owner, o->attrs.acl};
-    if (!q->judged ||
+    if (!q->judged || o->delete_marker || /* of which nothing is given */
         (str_eq(object.owner, q->judged_object.owner) && str_eq(object.acl, q->judged_object.acl)))
         return 0;
-    struct s3_context c = {.q = q, .bucket = bucket, .key = key, .object = &object};
+    struct s3_context c = {.q = q,
+                           .bucket = bucket,
+                           .key = key,
+                           .version = s3_version_of(o),
+                           .version_id = version_id,
+                           .object = &object};
     return s3_authorise_in(&c, action);
 }
 

@@ -23,10 +23,10 @@ struct str s3_writer_of(const struct s3_request *q);
 int FIBER s3_acl_judge(struct s3_context *c, struct iam_access *a);
 /*
  * For whoever has opened the object that `action` was judged for last: when it is no longer the one
- * that was judged, it is judged now. 0 or -ERR_ACCESS_DENIED.
+ * that was judged, it is judged now. `version_id` as in struct s3_context. 0 or -ERR_ACCESS_DENIED.
  */
 int FIBER s3_still_allowed(struct s3_request *q, const char *action,
-                           const struct store_bucket *bucket, struct str key,
+                           const struct store_bucket *bucket, struct str key, struct str version_id,
                            const struct store_object *o);
 
 /* What x-amz-acl and x-amz-grant-* ask for, resolved; the owner's own when they are not there. As

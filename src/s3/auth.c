@@ -167,7 +167,7 @@ int FIBER s3_authorise_in(struct s3_context *c, const char *action)
 int FIBER s3_authorise(struct s3_request *q, const char *action, const struct store_bucket *bucket,
                        struct str key)
 {
-    struct s3_context c = {.q = q, .bucket = bucket, .key = key};
+    struct s3_context c = {.q = q, .bucket = bucket, .key = key, .version = q->version};
     return s3_authorise_in(&c, action);
 }
 

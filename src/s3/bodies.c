@@ -4,6 +4,7 @@
 
 #include "base/encode.h"
 #include "base/error.h"
+#include "s3/version.h"
 #include "wire/date.h"
 
 /* The document, whose root must have that name. */
@@ -38,6 +39,27 @@ int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
     return 0;
 }
 
+/* ---- VersioningConfiguration ---------------------------------------------------------------- */
+
+int s3_body_versioning(struct arena *a, struct str body, enum store_versioning *ret)
+{
+    struct xml_node *root;
+    int r = parse(a, body, "VersioningConfiguration", 16, &root);
+    if (r)
+        return r;
+    struct str status = xml_child_text(root, "Status");
+    const struct xml_node *mfa = xml_child(root, "MfaDelete");
+    if (mfa && !str_eq(mfa->text, STR("Disabled")))
+        return str_eq(mfa->text, STR("Enabled")) ? -ERR_NOT_IMPLEMENTED : -ERR_MALFORMED_XML;
+    if (str_eq(status, STR("Enabled")))
+        *ret = STORE_VERSIONING_ENABLED;
+    else if (str_eq(status, STR("Suspended")))
+        *ret = STORE_VERSIONING_SUSPENDED;
+    else
+        return -ERR_MALFORMED_XML;
+    return 0;
+}
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 static int parse_conditions(const struct xml_node *n, struct store_conditions *ret)
@@ -58,10 +80,10 @@ static int parse_deletion(const struct xml_node *n, struct s3_deletion *ret)
     struct str version = xml_child_text(n, "VersionId");
     if (!key || key->text.len == 0)
         return -ERR_MALFORMED_XML;
-    *ret = (struct s3_deletion){.key = key->text, .of_version = version.len > 0};
+    *ret = (struct s3_deletion){.key = key->text, .version_id = version, .version = STORE_CURRENT};
     if (ret->key.len > STORE_KEY_MAX)
         ret->err = -ERR_KEY_TOO_LONG;
-    else if (version.len && !str_eq(version, STR("null")))
+    else if (version.len && s3_version_id_parse(version, &ret->version))
         ret->err = -ERR_NO_SUCH_VERSION;
     return parse_conditions(n, &ret->conditions);
 }

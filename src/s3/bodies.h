@@ -15,6 +15,11 @@
  * directory buckets and tags. */
 int s3_body_location(struct arena *a, struct str body, struct str *ret_location);
 
+/* ---- VersioningConfiguration ---------------------------------------------------------------- */
+
+/* -ERR_MALFORMED_XML; -ERR_NOT_IMPLEMENTED for MFA delete. */
+int s3_body_versioning(struct arena *a, struct str body, enum store_versioning *ret);
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 #define S3_DELETE_KEYS_MAX 1000
@@ -22,8 +27,11 @@ int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
 struct s3_deletion {
     struct str key;
     struct store_conditions conditions; /* if_match (quoted or not), mtime and len */
-    bool of_version;                    /* one is named, be it the null version */
-    int err;                            /* of this key alone: 0 or a negative code */
+    struct str version_id;              /* as it was named; empty: none is */
+    struct store_version_ref version;
+    bool bypass;                /* of governance: the caller's judgement */
+    struct store_deletion done; /* what came of it, without an `err` */
+    int err;                    /* of this key alone: 0 or a negative code */
 };
 static inline bool s3_deletion_is_conditional(const struct s3_deletion *d)
 {

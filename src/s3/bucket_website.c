@@ -118,8 +118,11 @@ static bool FIBER is_there(struct s3_request *q, struct str key)
 {
     struct store_reader *reader;
     if (key.len > STORE_KEY_MAX || s3_authorise(q, "s3:GetObject", &q->bucket, key) ||
-        store_get(q->s3->store, q->bucket.id, key, NULL, &reader))
+        store_get(q->s3->store, q->bucket.id, key, STORE_CURRENT, NULL, &reader)) {
+        if (reader)
+            store_reader_close(reader);
         return false;
+    }
     store_reader_close(reader);
     return true;
 }

@@ -125,7 +125,9 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
     case IAM_KEY_S3_MAX_KEYS:
         return list_value(c, "max-keys");
     case IAM_KEY_S3_VERSION_ID:
-        return s3_param(q, "versionId");
+        if (!c->version_id.ptr)
+            return s3_param(q, "versionId");
+        return c->version_id.len ? c->version_id : STR_NULL;
     case IAM_KEY_S3_COPY_SOURCE:
         return copy_source(q);
     case IAM_KEY_S3_AUTH_TYPE:
@@ -162,11 +164,13 @@ static int FIBER existing_tags(const struct s3_context *c, struct s3_tags *ret)
     *ret = (struct s3_tags){0};
     if (!c->bucket || !c->key.len)
         return 0;
-    int r = store_get(c->q->s3->store, c->bucket->id, c->key, NULL, &reader);
-    if (r == -ERR_NO_SUCH_KEY)
-        return 0;
-    if (r)
-        return r;
+    int r = store_get(c->q->s3->store, c->bucket->id, c->key, c->version, NULL, &reader);
+    if (r) {
+        if (reader)
+            store_reader_close(reader);
+        bool none = r == -ERR_NO_SUCH_KEY || r == -ERR_NO_SUCH_VERSION || reader;
+        return none ? 0 : r;
+    }
     const struct store_attrs *attrs = &store_reader_object(reader)->attrs;
     struct store_pair *pairs = arena_array(c->q->arena, struct store_pair, attrs->tag_count + 1);
     for (size_t i = 0; pairs && i < attrs->tag_count; i++)

@@ -14,6 +14,8 @@ struct s3_context {
     struct s3_request *q;
     const struct store_bucket *bucket; /* judged: not always the request's own (copy sources) */
     struct str key;
+    struct store_version_ref version; /* of the key */
+    struct str version_id;         /* the same as text; ptr NULL: the request's own, empty: none */
     const struct s3_owned *object; /* of that key, when it need not be looked up */
     struct str absent_key;      /* the key whose absence is in question: the prefix of a listing */
     const struct s3_tags *tags; /* that the request brings in its body; NULL: those of its header */

@@ -6,8 +6,10 @@
 
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
+#include "s3/context.h"
 #include "s3/sse.h"
 #include "s3/upload.h"
+#include "s3/version.h"
 
 static int bad_source(struct s3_request *q, struct str header)
 {
@@ -16,17 +18,16 @@ static int bad_source(struct s3_request *q, struct str header)
                              "sourcebucket/sourcekey");
 }
 
-/* "bucket/key", a slash before it allowed, percent-encoded once, "?versionId=null" after it. */
-static int parse_source(struct s3_request *q, struct str *ret_bucket, struct str *ret_key,
-                        bool *ret_of_version)
+/* "bucket/key", a slash before it allowed, percent-encoded once, "?versionId=ID" after it. */
+static int parse_source(struct s3_request *q, struct str *ret_bucket, struct s3_source *ret)
 {
-    struct str header = http_header(q->x, STR("x-amz-copy-source")), path = header, version;
+    struct str header = http_header(q->x, STR("x-amz-copy-source")), path = header;
+    struct str *ret_key = &ret->key;
     ptrdiff_t mark = str_find(path, STR("?versionId="), 0);
-    *ret_of_version = mark >= 0;
     if (mark >= 0) {
-        version = str_from_offset(path, (size_t)mark + strlen("?versionId="));
+        ret->version_id = str_from_offset(path, (size_t)mark + strlen("?versionId="));
         path = str_prefix(path, (size_t)mark);
-        if (!str_eq(version, STR("null")))
+        if (s3_version_id_parse(ret->version_id, &ret->version))
             return s3_error_argument(q, "x-amz-copy-source", header,
                                      "Invalid version id specified");
     }
@@ -53,11 +54,55 @@ static int parse_source(struct s3_request *q, struct str *ret_bucket, struct str
     return 0;
 }
 
-/* It may be another object than the one that was judged. */
-static int FIBER still_allowed(struct s3_request *q, const struct s3_source *s, bool of_version)
+/* "" where none was named: then the request's own is not it either. */
+static struct str version_id_of(const struct s3_source *s)
 {
-    return s3_still_allowed(q, s3_action("s3:GetObject", of_version), &s->bucket, s->key,
-                            store_reader_object(s->reader));
+    return s->version_id.ptr ? s->version_id : STR("");
+}
+
+/* It may be another object than the one that was judged. */
+static int FIBER still_allowed(struct s3_request *q, const struct s3_source *s)
+{
+    return s3_still_allowed(q, s3_action("s3:GetObject", s->version_id.ptr != NULL), &s->bucket,
+                            s->key, version_id_of(s), store_reader_object(s->reader));
+}
+
+/* The source is judged as what it is: an object of its own bucket, or one version of it. */
+static int FIBER open_bucket(struct s3_request *q, struct str name, struct s3_source *s)
+{
+    int r = s3_find_bucket(q, name, &s->bucket);
+    if (r)
+        return r;
+    struct s3_context c = {.q = q,
+                           .bucket = &s->bucket,
+                           .key = s->key,
+                           .version = s->version,
+                           .version_id = version_id_of(s)};
+    r = s3_authorise_in(&c, s3_action("s3:GetObject", s->version_id.ptr != NULL));
+    return r ? r : s3_check_payer(q, &s->bucket);
+}
+
+/* Why it could not be read. A copy has nothing to be "not modified": S3 says 412 for all four. */
+static int FIBER explain_source(struct s3_request *q, struct s3_source *s, int err,
+                                const struct store_conditions *conditions)
+{
+    if (err == -ERR_METHOD_NOT_ALLOWED)
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "The source of a copy request may not specifically refer to a delete "
+                        "marker by version id.");
+    int r = s3_hide_absence(q, &s->bucket, s->key, err);
+    if (r == -ERR_NO_SUCH_KEY)
+        s3_error_detail(q, "Key", s->key);
+    return s3_explain_condition(q, r == -ERR_NOT_MODIFIED ? -ERR_PRECONDITION_FAILED : r,
+                                conditions);
+}
+
+void s3_source_tell(struct s3_request *q, const struct s3_source *s)
+{
+    char text[S3_VERSION_ID_MAX];
+    if (!s->object->null_version || s->bucket.versioning != STORE_VERSIONING_NEVER)
+        (void)http_set_header(q->x, "x-amz-copy-source-version-id",
+                              s3_version_id_format(s->object, text));
 }
 
 int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
@@ -65,10 +110,9 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
     struct store_conditions conditions;
     struct str name;
     *ret = (struct s3_source){.s3 = q->s3};
-    bool of_version;
-    int r = parse_source(q, &name, &ret->key, &of_version);
+    int r = parse_source(q, &name, ret);
     if (!r)
-        r = s3_open_bucket(q, name, s3_action("s3:GetObject", of_version), ret->key, &ret->bucket);
+        r = open_bucket(q, name, ret);
     if (!r)
         r = s3_check_owner(q, STR("x-amz-source-expected-bucket-owner"), &ret->bucket);
     if (r) {
@@ -78,8 +122,8 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
         return r;
     }
     s3_conditions_read(q, true, &conditions);
-    r = store_get(q->s3->store, ret->bucket.id, ret->key, &conditions, &ret->reader);
-    int allowed = ret->reader ? still_allowed(q, ret, of_version) : 0;
+    r = store_get(q->s3->store, ret->bucket.id, ret->key, ret->version, &conditions, &ret->reader);
+    int allowed = ret->reader ? still_allowed(q, ret) : 0;
     if (allowed)
         r = allowed;
     if (r == 0) {
@@ -89,13 +133,9 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
             s3_source_close(ret);
         return r;
     }
-    r = s3_hide_absence(q, &ret->bucket, ret->key, r);
+    r = explain_source(q, ret, r, &conditions);
     s3_source_close(ret);
-    if (r == -ERR_NO_SUCH_KEY)
-        s3_error_detail(q, "Key", ret->key);
-    /* A copy has nothing to be "not modified": S3 says 412 for all four. */
-    return s3_explain_condition(q, r == -ERR_NOT_MODIFIED ? -ERR_PRECONDITION_FAILED : r,
-                                &conditions);
+    return r;
 }
 
 void FIBER s3_source_close(struct s3_source *s)

@@ -61,7 +61,8 @@ struct s3_request {
     struct uri_query query;
     struct str path; /* as received, without the query */
     struct str bucket_name, key;
-    const struct s3_op *op; /* NULL: nothing fits */
+    struct store_version_ref version; /* versionId */
+    const struct s3_op *op;           /* NULL: nothing fits */
     struct sigv4_auth auth;
     struct str form_body;                /* of the query API, read beforehand; else ptr NULL */
     const struct form_head *form;        /* an upload form: its fields stand in for headers */
@@ -102,7 +103,7 @@ int s3_param_number(struct s3_request *q, const char *name, uint64_t least, uint
                     uint64_t otherwise, uint64_t *ret);
 /* encoding-type: 0 with *ret_url, or -ERR_INVALID_ARGUMENT. */
 int s3_param_encoding(struct s3_request *q, bool *ret_url);
-/* Only the null version exists: -ERR_INVALID_ARGUMENT for any other versionId. */
+/* -ERR_INVALID_ARGUMENT: a versionId that is none, or that the operation does not take. */
 int s3_check_version_id(struct s3_request *q);
 /* A host below a website domain: its bucket is set. */
 bool s3_request_website(struct s3_request *q);
@@ -252,4 +253,5 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_get_bucket_config, s3_delete_bucket_config, s3_preflight, s3_post_object,
     s3_put_bucket_policy, s3_get_bucket_policy, s3_delete_bucket_policy,
     s3_get_bucket_policy_status, s3_get_bucket_acl, s3_put_bucket_acl, s3_get_object_acl,
-    s3_put_object_acl, s3_put_bucket_notification, s3_get_bucket_notification;
+    s3_put_object_acl, s3_put_bucket_notification, s3_get_bucket_notification,
+    s3_put_bucket_versioning, s3_get_bucket_versioning, s3_list_object_versions;

@@ -9,6 +9,7 @@
 #include "s3/body.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
+#include "s3/version.h"
 
 struct completion {
     struct str upload_id;
@@ -107,6 +108,7 @@ static void put_location(struct s3_request *q, struct buf *b)
 
 static int FIBER respond(struct s3_request *q, const struct store_object *o)
 {
+    struct store_written written = {.seq = o->seq, .null_version = o->null_version};
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
     xml_begin(&b);
@@ -117,6 +119,7 @@ static int FIBER respond(struct s3_request *q, const struct store_object *o)
     s3_xml_etag(&b, &o->etag);
     s3_xml_checksum(&b, &o->checksum, o->etag.parts, true);
     xml_close(&b, "CompleteMultipartUploadResult");
+    s3_set_written(q, &written);
     return s3_respond_xml(q, &b);
 }
 

@@ -9,6 +9,7 @@
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/sse.h"
+#include "s3/version.h"
 
 #define ATTRIBUTES_HEADER STR("x-amz-object-attributes")
 
@@ -146,6 +147,7 @@ static int FIBER respond(struct s3_request *q, const struct attributes *a,
         xml_element_u64(&b, "ObjectSize", o->len_bytes);
     xml_close(&b, "GetObjectAttributesResponse");
     s3_set_modified(q, o);
+    s3_set_version(q, o);
     return s3_respond_xml(q, &b);
 }
 
@@ -155,14 +157,16 @@ int FIBER s3_get_object_attributes(struct s3_request *q)
     struct store_reader *reader = NULL;
     int r = read_request(q, &a);
     if (!r)
-        r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+        r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
     if (!r)
         r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
-                             &q->bucket, q->key, store_reader_object(reader));
+                             &q->bucket, q->key, STR_NULL, store_reader_object(reader));
     if (!r)
         r = s3_sse_check(q, store_reader_object(reader));
     if (!r)
         r = respond(q, &a, store_reader_object(reader));
+    else if (reader)
+        r = s3_explain_marker(q, reader, r);
     if (reader)
         store_reader_close(reader);
     return r;

@@ -7,9 +7,11 @@
 
 #include "s3/attrs.h"
 #include "s3/checksum.h"
+#include "s3/context.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/upload.h"
+#include "s3/version.h"
 
 struct copy_request {
     bool replace;           /* x-amz-metadata-directive: REPLACE */
@@ -77,7 +79,8 @@ static int merge_attrs(struct s3_request *q, const struct copy_request *c,
     a.storage_class = c->attrs.storage_class;
     a.owner = c->attrs.owner;
     a.acl = c->attrs.acl;
-    a.seal = STR_NULL; /* its own, or none */
+    a.seal = STR_NULL;      /* its own, or none */
+    a.lock = c->attrs.lock; /* no lock is copied */
     a.tags = tags->tags;
     a.tag_count = tags->tag_count;
     *ret = a;
@@ -120,6 +123,8 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
     if (r)
         return s3_explain_condition(q, r, &c->conditions);
     s3_sse_headers(q, attrs.seal);
+    s3_source_tell(q, source);
+    s3_set_written(q, &written);
     return s3_respond_copied(q, "CopyObjectResult", &etag, &copied.checksum, written.mtime_ms);
 }
 
@@ -144,24 +149,26 @@ static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs
     return r;
 }
 
-static bool changes(const struct copy_request *c)
+/* A copy of the current object onto itself has to change something. */
+static int check_own(struct s3_request *q, const struct copy_request *c)
 {
-    return c->replace || c->replace_tags || c->has_storage_class || s3_redirect_of(&c->attrs).ptr ||
-           c->sse.asked;
+    if (c->replace || c->replace_tags || c->has_storage_class || s3_redirect_of(&c->attrs).ptr ||
+        c->sse.asked)
+        return 0;
+    return s3_error(q, -ERR_INVALID_REQUEST,
+                    "This copy request is illegal because it is trying to copy an object to "
+                    "itself without changing the object's metadata, storage class, website "
+                    "redirect location or encryption attributes.");
 }
 
+/* -ERR_BUCKET_STATE: versions are kept, so the bytes must be copied after all. */
 static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_request *c,
                                   const struct s3_source *source)
 {
     struct own own = {.q = q, .c = c};
     struct store_written written;
-    if (!changes(c))
-        return s3_error(q, -ERR_INVALID_REQUEST,
-                        "This copy request is illegal because it is trying to copy an object to "
-                        "itself without changing the object's metadata, storage class, website "
-                        "redirect location or encryption attributes.");
-    int r = store_change_attrs(q->s3->store, q->bucket.id, q->key, &c->conditions, true,
-                               set_own_attrs, &own, &written);
+    int r = store_change_attrs(q->s3->store, q->bucket.id, q->key, STORE_CURRENT, &c->conditions,
+                               true, set_own_attrs, &own, &written);
     if (r)
         return s3_explain_condition(q, r, &c->conditions);
     s3_sse_headers(q, source->object->attrs.seal);
@@ -174,7 +181,12 @@ static int authorise_tags(struct s3_request *q, const struct copy_request *c,
 {
     if (c->replace_tags || source->object->attrs.tag_count == 0)
         return 0;
-    int r = s3_authorise(q, "s3:GetObjectTagging", &source->bucket, source->key);
+    struct s3_context from = {.q = q,
+                              .bucket = &source->bucket,
+                              .key = source->key,
+                              .version = source->version,
+                              .version_id = source->version_id.ptr ? source->version_id : STR("")};
+    int r = s3_authorise_in(&from, s3_action("s3:GetObjectTagging", source->version_id.ptr));
     return r ? r : s3_authorise(q, "s3:PutObjectTagging", &q->bucket, q->key);
 }
 
@@ -196,14 +208,19 @@ int FIBER s3_copy_object(struct s3_request *q)
         r = s3_source_open(q, &source);
     if (r)
         return r;
-    bool same = source.bucket.id.n == q->bucket.id.n && str_eq(source.key, q->key);
+    bool same = source.bucket.id.n == q->bucket.id.n && str_eq(source.key, q->key) &&
+                source.version.kind == STORE_VERSION_CURRENT;
     bool keeps_checksum =
         !c.has_kind || (source.object->checksum.present && source.object->checksum.kind == c.kind);
-    bool keeps_bytes = s3_sse_is_already(&c.sse, source.object->attrs.seal) || !changes(&c);
+    bool in_place = same && keeps_checksum && q->bucket.versioning == STORE_VERSIONING_NEVER &&
+                    s3_sse_is_already(&c.sse, source.object->attrs.seal) &&
+                    !changes_code(q, &c, &source);
     r = authorise_tags(q, &c, &source);
-    if (!r && same && keeps_checksum && keeps_bytes && !changes_code(q, &c, &source))
-        r = copy_onto_itself(q, &c, &source);
-    else if (!r)
+    if (!r && same && keeps_checksum)
+        r = check_own(q, &c);
+    if (!r)
+        r = in_place ? copy_onto_itself(q, &c, &source) : copy_bytes(q, &c, &source);
+    if (r == -ERR_BUCKET_STATE) /* versioning was switched on meanwhile */
         r = copy_bytes(q, &c, &source);
     s3_source_close(&source);
     return r;

@@ -7,7 +7,9 @@
 #include "s3/attrs.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
+#include "s3/context.h"
 #include "s3/notice.h"
+#include "s3/version.h"
 
 /* Gone already is deleted, also under a condition (API reference, DeleteObject, If-Match). */
 static bool is_gone(int err)
@@ -15,31 +17,70 @@ static bool is_gone(int err)
     return err == -ERR_NO_SUCH_KEY;
 }
 
+/* What a deletion left at the key, as the store tells it: an object by its version id alone. */
+static struct store_object version_of(const struct store_deletion *d)
+{
+    return (struct store_object){.seq = d->seq, .null_version = d->null_version};
+}
+
+/* Asked for by a header, and given to whoever has the right; others' request goes on without. */
+static bool FIBER may_bypass(struct s3_context *c)
+{
+    struct str wanted = s3_header(c->q, STR("x-amz-bypass-governance-retention"));
+    return str_eq_nocase(wanted, STR("true")) &&
+           s3_authorise_in(c, "s3:BypassGovernanceRetention") == 0;
+}
+
+static void set_headers(struct s3_request *q, const struct store_deletion *d)
+{
+    struct store_object o = version_of(d);
+    if (d->marker)
+        (void)http_set_header(q->x, "x-amz-delete-marker", STR("true"));
+    if (d->seq)
+        s3_set_version(q, &o);
+}
+
 int FIBER s3_delete_object(struct s3_request *q)
 {
     struct store_conditions conditions;
-    bool existed;
+    struct s3_context c = {.q = q, .bucket = &q->bucket, .key = q->key, .version = q->version};
     int r = s3_conditions_delete(q, &conditions);
     if (!r)
         r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
     if (r)
         return r;
-    r = store_delete(q->s3->store, q->bucket.id, q->key, &conditions, &existed);
+    struct store_deletion d = {
+        .key = q->key,
+        .version = q->version,
+        .conditions = &conditions,
+        .bypass = may_bypass(&c),
+        .owner = q->bucket.owner,
+    };
+    r = store_delete_many(q->s3->store, q->bucket.id, &d, 1, conditions.notice);
+    if (!r)
+        r = d.result;
     if (r && !is_gone(r))
         return s3_explain_condition(q, r, &conditions);
+    set_headers(q, &d);
     return s3_respond_empty(q, 204);
 }
 
 /* ---- many ----------------------------------------------------------------------------------- */
 
 /* A condition tells something of what is there: it needs the right to read. */
-static int FIBER authorise_one(struct s3_request *q, const struct s3_deletion *item)
+static int FIBER authorise_one(struct s3_request *q, struct s3_deletion *item)
 {
-    const char *action = s3_action(q->op->action, item->of_version);
-    int r = s3_authorise(q, action, &q->bucket, item->key);
-    if (r || !s3_deletion_is_conditional(item))
-        return r;
-    return s3_authorise(q, "s3:GetObject", &q->bucket, item->key);
+    bool of_version = item->version_id.len > 0;
+    struct s3_context c = {.q = q,
+                           .bucket = &q->bucket,
+                           .key = item->key,
+                           .version = item->version,
+                           .version_id = of_version ? item->version_id : STR("")};
+    int r = s3_authorise_in(&c, s3_action(q->op->action, of_version));
+    if (!r && s3_deletion_is_conditional(item))
+        r = s3_authorise_in(&c, s3_action("s3:GetObject", of_version));
+    item->bypass = !r && may_bypass(&c);
+    return r;
 }
 
 static void FIBER authorise_each(struct s3_request *q, struct s3_deletions *d)
@@ -52,61 +93,70 @@ static void FIBER authorise_each(struct s3_request *q, struct s3_deletions *d)
 /* An ETag as DeleteObjects takes it, with or without quotes, to the form of If-Match. */
 static struct str quoted(struct s3_request *q, struct str etag)
 {
-    if (str_eq(etag, STR("*")) || str_starts(etag, STR("\"")))
+    if (etag.len == 0 || str_eq(etag, STR("*")) || str_starts(etag, STR("\"")))
         return etag;
     return arena_printf(q->arena, "\"%.*s\"", STR_FMT(etag));
 }
 
-static void FIBER delete_conditional(struct s3_request *q, struct s3_deletions *d,
-                                     struct store_notice *notice)
+static struct store_deletion deletion_of(struct s3_request *q, struct s3_deletion *item)
 {
-    for (size_t i = 0; i < d->count; i++) {
-        struct s3_deletion *item = &d->items[i];
-        bool existed;
-        if (item->err || !s3_deletion_is_conditional(item))
-            continue;
-        struct store_conditions c = item->conditions;
-        c.notice = notice;
-        if (c.if_match.len)
-            c.if_match = quoted(q, c.if_match);
-        item->err = store_delete(q->s3->store, q->bucket.id, item->key, &c, &existed);
-        if (is_gone(item->err))
-            item->err = 0;
-    }
+    item->conditions.if_match = quoted(q, item->conditions.if_match);
+    return (struct store_deletion){
+        .key = item->key,
+        .version = item->version,
+        .conditions = s3_deletion_is_conditional(item) ? &item->conditions : NULL,
+        .bypass = item->bypass,
+        .owner = q->bucket.owner,
+    };
 }
 
-static int FIBER delete_plain(struct s3_request *q, struct s3_deletions *d,
-                              struct store_notice *notice)
+/* Those that may go, in one transaction and in the order of the list. */
+static int FIBER delete_items(struct s3_request *q, struct s3_deletions *d,
+                              struct store_deletion *list, struct store_notice *notice)
 {
-    struct str *keys = arena_array(q->arena, struct str, d->count);
-    int *results = arena_array(q->arena, int, d->count);
     size_t count = 0, at = 0;
-    if (!keys || !results)
-        return -ENOMEM;
     for (size_t i = 0; i < d->count; i++)
-        if (!d->items[i].err && !s3_deletion_is_conditional(&d->items[i]))
-            keys[count++] = d->items[i].key;
-    int r = count ? store_delete_many(q->s3->store, q->bucket.id, keys, count, notice, results) : 0;
+        if (!d->items[i].err)
+            list[count++] = deletion_of(q, &d->items[i]);
+    int r = count ? store_delete_many(q->s3->store, q->bucket.id, list, count, notice) : 0;
     if (r)
         return r;
-    for (size_t i = 0; i < d->count; i++)
-        if (!d->items[i].err && !s3_deletion_is_conditional(&d->items[i]))
-            d->items[i].err = results[at++];
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->items[i].err)
+            continue;
+        d->items[i].done = list[at++];
+        d->items[i].err = d->items[i].done.result;
+        if (is_gone(d->items[i].err))
+            d->items[i].err = 0;
+    }
     return 0;
 }
 
-static void put_result(struct buf *b, const struct s3_deletion *item, bool quiet)
+static void put_error(struct buf *b, const struct s3_deletion *item)
 {
     const struct err_info *info = err_info(item->err);
-    if (!item->err && quiet)
-        return;
-    xml_open(b, item->err ? "Error" : "Deleted");
+    xml_open(b, "Error");
     xml_element(b, "Key", item->key);
-    if (item->err) {
-        xml_element(b, "Code", str_from(info->s3_code));
-        xml_element(b, "Message", str_from(info->text));
+    if (item->version_id.len)
+        xml_element(b, "VersionId", item->version_id);
+    xml_element(b, "Code", str_from(info->s3_code));
+    xml_element(b, "Message", str_from(info->text));
+    xml_close(b, "Error");
+}
+
+static void put_deleted(struct buf *b, const struct s3_deletion *item)
+{
+    struct store_object o = version_of(&item->done);
+    char text[S3_VERSION_ID_MAX];
+    xml_open(b, "Deleted");
+    xml_element(b, "Key", item->key);
+    if (item->version_id.len)
+        xml_element(b, "VersionId", item->version_id);
+    if (item->done.marker) {
+        xml_element_bool(b, "DeleteMarker", true);
+        xml_element(b, "DeleteMarkerVersionId", s3_version_id_format(&o, text));
     }
-    xml_close(b, item->err ? "Error" : "Deleted");
+    xml_close(b, "Deleted");
 }
 
 static int FIBER respond_results(struct s3_request *q, const struct s3_deletions *d)
@@ -115,8 +165,12 @@ static int FIBER respond_results(struct s3_request *q, const struct s3_deletions
     buf_init(&b, 0);
     xml_begin(&b);
     xml_open_ns(&b, "DeleteResult", S3_XMLNS);
-    for (size_t i = 0; i < d->count; i++)
-        put_result(&b, &d->items[i], d->quiet);
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->items[i].err)
+            put_error(&b, &d->items[i]);
+        else if (!d->quiet)
+            put_deleted(&b, &d->items[i]);
+    }
     xml_close(&b, "DeleteResult");
     return s3_respond_xml(q, &b);
 }
@@ -127,17 +181,16 @@ int FIBER s3_delete_objects(struct s3_request *q)
     struct s3_deletions d;
     struct store_notice *notice;
     int r = s3_body_config(q, &body);
+    if (!r)
+        r = s3_body_deletions(q->arena, body, &d);
     if (r)
         return r;
-    r = s3_body_deletions(q->arena, body, &d);
-    if (r)
-        return r;
+    struct store_deletion *list = arena_array(q->arena, struct store_deletion, d.count);
+    if (!list)
+        return -ENOMEM;
     authorise_each(q, &d);
-    /* In the order of the list only the plain ones share a transaction. */
     r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &notice);
-    if (r)
-        return r;
-    delete_conditional(q, &d, notice);
-    r = delete_plain(q, &d, notice);
+    if (!r)
+        r = delete_items(q, &d, list, notice);
     return r ? r : respond_results(q, &d);
 }

@@ -9,6 +9,7 @@
 #include "s3/checksum.h"
 #include "s3/range.h"
 #include "s3/sse.h"
+#include "s3/version.h"
 #include "wire/date.h"
 
 /* One answer under way. */
@@ -117,6 +118,7 @@ static void set_headers(struct get *g)
     const struct store_object *o = g->object;
     s3_object_headers(q, o);
     s3_sse_headers(q, o->attrs.seal);
+    s3_set_version(q, o);
     set_checksum(g);
     if (g->partial && o->len_bytes > 0)
         (void)http_set_header(q->x, "Content-Range",
@@ -195,7 +197,8 @@ static int FIBER still_allowed(struct get *g)
 {
     struct s3_request *q = g->q;
     const char *action = s3_action("s3:GetObject", s3_param(q, "versionId").ptr != NULL);
-    return s3_still_allowed(q, action, &q->bucket, q->key, store_reader_object(g->reader));
+    return s3_still_allowed(q, action, &q->bucket, q->key, STR_NULL,
+                            store_reader_object(g->reader));
 }
 
 static int FIBER get_object(struct s3_request *q, bool with_body)
@@ -208,7 +211,7 @@ static int FIBER get_object(struct s3_request *q, bool with_body)
     if (r)
         return r;
     s3_conditions_read(q, false, &conditions);
-    r = store_get(q->s3->store, q->bucket.id, q->key, &conditions, &g.reader);
+    r = store_get(q->s3->store, q->bucket.id, q->key, q->version, &conditions, &g.reader);
     int allowed = g.reader ? still_allowed(&g) : 0;
     if (allowed)
         r = allowed;
@@ -217,7 +220,7 @@ static int FIBER get_object(struct s3_request *q, bool with_body)
     else if (r == -ERR_NOT_MODIFIED)
         s3_not_modified_headers(q, store_reader_object(g.reader));
     else
-        r = s3_explain_condition(q, r, &conditions);
+        r = s3_explain_marker(q, g.reader, s3_explain_condition(q, r, &conditions));
     if (g.reader)
         store_reader_close(g.reader);
     return r;
@@ -251,7 +254,7 @@ int FIBER s3_get_website_object(struct s3_request *q, int status)
     struct store_conditions conditions = {0};
     if (!status)
         s3_conditions_read(q, false, &conditions);
-    int r = store_get(q->s3->store, q->bucket.id, q->key, &conditions, &g.reader);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, STORE_CURRENT, &conditions, &g.reader);
     int allowed = g.reader ? still_allowed(&g) : 0;
     if (allowed)
         r = allowed;

@@ -18,6 +18,7 @@
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/post_policy.h"
+#include "s3/version.h"
 #include "base/encode.h"
 
 #define FORM_HEAD_MAX (20 * KIB) /* S3's limit of a form without its file */
@@ -374,6 +375,8 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
         return r;
     r = store_put_commit(TAKE_PTR(p->writer), attrs, ret_etag, &p->body.checksum, &conditions,
                          &written);
+    if (!r)
+        s3_set_written(q, &written);
     return r ? s3_explain_condition(q, r, &conditions) : 0;
 }
 

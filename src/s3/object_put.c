@@ -9,6 +9,7 @@
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/upload.h"
+#include "s3/version.h"
 
 static int FIBER write_piece(const void *data, size_t len, void *arg)
 {
@@ -53,6 +54,7 @@ static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct 
     if (r)
         return s3_explain_condition(q, r, conditions);
     s3_set_etag(q, &etag);
+    s3_set_written(q, &written);
     s3_set_checksum(q, &b->checksum, 0);
     s3_sse_headers(q, attrs->seal);
     return s3_respond_empty(q, 200);

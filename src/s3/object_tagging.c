@@ -11,6 +11,7 @@
 #include "s3/context.h"
 #include "s3/notice.h"
 #include "s3/tags.h"
+#include "s3/version.h"
 
 int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault)
 {
@@ -43,7 +44,8 @@ int s3_tags_read(struct s3_request *q, struct store_attrs *attrs)
 void s3_set_tag_count(struct s3_request *q, const struct store_object *o)
 {
     /* Whoever may not read the tags does not learn that there are some. */
-    if (o->attrs.tag_count == 0 || s3_authorise(q, "s3:GetObjectTagging", &q->bucket, q->key))
+    const char *action = s3_action("s3:GetObjectTagging", q->version.kind != STORE_VERSION_CURRENT);
+    if (o->attrs.tag_count == 0 || s3_authorise(q, action, &q->bucket, q->key))
         return;
     (void)http_set_header(q->x, "x-amz-tagging-count",
                           arena_printf(q->arena, "%zu", o->attrs.tag_count));
@@ -61,15 +63,18 @@ static int replace_tags(const struct store_object *o, struct store_attrs *attrs,
 
 static int FIBER set_tags(struct s3_request *q, struct s3_tags *tags, enum event_kind kind)
 {
-    struct store_written written;
+    struct store_written written = {.seq = 0};
     struct store_conditions conditions = {.notice = NULL};
     struct event_names names = EVENT_NAMES(EVENT_CREATED_PUT);
     names.changed = kind;
     int r = s3_notice(q, names, &conditions.notice);
-    if (r)
-        return r;
-    return store_change_attrs(q->s3->store, q->bucket.id, q->key, &conditions, false, replace_tags,
-                              tags, &written);
+    if (!r)
+        r = store_change_attrs(q->s3->store, q->bucket.id, q->key, q->version, &conditions, false,
+                               replace_tags, tags, &written);
+    struct store_object o = {.seq = written.seq, .null_version = written.null_version};
+    if (!r)
+        s3_set_version(q, &o);
+    return r;
 }
 
 int FIBER s3_put_object_tagging(struct s3_request *q)
@@ -102,14 +107,18 @@ int FIBER s3_get_object_tagging(struct s3_request *q)
     _cleanup_buf_ struct buf b;
     struct store_reader *reader = NULL;
     buf_init(&b, 0);
-    int r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
-    if (r)
-        return r;
-    const struct store_object *o = store_reader_object(reader);
-    r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
-                         &q->bucket, q->key, o);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
+    const struct store_object *o = reader ? store_reader_object(reader) : NULL;
     if (!r)
+        r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
+                             &q->bucket, q->key, STR_NULL, o);
+    if (r) {
+        r = s3_explain_marker(q, reader, r);
+    } else {
         s3_tags_xml(&b, o->attrs.tags, o->attrs.tag_count);
-    store_reader_close(reader);
+        s3_set_version(q, o);
+    }
+    if (reader)
+        store_reader_close(reader);
     return r ? r : s3_respond_xml(q, &b);
 }

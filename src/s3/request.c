@@ -7,6 +7,7 @@
 
 #include "s3/acl.h"
 #include "s3/internal.h"
+#include "s3/version.h"
 
 /* ---- the resource --------------------------------------------------------------------------- */
 
@@ -136,6 +137,8 @@ int s3_request_route(struct s3_request *q)
         .head = q->head,
     };
     struct str culprit;
+    /* One that is none is told of once it is known who asks: s3_check_version_id(). */
+    (void)s3_version_id_parse(s3_param(q, "versionId"), &q->version);
     int r = s3_route(&route, &q->op, &culprit);
     return r ? explain_route(q, r, culprit, names[level]) : 0;
 }
@@ -199,14 +202,30 @@ int s3_param_encoding(struct s3_request *q, bool *ret_url)
     return 0;
 }
 
+/* What makes a new version has no version to name. */
+static bool makes_version(const struct s3_op *op)
+{
+    static const char *const makers[] = {"PutObject", "CopyObject", "CreateMultipartUpload",
+                                         "CompleteMultipartUpload", "RenameObject"};
+    for (unsigned i = 0; i < ARRAY_LEN(makers); i++)
+        if (strcmp(op->name, makers[i]) == 0)
+            return true;
+    return false;
+}
+
 int s3_check_version_id(struct s3_request *q)
 {
     struct str id = s3_param(q, "versionId");
-    if (!id.ptr || str_eq(id, STR("null")))
+    if (!id.ptr)
         return 0;
     if (id.len == 0)
         return s3_error_argument(q, "versionId", id, "Version id cannot be the empty string");
-    return s3_error_argument(q, "versionId", id, "Invalid version id specified");
+    if (q->version.kind == STORE_VERSION_CURRENT)
+        return s3_error_argument(q, "versionId", id, "Invalid version id specified");
+    if (makes_version(q->op))
+        return s3_error_argument(q, "versionId", id,
+                                 "This operation does not accept a version-id.");
+    return 0;
 }
 
 /* ---- headers of every operation ------------------------------------------------------------- */
@@ -228,7 +247,6 @@ static const struct refused {
 } refused_headers[] = {
     {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}, .acl = true},
     {WORD("bucket-object-lock-enabled"), false, {WORD("false"), WORD("False")}},
-    {WORD("bypass-governance-retention"), false},
     {WORD("checksum-md5"), false},
     {WORD("checksum-sha512"), false},
     {WORD("checksum-xxhash"), true},

@@ -118,10 +118,10 @@ static int FIBER tell_absence(struct s3_request *q)
     struct store_reader *reader = NULL;
     if (s3_hide_absence(q, &q->bucket, q->key, -ERR_NO_SUCH_KEY) != -ERR_NO_SUCH_KEY)
         return -ERR_ACCESS_DENIED;
-    int r = store_get(q->s3->store, q->bucket.id, q->key, NULL, &reader);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
     if (reader)
         store_reader_close(reader);
-    return r == -ERR_NO_SUCH_KEY ? r : -ERR_ACCESS_DENIED;
+    return r == -ERR_NO_SUCH_KEY || r == -ERR_NO_SUCH_VERSION ? r : -ERR_ACCESS_DENIED;
 }
 
 static int FIBER enter_bucket(struct s3_request *q)

@@ -15,16 +15,20 @@ struct s3_source {
     struct s3 *s3;
     struct store_bucket bucket;
     struct str key;
+    struct store_version_ref version;
+    struct str version_id; /* as it was named; ptr NULL: none was */
     struct store_reader *reader;
     const struct store_object *object;
 };
 /*
  * Reads x-amz-copy-source, authorises, tests the copy-source conditions and opens.
  * -ERR_NO_SUCH_KEY, -ERR_NO_SUCH_BUCKET, -ERR_ACCESS_DENIED, -ERR_INVALID_ARGUMENT,
- * -ERR_PRECONDITION_FAILED.
+ * -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_VERSION, -ERR_INVALID_REQUEST (a delete marker).
  */
 int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret);
 void FIBER s3_source_close(struct s3_source *s);
+/* x-amz-copy-source-version-id */
+void s3_source_tell(struct s3_request *q, const struct s3_source *s);
 
 /* What came of a copy's bytes. */
 struct s3_copied {

@@ -214,10 +214,13 @@ static int take_id_tx(struct meta_tx *tx, void *arg)
 static int config_tx(struct meta_tx *tx, void *arg)
 {
     struct admin *m = arg;
-    int r = config_row_put(tx, m->bucket.name);
+    const struct store_bucket_spec *spec = m->spec;
+    struct config_row row = {.name = m->bucket.name, .object_lock = spec->object_lock};
+    if (spec->object_lock)
+        row.versioning = STORE_VERSIONING_ENABLED;
+    int r = config_row_put(tx, &row);
     return r < 0 ? r
-                 : settings_begin(tx, m->spec->settings, m->spec->setting_count,
-                                  m->bucket.created_ms);
+                 : settings_begin(tx, spec->settings, spec->setting_count, m->bucket.created_ms);
 }
 
 static void on_named(void *arg)

@@ -7,9 +7,10 @@
  * change shows the same wrong twice.
  *
  * Tested (DESIGN.md's invariants): every row decodes; a current object is live, and newer than its
- * versions; bytes in a row of their own have their record, and are as it says; parts have their
- * upload; every chunk that a row names is on its disk as the row says (when deep, every byte of
- * it); no chunk is named twice, and none that is named is garbage; counters equal what was counted.
+ * versions; the null version and the newest marker are those that the key's row tells of; bytes in
+ * a row of their own have their record, and are as it says; parts have their upload; every chunk
+ * that a row names is on its disk as the row says (when deep, every byte of it); no chunk is named
+ * twice, and none that is named is garbage; counters equal what was counted.
  */
 
 #include "store/walk.h"
@@ -46,6 +47,7 @@ struct check {
     char newest[STORE_KEY_MAX]; /* key of the version row before */
     size_t newest_len;
     bool any_version;
+    struct tops_row tops; /* of that key */
 };
 
 /* ---- telling -------------------------------------------------------------------------------- */
@@ -273,6 +275,7 @@ static int FIBER check_object(struct str row, struct str value, void *arg)
 struct newest {
     struct str key;
     struct head head;
+    struct tops_row tops;
 };
 
 static int newest_tx(struct meta_tx *tx, void *arg)
@@ -280,7 +283,9 @@ static int newest_tx(struct meta_tx *tx, void *arg)
     struct newest *n = arg;
     struct key_buf k;
     struct str value;
-    int r = meta_get(tx, key_raw(&k, KEY_OBJECTS, n->key), &value);
+    int r = tops_row_get(tx, n->key, &n->tops);
+    if (r == 0)
+        r = meta_get(tx, key_raw(&k, KEY_OBJECTS, n->key), &value);
     return r < 0 ? r : head_decode(value, &n->head);
 }
 
@@ -289,15 +294,22 @@ static int FIBER check_newest(struct check *c, struct str key, const struct reco
 {
     struct newest n = {.key = key};
     int r = meta_read(c->store->meta, c->bucket.id, newest_tx, &n);
+    c->tops = n.tops;
+    if (r == -ERR_NOT_FOUND && !version->object.delete_marker)
+        return row_fault(c, -ERR_CORRUPT, "a live version is newest but not current", key);
     if (r == -ERR_NOT_FOUND)
-        return version->object.delete_marker
+        return n.tops.marker_seq == version->object.seq
                    ? 0
-                   : row_fault(c, -ERR_CORRUPT, "a live version is newest but not current", key);
+                   : row_fault(c, -ERR_CORRUPT, "a newest delete marker is not told of", key);
     if (r < 0)
         return decoded(c, r, "an object's record cannot be read", key);
-    return n.head.object.seq > version->object.seq
-               ? 0
-               : row_fault(c, -ERR_CORRUPT, "a version is newer than the current object", key);
+    if (n.tops.marker_seq)
+        r = row_fault(c, -ERR_CORRUPT, "a delete marker is told of under a current object", key);
+    if (r == 0 && n.head.object.null_version && n.tops.null_seq)
+        r = row_fault(c, -ERR_CORRUPT, "a key has two null versions", key);
+    if (r == 0 && n.head.object.seq <= version->object.seq)
+        r = row_fault(c, -ERR_CORRUPT, "a version is newer than the current object", key);
+    return r;
 }
 
 static int FIBER check_version(struct str row, struct str value, void *arg)
@@ -323,11 +335,49 @@ static int FIBER check_version(struct str row, struct str value, void *arg)
     c->any_version = true;
     if (first)
         r = check_newest(c, key, record);
+    if (r == 0 && record->object.null_version != (c->tops.null_seq == seq))
+        r = row_fault(c, -ERR_CORRUPT, "a null version is not the one that is told of", key);
     if (r == 0)
         r = check_layout(c, key, &record->layout);
     if (r == 0 && record->beside)
         r = check_beside(c, key, value, record);
     return r < 0 ? r : count_row(c, record->object.len_bytes);
+}
+
+struct told {
+    struct str key;
+    struct tops_row tops;
+    bool holds;
+};
+
+/* Both rows that a Z row names are there. */
+static int told_tx(struct meta_tx *tx, void *arg)
+{
+    struct told *t = arg;
+    struct key_buf k;
+    struct str value;
+    const uint64_t seqs[] = {t->tops.null_seq, t->tops.marker_seq};
+    t->holds = true;
+    for (size_t i = 0; i < ARRAY_LEN(seqs); i++) {
+        int r = seqs[i] ? meta_get(tx, key_version(&k, t->key, seqs[i]), &value) : 0;
+        t->holds = t->holds && r == 0;
+        if (r < 0 && r != -ERR_NOT_FOUND)
+            return r;
+    }
+    return 0;
+}
+
+static int FIBER check_tops(struct str row, struct str value, void *arg)
+{
+    struct check *c = arg;
+    struct told t = {.key = str_from_offset(row, KEY_TOPS.len)};
+    int r = tops_row_decode(value, &t.tops);
+    if (r < 0)
+        return decoded(c, r, "what is told of a key's versions cannot be read", t.key);
+    r = meta_read(c->store->meta, c->bucket.id, told_tx, &t);
+    if (r == 0 && !t.holds)
+        r = row_fault(c, -ERR_CORRUPT, "a version that is told of is not there", t.key);
+    return r < 0 ? r : count_row(c, 0);
 }
 
 /* Uploads are held by a digest of their id. */
@@ -426,9 +476,9 @@ static int FIBER walk_kinds(struct check *c)
     static const struct {
         struct str kind;
         walk_fn *fn;
-    } kinds[] = {{STR("O"), check_object}, {STR("V"), check_version}, {STR("I"), check_beside_row},
-                 {STR("M"), check_upload}, {STR("P"), check_part},    {STR("R"), check_repair},
-                 {STR("G"), check_garbage}};
+    } kinds[] = {{STR("O"), check_object},     {STR("V"), check_version}, {STR("Z"), check_tops},
+                 {STR("I"), check_beside_row}, {STR("M"), check_upload},  {STR("P"), check_part},
+                 {STR("R"), check_repair},     {STR("G"), check_garbage}};
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(kinds); i++)
         r = walk_rows(c->store, c->bucket.id, kinds[i].kind, kinds[i].fn, c);

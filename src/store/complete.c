@@ -159,9 +159,10 @@ static int put_assembled(struct meta_tx *tx, struct complete *c, const struct up
     r = draft_init(&c->draft, &from);
     if (r < 0)
         return r;
-    c->object.seq = store_next_seq(c->swap.store, c->swap.existed ? c->swap.old.object.seq : 0);
+    c->object.seq = store_next_seq(c->swap.store, c->swap.newest_seq);
+    c->object.null_version = swap_is_null(&c->swap);
     c->object.attrs = upload->attrs;
-    return swap_finish(tx, &c->swap, draft_seal(&c->draft, &c->object, true), c->object.len_bytes);
+    return swap_put(tx, &c->swap, draft_seal(&c->draft, &c->object, true), &c->object);
 }
 
 static int remove_upload(struct meta_tx *tx, struct complete *c, const struct parts *parts)
@@ -254,7 +255,7 @@ int FIBER store_upload_complete(struct store *s, struct arena *a, struct bucket_
         .wanted_count = count,
         .whole = whole,
         .expected_len = expected_len_or_max,
-        .object = {.mtime_ms = rt_wall_ms(), .null_version = true},
+        .object = {.mtime_ms = rt_wall_ms()},
     };
     arena_init(&c.arena, COMPLETE_ARENA_MAX);
     r = meta_write(s->meta, b, complete_tx, &c);

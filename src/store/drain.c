@@ -50,7 +50,7 @@ static int drain_kind(struct meta_tx *tx, struct str kind, bool *ret_any)
 /* The last rows, once nothing else is left. */
 static int drain_rest(struct meta_tx *tx, struct drain *d)
 {
-    const struct str kinds[] = {KEY_OBJECTS, KEY_BESIDE,  KEY_VERSIONS,
+    const struct str kinds[] = {KEY_OBJECTS, KEY_BESIDE,  KEY_VERSIONS, KEY_TOPS,
                                 KEY_PARTS,   KEY_GARBAGE, KEY_OUTBOX};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         bool any;

@@ -216,12 +216,11 @@ static bool holds_any(const struct record *r, struct garbage_row *row)
     return false;
 }
 
-static int recheck(struct meta_tx *tx, struct bucket_id b, struct gc_item *item)
+static int recheck_row(struct meta_tx *tx, struct bucket_id b, struct gc_item *item, struct str row)
 {
-    struct key_buf k;
     struct str value;
     struct head head;
-    int r = meta_get(tx, key_raw(&k, KEY_OBJECTS, item->row.key), &value);
+    int r = meta_get(tx, row, &value);
     if (r == -ERR_NOT_FOUND)
         return 0;
     if (r == 0)
@@ -232,10 +231,20 @@ static int recheck(struct meta_tx *tx, struct bucket_id b, struct gc_item *item)
     if (r == 0)
         r = record_decode(b, item->row.key, value, &record);
     if (r == 0)
-        item->refused = holds_any(record, &item->row);
+        item->refused = item->refused || holds_any(record, &item->row);
     else if (r == -ERR_CORRUPT)
         item->refused = true; /* what cannot be read may hold them */
     return r == -ERR_CORRUPT ? 0 : r;
+}
+
+/* The current object, and the version that held them. */
+static int recheck(struct meta_tx *tx, struct bucket_id b, struct gc_item *item)
+{
+    struct key_buf k;
+    int r = recheck_row(tx, b, item, key_raw(&k, KEY_OBJECTS, item->row.key));
+    if (r == 0 && item->row.seq)
+        r = recheck_row(tx, b, item, key_version(&k, item->row.key, item->row.seq));
+    return r;
 }
 
 static int recheck_tx(struct meta_tx *tx, void *arg)

@@ -24,7 +24,9 @@ struct store_reader {
 struct lookup {
     struct bucket_id bucket;
     struct str key;
+    struct store_version_ref version;
     struct record *record;
+    bool current; /* it is the current object's */
 };
 
 /* The bytes in a row of their own, which the record's transaction put there: of one state with it.
@@ -42,43 +44,45 @@ static int look_beside(struct meta_tx *tx, struct lookup *l, struct str value, u
 static int lookup_tx(struct meta_tx *tx, void *arg)
 {
     struct lookup *l = arg;
-    struct key_buf k;
-    struct str value;
+    struct version_row row;
     record_unref(TAKE_PTR(l->record));
-    int r = meta_get(tx, key_raw(&k, KEY_OBJECTS, l->key), &value);
-    if (r < 0)
-        return r == -ERR_NOT_FOUND ? -ERR_NO_SUCH_KEY : r;
-    struct head head;
-    r = head_decode(value, &head);
+    int r = version_find(tx, l->key, l->version, &row);
     if (r < 0)
         return r;
-    if (head.beside)
-        return look_beside(tx, l, value, head.beside);
-    return record_decode(l->bucket, l->key, value, &l->record);
+    l->current = row.current;
+    if (row.head.beside)
+        return look_beside(tx, l, row.value, row.head.beside);
+    return record_decode(l->bucket, l->key, row.value, &l->record);
 }
 
-/* The current object's record, from the cache or into it. */
-static int FIBER find_record(struct store *s, struct bucket_id b, struct str key,
-                             struct record **ret)
+/* The version's record; the current object's from the cache or into it. */
+static int FIBER find_record(struct store *s, struct lookup *l)
 {
     struct cache_place place;
-    struct record *r = cache_get(&s->cache, b, key, &place);
-    if (!r) {
-        struct lookup l = {b, key, NULL};
-        int err = meta_read(s->meta, b, lookup_tx, &l);
-        if (err < 0) {
-            record_unref(l.record);
-            return err;
-        }
-        r = l.record;
-        cache_fill(&s->cache, r, &place);
-    }
-    *ret = r;
-    return 0;
+    l->record = cache_get(&s->cache, l->bucket, l->key, &place);
+    if (l->record && version_is(&l->record->object, l->version))
+        return 0;
+    bool missed = !l->record;
+    record_unref(TAKE_PTR(l->record));
+    int r = meta_read(s->meta, l->bucket, lookup_tx, l);
+    if (r < 0)
+        record_unref(TAKE_PTR(l->record));
+    else if (missed && l->current)
+        cache_fill(&s->cache, l->record, &place);
+    return r;
+}
+
+/* What reading the version comes to. */
+static int judge(const struct lookup *l, const struct store_conditions *conditions)
+{
+    if (!l->record->object.delete_marker)
+        return conditions_test_read(conditions, &l->record->object);
+    return l->version.kind == STORE_VERSION_CURRENT ? -ERR_NO_SUCH_KEY : -ERR_METHOD_NOT_ALLOWED;
 }
 
 int FIBER store_get(struct store *s, struct bucket_id b, struct str key,
-                    const struct store_conditions *conditions, struct store_reader **ret)
+                    struct store_version_ref version, const struct store_conditions *conditions,
+                    struct store_reader **ret)
 {
     *ret = NULL;
     int err = store_key_test(key);
@@ -87,16 +91,18 @@ int FIBER store_get(struct store *s, struct bucket_id b, struct str key,
     struct store_reader *r = malloc(sizeof(*r));
     if (!r)
         return -ENOMEM;
+    struct lookup l = {.bucket = b, .key = key, .version = version};
     *r = (struct store_reader){.store = s, .pin = pins_enter(&s->pins)};
-    err = find_record(s, b, key, &r->record);
-    if (err < 0 || !r->record->chunked)
+    err = find_record(s, &l);
+    if (err < 0 || !l.record->chunked)
         pins_leave(&s->pins, &r->pin);
     if (err < 0) {
         free(r);
         return err;
     }
+    r->record = l.record;
     *ret = r;
-    return conditions_test_read(conditions, &r->record->object);
+    return judge(&l, conditions);
 }
 
 const struct store_object *store_reader_object(const struct store_reader *r)

@@ -28,6 +28,8 @@ struct gc_batch {
 
 #define STORE_MOVES_MAX 64 /* chunks whose shards move at once */
 
+struct id_set;
+
 struct store {
     struct meta *meta;
     struct blob *blob;
@@ -46,6 +48,9 @@ struct store {
     struct chunk_id moves[STORE_MOVES_MAX];
     uint32_t moving, sweeping; /* atomic: shards on the move keep the sweep out */
     uint64_t repairs_queued;   /* atomic: rows put since the start */
+    struct rt_lock noted_lock; /* guards: */
+    struct id_set *noted;      /* what sweep_note() was told; NULL: no sweep runs */
+    int noted_error;           /* it could not be kept */
 };
 
 /*
@@ -67,25 +72,57 @@ int conditions_test_write(const struct store_conditions *c, const struct store_o
 struct str etag_text(const struct store_etag *etag, char *ret);
 
 /*
- * swap.c: what a write does to a key's row, inside a transaction. swap_begin tests that the bucket
- * lives, reads the row there is and tests the conditions; swap_finish puts the new row in its
- * place, lets the old one's chunks go and counts. Whoever uses it has swap_committed run at the
- * commit (or does for many keys what it does for one).
+ * versions.c: the row of one version, the current object's or another. -ERR_NO_SUCH_KEY when none
+ * is named and the key has nothing at all, -ERR_NO_SUCH_VERSION otherwise. A delete marker is
+ * found, too: for STORE_CURRENT when it is the newest. The value lives as long as the transaction.
+ */
+struct version_row {
+    struct key_buf key;
+    struct str value;
+    struct head head;
+    bool current; /* it is the O row */
+};
+int version_find(struct meta_tx *tx, struct str key, struct store_version_ref version,
+                 struct version_row *ret);
+/* Whether the object is the version that is named. */
+bool version_is(const struct store_object *o, struct store_version_ref version);
+/* May it go? -ERR_OBJECT_LOCKED; `bypass`: of governance. */
+int lock_test(const struct store_lock *lock, bool bypass);
+
+/*
+ * swap.c: what a write does to a key's rows, inside a transaction. swap_begin tests that the bucket
+ * lives, reads the current object's row and tests the conditions; then one of the others makes the
+ * change, lets go what goes, and counts. Whoever uses it has swap_committed run at the commit (or
+ * does for many keys what it does for one).
  */
 struct swap {
     struct store *store;
     struct bucket_id bucket;
     struct str key;
     const struct store_conditions *conditions; /* may be NULL */
+    bool of_version; /* the change is about one version: conditions are not about the current one */
+    bool bypass;     /* governance holds nothing */
     /* set by swap_begin */
+    enum store_versioning versioning;
     bool existed;
     struct head old;      /* when it existed */
     struct str old_value; /* lives as long as the transaction */
+    uint64_t newest_seq;  /* of the current object or the marker in its place; 0: none */
     bool soils;           /* chunks were let go */
+    /* internal */
+    struct tops_row tops, tops_before;
+    int64_t deltas[COUNTERS];
 };
 int swap_begin(struct meta_tx *tx, struct swap *w);
-/* `row` with ptr NULL removes. */
-int swap_finish(struct meta_tx *tx, struct swap *w, struct str row, uint64_t new_len_bytes);
+/* Whether what is written now is a null version. */
+static inline bool swap_is_null(const struct swap *w)
+{
+    return w->versioning != STORE_VERSIONING_ENABLED;
+}
+/* `row` is the new current object's, of `o`. */
+int swap_put(struct meta_tx *tx, struct swap *w, struct str row, const struct store_object *o);
+/* A deletion (store.h) of no version in particular, or of one. */
+int swap_delete(struct meta_tx *tx, struct swap *w, struct store_deletion *d);
 /* A garbage row, due after the usual delay; `key` and `seq` name the row that held the chunks. */
 int swap_let_go(struct meta_tx *tx, struct swap *w, struct str key, uint64_t seq,
                 const struct blob_layout *layout);
@@ -149,6 +186,11 @@ static inline struct str writer_salt(const struct store_writer *w)
 {
     return writer_is_sealed(w) ? str_make(w->run.salt, sizeof(w->run.salt)) : STR_NULL;
 }
+/*
+ * sweep.c: a version became current again, the one way in which references move backwards (walk.h):
+ * a sweep under way is told of its chunks, which its walk may miss. Inside the transaction.
+ */
+void sweep_note(struct store *s, const struct blob_layout *layout);
 
 /* list.c: the common prefix that the delimiter cuts `key` down to; ptr NULL: none. */
 struct str list_common_prefix(struct str key, struct str prefix, struct str delimiter);

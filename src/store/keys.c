@@ -62,10 +62,16 @@ struct str key_number(struct key_buf *k, struct str kind, uint64_t n)
     return finish(k);
 }
 
-struct str key_version(struct key_buf *k, struct str key, uint64_t seq)
+struct str key_versions(struct key_buf *k, struct str key)
 {
     start(k, KEY_VERSIONS);
     put_framed(k, key);
+    return finish(k);
+}
+
+struct str key_version(struct key_buf *k, struct str key, uint64_t seq)
+{
+    key_versions(k, key);
     put_u64(k, ~seq);
     return finish(k);
 }

@@ -25,6 +25,7 @@ struct key_buf {
 
 #define KEY_OBJECTS  STR("O")
 #define KEY_VERSIONS STR("V")
+#define KEY_TOPS     STR("Z")
 #define KEY_BESIDE   STR("I") /* META_BULK */
 #define KEY_UPLOADS  STR("M")
 #define KEY_PARTS    STR("P")
@@ -45,8 +46,10 @@ struct key_buf {
 struct str key_raw(struct key_buf *k, struct str kind, struct str rest);
 /* One letter (or prefix) and a number: S session, Jdrop id. */
 struct str key_number(struct key_buf *k, struct str kind, uint64_t n);
-/* V key inv_seq */
+/* V key inv_seq: newer versions of a key sort before older ones. */
 struct str key_version(struct key_buf *k, struct str key, uint64_t seq);
+/* V key: what the rows of all versions of the key start with. */
+struct str key_versions(struct key_buf *k, struct str key);
 /* I beside key: the bytes of an object that lie in a row of their own */
 struct str key_beside(struct key_buf *k, struct str key, uint64_t beside);
 /* M key upload; with an empty upload, what all uploads of the key start with. */

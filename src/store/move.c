@@ -68,8 +68,8 @@ int FIBER store_move(struct store *s, const struct store_place *place,
 /* ---- the walk ------------------------------------------------------------------------------- */
 
 /* In the order in which references move. */
-static const struct str kinds[] = {KEY_UPLOADS, KEY_OBJECTS};
-enum { KIND_UPLOADS, KIND_OBJECTS };
+static const struct str kinds[] = {KEY_UPLOADS, KEY_OBJECTS, KEY_VERSIONS};
+enum { KIND_UPLOADS, KIND_OBJECTS, KIND_VERSIONS };
 
 struct chunks {
     struct store *store;
@@ -122,9 +122,9 @@ static int FIBER upload_chunks(struct chunks *c, struct str row)
     return walk_rows(c->store, c->bucket, key_parts(&k, upload), part_chunks, &u);
 }
 
-static int FIBER object_chunks(struct chunks *c, struct str row, struct str value)
+static int FIBER object_chunks(struct chunks *c, struct str key, struct str value)
 {
-    struct store_place p = {.bucket = c->bucket, .key = str_from_offset(row, KEY_OBJECTS.len)};
+    struct store_place p = {.bucket = c->bucket, .key = key};
     struct head head;
     int r = head_decode(value, &head);
     if (r < 0 || !head.chunked)
@@ -137,10 +137,23 @@ static int FIBER object_chunks(struct chunks *c, struct str row, struct str valu
     return each_chunk(c, &p, &record->layout);
 }
 
+static int FIBER version_chunks(struct chunks *c, struct str row, struct str value)
+{
+    char key[STORE_KEY_MAX];
+    size_t len = 0;
+    uint64_t seq;
+    int r = key_parse_version(row, key, &len, &seq);
+    return r < 0 ? 0 : object_chunks(c, str_make(key, len), value);
+}
+
 static int FIBER row_chunks(struct str row, struct str value, void *arg)
 {
     struct chunks *c = arg;
-    return c->place->kind == KIND_UPLOADS ? upload_chunks(c, row) : object_chunks(c, row, value);
+    if (c->place->kind == KIND_UPLOADS)
+        return upload_chunks(c, row);
+    if (c->place->kind == KIND_VERSIONS)
+        return version_chunks(c, row, value);
+    return object_chunks(c, str_from_offset(row, KEY_OBJECTS.len), value);
 }
 
 int FIBER store_chunks(struct store *s, struct store_walk_place *place, store_chunk_fn *fn,

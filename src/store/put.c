@@ -55,12 +55,13 @@ static int put_row(struct meta_tx *tx, struct put *p)
     int r = swap_begin(tx, &p->swap);
     if (r < 0)
         return r;
-    p->object.seq = store_next_seq(p->swap.store, p->swap.existed ? p->swap.old.object.seq : 0);
+    p->object.seq = store_next_seq(p->swap.store, p->swap.newest_seq);
+    p->object.null_version = swap_is_null(&p->swap);
     r = put_beside(tx, p);
     if (r < 0)
         return r;
     struct str row = draft_seal(&p->draft, &p->object, p->chunked);
-    r = swap_finish(tx, &p->swap, row, p->object.len_bytes);
+    r = swap_put(tx, &p->swap, row, &p->object);
     struct repair_row place = {.key = p->swap.key, .seq = p->object.seq};
     if (r == 0 && p->chunked)
         r = repairs_put(tx, p->swap.store, &place, &p->writer->layout);
@@ -81,7 +82,8 @@ static int FIBER put_run(struct put *p, struct store_written *ret)
 {
     int r = meta_write(p->swap.store->meta, p->swap.bucket, put_tx, p);
     if (r == 0)
-        *ret = (struct store_written){p->object.seq, p->object.mtime_ms, p->swap.existed};
+        *ret = (struct store_written){p->object.seq, p->object.mtime_ms, p->swap.existed,
+                                      p->object.null_version};
     return r;
 }
 
@@ -118,8 +120,7 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
         .object = {.mtime_ms = rt_wall_ms(),
                    .len_bytes = w->len_bytes,
                    .etag = *etag,
-                   .attrs = *attrs,
-                   .null_version = true},
+                   .attrs = *attrs},
         .chunked = w->chunked,
     };
     if (checksum)
@@ -140,6 +141,7 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
 
 struct change {
     struct put put;
+    struct store_version_ref version;
     bool renew;
     store_attrs_fn *fn;
     void *arg;
@@ -177,97 +179,92 @@ static int change_draft(struct change *c, const struct record *old)
     return 0;
 }
 
-static int change_row(struct meta_tx *tx, struct change *c, const struct record *old)
+static int change_row(struct meta_tx *tx, struct change *c, const struct version_row *at,
+                      const struct record *old)
 {
     struct swap *w = &c->put.swap;
-    struct key_buf k;
     c->attrs = old->object.attrs;
     int r = c->fn(&old->object, &c->attrs, c->arg);
     if (r == 0)
         r = change_draft(c, old);
     if (r < 0)
         return r;
-    /* Not swap_finish: the chunks stay, and nothing is counted anew. */
+    /* Not swap_put: the chunks stay, and nothing is counted anew. */
     struct str row = draft_seal(&c->put.draft, &c->put.object, c->put.chunked);
-    r = meta_put(tx, key_raw(&k, KEY_OBJECTS, w->key), row);
+    r = meta_put(tx, str_make(at->key.bytes, at->key.len), row);
     if (r == 0)
         r = swap_tell(tx, w, c->renew ? STORE_CREATED : STORE_CHANGED, &c->put.object);
     return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
+}
+
+/* The version to be changed, which a condition is about. */
+static int change_find(struct meta_tx *tx, struct change *c, struct version_row *ret)
+{
+    struct swap *w = &c->put.swap;
+    int r = version_find(tx, w->key, c->version, ret);
+    if (r == 0 && ret->head.object.delete_marker)
+        return w->of_version ? -ERR_METHOD_NOT_ALLOWED : -ERR_NO_SUCH_KEY;
+    return r == 0 && w->of_version ? conditions_test_write(w->conditions, &ret->head.object) : r;
 }
 
 static int change_tx(struct meta_tx *tx, void *arg)
 {
     struct change *c = arg;
     struct swap *w = &c->put.swap;
+    struct version_row at;
     uint64_t now_ms = rt_wall_ms();
     int r = swap_begin(tx, w);
+    if (r == 0)
+        r = change_find(tx, c, &at);
     if (r < 0)
         return r;
-    if (!w->existed)
-        return -ERR_NO_SUCH_KEY;
+    if (c->renew && w->versioning != STORE_VERSIONING_NEVER)
+        return -ERR_BUCKET_STATE;
     _cleanup_record_ struct record *old = NULL;
-    r = record_decode(w->bucket, w->key, w->old_value, &old);
+    r = record_decode(w->bucket, w->key, at.value, &old);
     if (r < 0)
         return r;
     c->put.object.mtime_ms = now_ms;
-    return change_row(tx, c, old);
+    return change_row(tx, c, &at, old);
 }
 
 int FIBER store_change_attrs(struct store *s, struct bucket_id b, struct str key,
+                             struct store_version_ref version,
                              const struct store_conditions *conditions, bool renew,
                              store_attrs_fn *fn, void *arg, struct store_written *ret)
 {
     int r = store_key_test(key);
     if (r < 0)
         return r;
+    bool of_version = version.kind != STORE_VERSION_CURRENT;
+    CHECK(!renew || !of_version);
     struct change c = {
-        .put = {.swap = {.store = s, .bucket = b, .key = key, .conditions = conditions}},
+        .put = {.swap = {.store = s,
+                         .bucket = b,
+                         .key = key,
+                         .conditions = conditions,
+                         .of_version = of_version}},
+        .version = version,
         .renew = renew,
         .fn = fn,
         .arg = arg,
     };
     r = meta_write(s->meta, b, change_tx, &c);
     if (r == 0)
-        *ret = (struct store_written){c.put.object.seq, c.put.object.mtime_ms, true};
+        *ret = (struct store_written){c.put.object.seq, c.put.object.mtime_ms, true,
+                                      c.put.object.null_version};
     draft_release(&c.put.draft);
     return r;
 }
 
 /* ---- deleting ------------------------------------------------------------------------------- */
 
-static int delete_tx(struct meta_tx *tx, void *arg)
-{
-    struct swap *w = arg;
-    meta_use_reserve(tx);
-    int r = swap_begin(tx, w);
-    if (r < 0 || !w->existed)
-        return r;
-    r = swap_finish(tx, w, STR_NULL, 0);
-    if (r == 0)
-        r = swap_tell(tx, w, STORE_REMOVED, NULL);
-    return r < 0 ? r : meta_on_commit(tx, swap_committed, w);
-}
-
-int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
-                       const struct store_conditions *conditions, bool *ret_existed)
-{
-    int r = store_key_test(key);
-    if (r < 0)
-        return r;
-    struct swap w = {.store = s, .bucket = b, .key = key, .conditions = conditions};
-    r = meta_write(s->meta, b, delete_tx, &w);
-    if (r == 0)
-        *ret_existed = w.existed;
-    return r;
-}
-
 struct delete_many {
     struct store *store;
     struct bucket_id bucket;
-    const struct str *keys;
+    struct store_deletion *list;
     size_t count;
     struct store_notice *notice;
-    int *results;
     struct swap swap; /* of the key at hand */
     bool soils;
 };
@@ -276,27 +273,49 @@ static void deleted_many(void *arg)
 {
     struct delete_many *m = arg;
     for (size_t i = 0; i < m->count; i++)
-        cache_drop(&m->store->cache, m->bucket, m->keys[i]);
+        cache_drop(&m->store->cache, m->bucket, m->list[i].key);
     if (m->soils)
         buckets_soil(&m->store->buckets, m->bucket);
 }
 
-/* A record that cannot be read stops that key's deletion only; nothing was changed for it yet. */
-static int delete_one_of_many(struct meta_tx *tx, struct delete_many *m, size_t i)
+/* What stops one deletion only; nothing was changed for it yet. */
+static bool is_of_one(int err)
+{
+    return err == -ERR_CORRUPT || err == -ERR_OBJECT_LOCKED || err == -ERR_PRECONDITION_FAILED ||
+           err == -ERR_NO_SUCH_KEY;
+}
+
+/* Nothing is told of what was not there. */
+static int delete_tell(struct meta_tx *tx, struct store_notice *notice,
+                       const struct store_deletion *d)
+{
+    struct store_event e = {.what = STORE_REMOVED, .key = d->key};
+    if (d->marker && d->version.kind == STORE_VERSION_CURRENT)
+        e.what = STORE_MARKED;
+    else if (!d->existed)
+        return 0;
+    e.version = d->null_version ? 0 : d->seq;
+    return outbox_tell(tx, notice, &e);
+}
+
+static int delete_one(struct meta_tx *tx, struct delete_many *m, struct store_deletion *d)
 {
     struct swap *w = &m->swap;
-    w->key = m->keys[i];
-    m->results[i] = store_key_test(w->key);
-    if (m->results[i] < 0)
+    w->key = d->key;
+    w->conditions = d->conditions;
+    w->of_version = d->version.kind != STORE_VERSION_CURRENT;
+    w->bypass = d->bypass;
+    d->result = store_key_test(d->key);
+    if (d->result < 0)
         return 0;
     int r = swap_begin(tx, w);
-    if (r == 0 && w->existed)
-        r = swap_finish(tx, w, STR_NULL, 0);
-    if (r == 0 && w->existed)
-        r = outbox_tell(tx, m->notice, &(struct store_event){.what = STORE_REMOVED, .key = w->key});
+    if (r == 0)
+        r = swap_delete(tx, w, d);
+    if (r == 0)
+        r = delete_tell(tx, m->notice, d);
     m->soils = m->soils || w->soils;
-    m->results[i] = r == -ERR_CORRUPT ? r : 0;
-    return r == -ERR_CORRUPT ? 0 : r;
+    d->result = is_of_one(r) ? r : 0;
+    return is_of_one(r) ? 0 : r;
 }
 
 static int delete_many_tx(struct meta_tx *tx, void *arg)
@@ -306,21 +325,30 @@ static int delete_many_tx(struct meta_tx *tx, void *arg)
     meta_use_reserve(tx);
     int r = outbox_begin(tx, m->store, m->bucket, m->notice);
     for (size_t i = 0; r == 0 && i < m->count; i++)
-        r = delete_one_of_many(tx, m, i);
+        r = delete_one(tx, m, &m->list[i]);
     return r < 0 ? r : meta_on_commit(tx, deleted_many, m);
 }
 
-int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
-                            size_t count, struct store_notice *notice, int *ret_results)
+int FIBER store_delete_many(struct store *s, struct bucket_id b, struct store_deletion *list,
+                            size_t count, struct store_notice *notice)
 {
-    struct delete_many m = {
-        .store = s,
-        .bucket = b,
-        .keys = keys,
-        .count = count,
-        .notice = notice,
-        .results = ret_results,
-        .swap = {.store = s, .bucket = b},
-    };
+    struct delete_many m = {.store = s,
+                            .bucket = b,
+                            .list = list,
+                            .count = count,
+                            .notice = notice,
+                            .swap = {.store = s, .bucket = b}};
     return meta_write(s->meta, b, delete_many_tx, &m);
+}
+
+int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
+                       const struct store_conditions *conditions, bool *ret_existed)
+{
+    struct store_deletion d = {.key = key, .version = STORE_CURRENT, .conditions = conditions};
+    int r = store_delete_many(s, b, &d, 1, conditions ? conditions->notice : NULL);
+    if (r == 0)
+        r = d.result;
+    if (r == 0)
+        *ret_existed = d.existed;
+    return r;
 }

@@ -94,6 +94,9 @@ int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *re
     ret->meta_count = pb->n_meta;
     ret->tag_count = pb->n_tags;
     ret->acl = pb_str(pb->acl);
+    if (pb->retention >= STORE_RETENTIONS || pb->legal_hold >= STORE_HOLDS)
+        return -ERR_CORRUPT;
+    ret->lock = (struct store_lock){pb->retention, pb->retain_until_ms, pb->legal_hold};
     int r = pairs_unpack(pb->headers, pb->n_headers, a, &ret->headers);
     if (r == 0)
         r = pairs_unpack(pb->meta, pb->n_meta, a, &ret->meta);
@@ -196,7 +199,8 @@ static int head_test(const Cairn__Head *pb, struct head *ret)
     struct store_object *o = &ret->object;
     if (!pb || pb->seq == 0 || pb->md5.len != HASH_MD5_LEN || pb->etag_parts > STORE_PARTS_MAX ||
         pb->owner.len > RECORD_OWNER_MAX || pb->storage_class.len > RECORD_CLASS_MAX ||
-        (pb->chunked && pb->beside))
+        (pb->chunked && pb->beside) || pb->retention >= STORE_RETENTIONS ||
+        pb->legal_hold >= STORE_HOLDS)
         return -ERR_CORRUPT;
     *o = (struct store_object){
         .seq = pb->seq,
@@ -205,7 +209,9 @@ static int head_test(const Cairn__Head *pb, struct head *ret)
         .mtime_ms = pb->mtime_ms,
         .len_bytes = pb->len_bytes,
         .etag.parts = pb->etag_parts,
-        .attrs = {.owner = pb_str(pb->owner), .storage_class = pb_str(pb->storage_class)},
+        .attrs = {.owner = pb_str(pb->owner),
+                  .storage_class = pb_str(pb->storage_class),
+                  .lock = {pb->retention, pb->retain_until_ms, pb->legal_hold}},
     };
     memcpy(o->etag.md5, pb->md5.data, HASH_MD5_LEN);
     ret->chunked = pb->chunked;
@@ -425,6 +431,7 @@ static int record_unpack(const Cairn__Object *pb, const struct head *head, struc
         return err;
     r->object.attrs.owner = head->object.attrs.owner;
     r->object.attrs.storage_class = head->object.attrs.storage_class;
+    r->object.attrs.lock = head->object.attrs.lock;
     r->data = pb_str(pb->data);
     r->upload = pb_str(pb->upload);
     if (r->upload.len != 0 && r->upload.len != UPLOAD_ID_LEN)

@@ -57,6 +57,9 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
     ret->storage_class = pb_bytes(attrs->storage_class);
     ret->owner = pb_bytes(attrs->owner);
     ret->seal = pb_bytes(attrs->seal);
+    ret->retention = attrs->lock.retention;
+    ret->retain_until_ms = attrs->lock.until_ms;
+    ret->legal_hold = attrs->lock.hold;
     ret->n_headers = attrs->header_count;
     ret->n_meta = attrs->meta_count;
     ret->n_tags = attrs->tag_count;
@@ -199,7 +202,11 @@ int draft_init(struct draft *d, const struct draft_parts *from)
     int r = attrs_pack(from->attrs, &scratch, &attrs);
     if (r < 0)
         return r;
-    attrs.owner = attrs.storage_class = (ProtobufCBinaryData){0}; /* the head has them */
+    /* the head has these */
+    attrs.owner = attrs.storage_class = (ProtobufCBinaryData){0};
+    attrs.retention = 0;
+    attrs.retain_until_ms = 0;
+    attrs.legal_hold = 0;
     pb.attrs = &attrs;
     if (from->layout && from->layout->count) {
         if ((r = layout_pack(from->layout, &scratch, &layout)) < 0)
@@ -244,6 +251,9 @@ struct str draft_seal(struct draft *d, const struct store_object *o, bool chunke
     head.delete_marker = o->delete_marker;
     head.chunked = chunked;
     head.beside = d->beside;
+    head.retention = o->attrs.lock.retention;
+    head.retain_until_ms = o->attrs.lock.until_ms;
+    head.legal_hold = o->attrs.lock.hold;
 
     size_t len = cairn__head__get_packed_size(&head);
     size_t prefix = len < 0x80 ? 2 : 3;

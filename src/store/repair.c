@@ -9,7 +9,8 @@
  * exactly the shards that were read: the new shards in, the old ones into a garbage row, the repair
  * row away. If it has not, the object was replaced or removed: what was written is deleted again.
  *
- * References move from P to O only, so a part's row is looked for first.
+ * References move from P to O, so a part's row is looked for first; between O and V they move
+ * within one transaction, so both are looked at in one.
  */
 
 #include "base/plant.h"
@@ -17,6 +18,8 @@
 
 #define PRIORITY_WIDEN 200 /* whole, but in a narrower code than the disks allow */
 #define FOUND_ARENA    (64 * MIB)
+
+#define VERSIONS_LOOKED_AT 1000 /* of a key whose row says none */
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
@@ -52,7 +55,7 @@ struct holder {
     bool is_part;
     struct record *record;
     struct part_row part;
-    struct key_buf part_key;
+    struct key_buf row_key;
     struct blob_layout *layout; /* of either */
     size_t at;                  /* the chunk's place in it */
 };
@@ -85,7 +88,7 @@ static int find_in_part(struct meta_tx *tx, const struct store_place *p, struct 
     r = meta_cursor_seek(c, prefix);
     bool found = r == 0 && meta_cursor_valid(c);
     if (found) {
-        key_raw(&ret->part_key, STR(""), meta_cursor_key(c));
+        key_raw(&ret->row_key, STR(""), meta_cursor_key(c));
         r = part_row_decode(meta_cursor_value(c), meta_arena(tx), &ret->part);
     }
     meta_cursor_close(c);
@@ -98,19 +101,62 @@ static int find_in_part(struct meta_tx *tx, const struct store_place *p, struct 
     return 0;
 }
 
-static int find_in_object(struct meta_tx *tx, const struct store_place *p, struct chunk_id id,
-                          struct holder *ret)
+/* In the row whose key is in `ret`. */
+static int find_in_value(const struct store_place *p, struct chunk_id id, struct str value,
+                         struct holder *ret)
 {
-    struct key_buf k;
-    struct str value;
-    int r = meta_get(tx, key_raw(&k, KEY_OBJECTS, p->key), &value);
-    if (r == 0)
-        r = record_decode(p->bucket, p->key, value, &ret->record);
+    holder_release(ret);
+    int r = record_decode(p->bucket, p->key, value, &ret->record);
     if (r < 0)
         return r;
     ret->is_part = false;
     ret->layout = &ret->record->layout;
     return layout_find(ret->layout, id, &ret->at) ? 0 : -ERR_NOT_FOUND;
+}
+
+static int find_in_row(struct meta_tx *tx, const struct store_place *p, struct chunk_id id,
+                       struct holder *ret)
+{
+    struct str value;
+    int r = meta_get(tx, str_make(ret->row_key.bytes, ret->row_key.len), &value);
+    return r < 0 ? r : find_in_value(p, id, value, ret);
+}
+
+/* An object that was given new attributes has another sequence than when the row was queued: then
+ * its versions are gone through, the newest of them. */
+static int find_in_versions(struct meta_tx *tx, const struct store_place *p, struct chunk_id id,
+                            struct holder *ret)
+{
+    struct meta_cursor *c;
+    struct key_buf k;
+    struct head head;
+    struct str prefix = key_versions(&k, p->key);
+    int r = meta_cursor_open(tx, prefix, &c);
+    if (r < 0)
+        return r;
+    r = meta_cursor_seek(c, prefix);
+    int found = -ERR_NOT_FOUND;
+    for (unsigned i = 0;
+         r == 0 && found == -ERR_NOT_FOUND && i < VERSIONS_LOOKED_AT && meta_cursor_valid(c); i++) {
+        key_raw(&ret->row_key, STR(""), meta_cursor_key(c));
+        if (head_decode(meta_cursor_value(c), &head) == 0 && head.chunked)
+            found = find_in_value(p, id, meta_cursor_value(c), ret);
+        r = meta_cursor_next(c);
+    }
+    meta_cursor_close(c);
+    return r < 0 ? r : found;
+}
+
+static int find_in_object(struct meta_tx *tx, const struct store_place *p, struct chunk_id id,
+                          struct holder *ret)
+{
+    key_raw(&ret->row_key, KEY_OBJECTS, p->key);
+    int r = find_in_row(tx, p, id, ret);
+    if (r == -ERR_NOT_FOUND && p->seq) {
+        key_version(&ret->row_key, p->key, p->seq);
+        r = find_in_row(tx, p, id, ret);
+    }
+    return r == -ERR_NOT_FOUND ? find_in_versions(tx, p, id, ret) : r;
 }
 
 /* -ERR_NOT_FOUND: nothing names the chunk any more. */
@@ -176,12 +222,10 @@ static int put_object(struct meta_tx *tx, struct relayout *l, struct holder *h,
         .salts = old->salts,
     };
     struct draft draft = {0};
-    struct key_buf k;
     int r = draft_init(&draft, &from);
-    if (r == 0) {
-        struct str row = draft_seal(&draft, &old->object, true);
-        r = meta_put(tx, key_raw(&k, KEY_OBJECTS, l->place->key), row);
-    }
+    if (r == 0)
+        r = meta_put(tx, str_make(h->row_key.bytes, h->row_key.len),
+                     draft_seal(&draft, &old->object, true));
     draft_release(&draft);
     return r;
 }
@@ -198,7 +242,7 @@ static int put_changed(struct meta_tx *tx, struct relayout *l, struct holder *h)
         return put_object(tx, l, h, &layout);
     struct part_row row = h->part;
     row.layout = layout;
-    return part_row_put(tx, str_make(h->part_key.bytes, h->part_key.len), &row);
+    return part_row_put(tx, str_make(h->row_key.bytes, h->row_key.len), &row);
 }
 
 /* What the old chunk had and the new one has not. */
@@ -642,11 +686,10 @@ static int FIBER scan_layout(struct scan *c, const struct store_place *place,
     return r == 0 && c->pace ? c->pace(1, c->arg) : r;
 }
 
-static int FIBER scan_object(struct str row, struct str value, void *arg)
+static int FIBER scan_record(struct scan *c, struct str key, struct str value)
 {
-    struct scan *c = arg;
     struct head head;
-    struct store_place place = {.bucket = c->bucket, .key = str_from_offset(row, KEY_OBJECTS.len)};
+    struct store_place place = {.bucket = c->bucket, .key = key};
     int r = head_decode(value, &head);
     if (r < 0 || !head.chunked)
         return r == -ERR_CORRUPT ? 0 : r; /* the check tells of it */
@@ -656,6 +699,20 @@ static int FIBER scan_object(struct str row, struct str value, void *arg)
         return r == -ERR_CORRUPT ? 0 : r;
     place.seq = record->object.seq;
     return scan_layout(c, &place, &record->layout);
+}
+
+static int FIBER scan_object(struct str row, struct str value, void *arg)
+{
+    return scan_record(arg, str_from_offset(row, KEY_OBJECTS.len), value);
+}
+
+static int FIBER scan_version(struct str row, struct str value, void *arg)
+{
+    char key[STORE_KEY_MAX];
+    size_t len;
+    uint64_t seq;
+    int r = key_parse_version(row, key, &len, &seq);
+    return r < 0 ? 0 : scan_record(arg, str_make(key, len), value);
 }
 
 static int FIBER scan_upload_parts(struct scan *c, struct str key, struct str upload);
@@ -713,6 +770,8 @@ int FIBER store_repair_scan(struct store *s, int (*pace)(uint64_t rows, void *ar
         r = walk_rows(s, c.bucket, KEY_UPLOADS, scan_upload, &c);
         if (r == 0)
             r = walk_rows(s, c.bucket, KEY_OBJECTS, scan_object, &c);
+        if (r == 0)
+            r = walk_rows(s, c.bucket, KEY_VERSIONS, scan_version, &c);
     }
     free(buckets);
     *ret_chunks = c.chunks;

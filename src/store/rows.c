@@ -38,10 +38,12 @@ int name_row_decode(struct str value, struct arena *a, struct name_row *ret)
     return 0;
 }
 
-int config_row_put(struct meta_tx *tx, struct str name)
+int config_row_put(struct meta_tx *tx, const struct config_row *row)
 {
     Cairn__BucketConfig pb = CAIRN__BUCKET_CONFIG__INIT;
-    pb.name = pb_bytes(name);
+    pb.name = pb_bytes(row->name);
+    pb.versioning = row->versioning;
+    pb.object_lock = row->object_lock;
     return put_packed(tx, KEY_CONFIG, &pb.base);
 }
 
@@ -50,6 +52,62 @@ int config_row_test(struct meta_tx *tx)
     struct str value;
     int r = meta_get(tx, KEY_CONFIG, &value);
     return r == -ERR_NOT_FOUND ? -ERR_NO_SUCH_BUCKET : r;
+}
+
+int config_row_decode(struct str value, struct arena *a, struct config_row *ret)
+{
+    int r = 0;
+    const Cairn__BucketConfig *pb = pb_unpack(&cairn__bucket_config__descriptor, a, value, &r);
+    if (!pb)
+        return r;
+    if (pb->versioning >= STORE_VERSIONINGS)
+        return -ERR_CORRUPT;
+    *ret = (struct config_row){pb_str(pb->name), pb->versioning, pb->object_lock};
+    return 0;
+}
+
+int config_row_get(struct meta_tx *tx, struct config_row *ret)
+{
+    struct str value;
+    int r = meta_get(tx, KEY_CONFIG, &value);
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? -ERR_NO_SUCH_BUCKET : r;
+    return config_row_decode(value, meta_arena(tx), ret);
+}
+
+int tops_row_decode(struct str value, struct tops_row *ret)
+{
+    int r = 0;
+    _cleanup_(arena_release) struct arena a;
+    arena_init(&a, 0);
+    const Cairn__Tops *pb = pb_unpack(&cairn__tops__descriptor, &a, value, &r);
+    if (!pb)
+        return r;
+    *ret = (struct tops_row){pb->null_seq, pb->marker_seq};
+    return ret->null_seq || ret->marker_seq ? 0 : -ERR_CORRUPT;
+}
+
+int tops_row_get(struct meta_tx *tx, struct str key, struct tops_row *ret)
+{
+    struct key_buf k;
+    struct str value;
+    *ret = (struct tops_row){0, 0};
+    int r = meta_get(tx, key_raw(&k, KEY_TOPS, key), &value);
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    return tops_row_decode(value, ret);
+}
+
+int tops_row_put(struct meta_tx *tx, struct str key, const struct tops_row *row)
+{
+    struct key_buf k;
+    struct str row_key = key_raw(&k, KEY_TOPS, key);
+    Cairn__Tops pb = CAIRN__TOPS__INIT;
+    if (!row->null_seq && !row->marker_seq)
+        return meta_del(tx, row_key);
+    pb.null_seq = row->null_seq;
+    pb.marker_seq = row->marker_seq;
+    return put_packed(tx, row_key, &pb.base);
 }
 
 int setting_row_put(struct meta_tx *tx, struct str row_key, const struct setting_row *row)

@@ -17,10 +17,18 @@ struct name_row {
 int name_row_put(struct meta_tx *tx, struct str name, const struct name_row *row);
 int name_row_decode(struct str value, struct arena *a, struct name_row *ret);
 
-/* B: that a bucket takes writes. The name is for people who read the store. */
-int config_row_put(struct meta_tx *tx, struct str name);
+/* B: that a bucket takes writes, and how. The name is for people who read the store. */
+struct config_row {
+    struct str name;
+    enum store_versioning versioning;
+    bool object_lock;
+};
+int config_row_put(struct meta_tx *tx, const struct config_row *row);
 /* -ERR_NO_SUCH_BUCKET when the bucket is not, or no longer, there. */
 int config_row_test(struct meta_tx *tx);
+/* The same, decoded into the transaction's arena. */
+int config_row_get(struct meta_tx *tx, struct config_row *ret);
+int config_row_decode(struct str value, struct arena *a, struct config_row *ret);
 
 /* B name: one of the bucket's settings (settings.h) */
 struct setting_row {
@@ -31,6 +39,15 @@ int setting_row_put(struct meta_tx *tx, struct str row_key, const struct setting
 int setting_row_decode(struct str value, struct arena *a, struct setting_row *ret);
 /* The bucket's own row and those of its settings. */
 int config_rows_delete(struct meta_tx *tx);
+
+/* Z key: see wire/records.proto. A row that is not there is all zeros, and one of zeros is deleted.
+ */
+struct tops_row {
+    uint64_t null_seq, marker_seq;
+};
+int tops_row_get(struct meta_tx *tx, struct str key, struct tops_row *ret);
+int tops_row_put(struct meta_tx *tx, struct str key, const struct tops_row *row);
+int tops_row_decode(struct str value, struct tops_row *ret);
 
 /* M key upload */
 struct upload_row {

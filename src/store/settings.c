@@ -18,6 +18,8 @@ struct place {
 struct store_settings {
     uint32_t refs; /* atomic */
     size_t size_bytes;
+    enum store_versioning versioning; /* of the bucket's own row */
+    bool object_lock;
     struct place places[STORE_SETTING_KINDS];
 };
 
@@ -98,6 +100,7 @@ void *store_setting_keep(struct store_settings *set, enum store_setting_kind kin
 
 struct gathered {
     struct arena *arena;
+    struct config_row config;
     struct setting_row rows[STORE_SETTING_KINDS];
     bool present[STORE_SETTING_KINDS];
 };
@@ -106,7 +109,7 @@ static int gather_row(struct gathered *g, struct str key, struct str value)
 {
     enum store_setting_kind kind;
     if (key.len == KEY_CONFIG.len)
-        return 0; /* the bucket's own row */
+        return config_row_decode(value, g->arena, &g->config);
     if (!find_kind(str_from_offset(key, KEY_CONFIG.len), &kind))
         return -ERR_CORRUPT; /* of a later release: it might forbid */
     g->present[kind] = true;
@@ -118,6 +121,7 @@ static int gather_tx(struct meta_tx *tx, void *arg)
     struct gathered *g = arg;
     struct meta_cursor *c;
     memset(g->present, 0, sizeof(g->present));
+    g->config = (struct config_row){.versioning = STORE_VERSIONING_NEVER};
     arena_reset(g->arena);
     int r = meta_cursor_open(tx, KEY_CONFIG, &c);
     if (r < 0)
@@ -142,7 +146,7 @@ static int make_set(const struct gathered *g, struct store_settings **ret)
             size += g->rows[i].text.len;
             count++;
         }
-    if (count == 0)
+    if (count == 0 && g->config.versioning == STORE_VERSIONING_NEVER && !g->config.object_lock)
         return 0;
     struct store_settings *set = calloc(1, size);
     if (!set)
@@ -150,6 +154,8 @@ static int make_set(const struct gathered *g, struct store_settings **ret)
     char *at = (char *)(set + 1);
     set->refs = 1;
     set->size_bytes = size;
+    set->versioning = g->config.versioning;
+    set->object_lock = g->config.object_lock;
     for (unsigned i = 0; i < STORE_SETTING_KINDS; i++) {
         if (!g->present[i])
             continue;
@@ -179,11 +185,15 @@ int FIBER store_bucket_get(struct store *s, struct arena *a, struct str name,
 {
     struct settings_place place;
     int r = buckets_find_settled(&s->buckets, a, name, ret, &place);
-    if (r < 0 || place.known)
-        return r;
-    r = settings_read(s, ret->id, &ret->settings);
-    if (r == 0)
-        buckets_settle(&s->buckets, ret->id, &place, ret->settings);
+    if (r == 0 && !place.known) {
+        r = settings_read(s, ret->id, &ret->settings);
+        if (r == 0)
+            buckets_settle(&s->buckets, ret->id, &place, ret->settings);
+    }
+    if (r == 0 && ret->settings) {
+        ret->versioning = ret->settings->versioning;
+        ret->object_lock = ret->settings->object_lock;
+    }
     return r;
 }
 
@@ -224,6 +234,48 @@ int settings_begin(struct meta_tx *tx, const struct store_bucket_setting *settin
         r = setting_row_put(tx, key_raw(&k, KEY_CONFIG, setting_names[settings[i].kind]), &row);
     }
     return r;
+}
+
+/* ---- the bucket's own row ------------------------------------------------------------------- */
+
+struct own {
+    struct change change; /* store and bucket */
+    enum store_versioning versioning;
+    bool lock; /* switch object lock on, instead */
+};
+
+static int own_tx(struct meta_tx *tx, void *arg)
+{
+    struct own *o = arg;
+    struct config_row row;
+    int r = config_row_get(tx, &row);
+    if (r < 0)
+        return r;
+    if (o->lock) {
+        if (row.versioning != STORE_VERSIONING_ENABLED)
+            return -ERR_BUCKET_STATE;
+        row.object_lock = true;
+    } else {
+        if (row.object_lock && o->versioning != STORE_VERSIONING_ENABLED)
+            return -ERR_BUCKET_STATE;
+        row.versioning = o->versioning;
+    }
+    r = config_row_put(tx, &row);
+    return r < 0 ? r : meta_on_commit(tx, on_changed, &o->change);
+}
+
+int FIBER store_bucket_set_versioning(struct store *s, struct bucket_id b,
+                                      enum store_versioning versioning)
+{
+    CHECK(versioning == STORE_VERSIONING_ENABLED || versioning == STORE_VERSIONING_SUSPENDED);
+    struct own o = {.change = {.store = s, .bucket = b}, .versioning = versioning};
+    return meta_write(s->meta, b, own_tx, &o);
+}
+
+int FIBER store_bucket_set_object_lock(struct store *s, struct bucket_id b)
+{
+    struct own o = {.change = {.store = s, .bucket = b}, .lock = true};
+    return meta_write(s->meta, b, own_tx, &o);
 }
 
 int FIBER store_setting_put(struct store *s, struct bucket_id b, enum store_setting_kind kind,

@@ -28,6 +28,7 @@ int FIBER store_open(struct store **ret, const struct store_config *config)
         return r;
     }
     rt_lock_init(&s->moves_lock);
+    rt_lock_init(&s->noted_lock);
     pins_init(&s->pins);
     buckets_init(&s->buckets);
     arena_init(&s->batch.arena, 64 * MIB);

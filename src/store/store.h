@@ -66,13 +66,24 @@ int FIBER store_new_session(struct meta *meta, uint64_t *ret);
 
 /* ---- buckets -------------------------------------------------------------------------------- */
 
+/* Whether writes keep what they replace. Once switched on it can only be suspended. */
+enum store_versioning {
+    STORE_VERSIONING_NEVER,
+    STORE_VERSIONING_ENABLED,
+    STORE_VERSIONING_SUSPENDED,
+    STORE_VERSIONINGS
+};
+
 struct store_bucket {
     struct bucket_id id;
     struct str name;
     struct str owner; /* user id */
     uint64_t created_ms;
-    struct str region;               /* location constraint as given; empty: none */
-    struct store_settings *settings; /* of store_bucket_get() alone; NULL: none (settings.h) */
+    struct str region; /* location constraint as given; empty: none */
+    /* of store_bucket_get() alone: */
+    struct store_settings *settings; /* NULL: none (settings.h) */
+    enum store_versioning versioning;
+    bool object_lock; /* versions may be locked */
 };
 
 /* Name rules: S3's general purpose bucket naming rules. -ERR_BUCKET_EXISTS or -ERR_BUCKET_OWNED
@@ -88,9 +99,15 @@ struct store_bucket_spec {
     struct str name, owner, region;
     const struct store_bucket_setting *settings;
     size_t setting_count;
+    bool object_lock; /* with versioning on, for good */
 };
 int FIBER store_bucket_make(struct store *s, struct arena *a, const struct store_bucket_spec *spec,
                             struct store_bucket *ret);
+/* -ERR_BUCKET_STATE: a bucket with object lock keeps its versions. */
+int FIBER store_bucket_set_versioning(struct store *s, struct bucket_id b,
+                                      enum store_versioning versioning);
+/* Lets versions be locked, for good. -ERR_BUCKET_STATE unless versioning is on. */
+int FIBER store_bucket_set_object_lock(struct store *s, struct bucket_id b);
 /* -ERR_NO_SUCH_BUCKET. Takes a reference to the bucket's settings: store_bucket_release(). */
 int FIBER store_bucket_get(struct store *s, struct arena *a, struct str name,
                            struct store_bucket *ret);
@@ -105,7 +122,6 @@ struct store_bucket_page {
 /* In name order, those of `owner` (all when empty) with `prefix`, after `after`, up to `max`. */
 int FIBER store_bucket_list(struct store *s, struct arena *a, struct str owner, struct str prefix,
                             struct str after, size_t max, struct store_bucket_page *ret);
-/* Objects and bytes of the current and other versions. */
 /* How much a bucket may hold; 0: as much as there is room for. */
 struct store_quota {
     uint64_t bytes, objects; /* all versions count */
@@ -115,6 +131,7 @@ struct store_quota {
 int FIBER store_quota_put(struct store *s, struct bucket_id b, const struct store_quota *quota);
 /* False: there is none. */
 bool store_quota_of(const struct store_settings *set, struct store_quota *ret);
+/* Current objects; versions that are not, and delete markers; bytes of all of them. */
 struct store_usage {
     int64_t objects, bytes, versions, uploads;
 };
@@ -156,6 +173,27 @@ struct store_part_info {
     struct store_checksum checksum;
 };
 
+enum store_retention {
+    STORE_RETENTION_NONE,
+    STORE_RETENTION_GOVERNANCE, /* whoever may bypass it can end it */
+    STORE_RETENTION_COMPLIANCE, /* nobody can */
+    STORE_RETENTIONS
+};
+
+enum store_hold {
+    STORE_HOLD_NEVER, /* it had none */
+    STORE_HOLD_OFF,
+    STORE_HOLD_ON,
+    STORE_HOLDS
+};
+
+/* What keeps a version from being removed. */
+struct store_lock {
+    enum store_retention retention;
+    uint64_t until_ms; /* of the retention */
+    enum store_hold hold;
+};
+
 /* What the client gives and gets back as it was. */
 struct store_attrs {
     struct str content_type;
@@ -170,6 +208,7 @@ struct store_attrs {
     size_t tag_count;
     struct str seal; /* how the bytes are encrypted (crypt/seal.h); empty: they are not */
     struct str acl;  /* a door's list of grants, which the store does not read; empty: none */
+    struct store_lock lock;
 };
 
 /* An object's record, decoded; strings live in the arena or in the held record. */
@@ -186,6 +225,16 @@ struct store_object {
     struct store_part_info *parts; /* of a multipart object; NULL otherwise */
     size_t part_count;
 };
+
+/*
+ * Which version of a key. A bucket that never had versioning on has null versions only: what is
+ * written there is one, and so is what is written while it is suspended. A key has at most one.
+ */
+struct store_version_ref {
+    enum { STORE_VERSION_CURRENT, STORE_VERSION_NULL, STORE_VERSION_SEQ } kind;
+    uint64_t seq; /* of STORE_VERSION_SEQ; a null version is not found by its sequence */
+};
+#define STORE_CURRENT ((struct store_version_ref){.kind = STORE_VERSION_CURRENT})
 
 /* Tested in this order inside the transaction (writes) or on the snapshot (reads): RFC 9110 13.2.2.
  * ETag lists as the client sent them ("*", or quoted tags separated by commas); empty: not given.
@@ -204,12 +253,15 @@ struct store_conditions {
 /* An object opened for reading: its record and its chunks stay until it is closed. */
 struct store_reader;
 /*
- * -ERR_NO_SUCH_KEY. `conditions` may be NULL; when one does not hold, -ERR_NOT_MODIFIED or
- * -ERR_PRECONDITION_FAILED, and *ret is given all the same (the answer tells the ETag): a non-NULL
- * reader must be closed whatever is returned. *ret is NULL after every other failure.
+ * -ERR_NO_SUCH_KEY; -ERR_NO_SUCH_VERSION for a version that is named. `conditions` may be NULL;
+ * when one does not hold, -ERR_NOT_MODIFIED or -ERR_PRECONDITION_FAILED, and *ret is given all the
+ * same (the answer tells the ETag): a non-NULL reader must be closed whatever is returned. So it is
+ * with a delete marker, whose object says that it is one: -ERR_NO_SUCH_KEY when it is the newest
+ * version and none was named, else -ERR_METHOD_NOT_ALLOWED. *ret is NULL after every other failure.
  */
 int FIBER store_get(struct store *s, struct bucket_id b, struct str key,
-                    const struct store_conditions *conditions, struct store_reader **ret);
+                    struct store_version_ref version, const struct store_conditions *conditions,
+                    struct store_reader **ret);
 const struct store_object *store_reader_object(const struct store_reader *r);
 /*
  * Of an object whose attributes have a seal: the data key that it holds, copied, before anything is
@@ -256,6 +308,7 @@ struct store_written {
     uint64_t seq;
     uint64_t mtime_ms;
     bool replaced; /* a live object was there before */
+    bool null_version;
 };
 /* Frees the writer, also on failure. -ERR_NO_SUCH_BUCKET when it went meanwhile,
  * -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY (If-Match on a missing key), -ERR_INCOMPLETE_BODY. */
@@ -264,22 +317,47 @@ int FIBER store_put_commit(struct store_writer *w, const struct store_attrs *att
                            const struct store_conditions *conditions, struct store_written *ret);
 void FIBER store_write_abort(struct store_writer *w); /* also for parts; accepts NULL */
 
-/* Removes the current object (versioning off). Absent is no error: *ret_existed tells.
- * `conditions`: if_match, mtime and len; -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY. */
+/*
+ * A deletion. Of no version in particular: the current object goes; in a bucket with versioning on
+ * it becomes a version under a new delete marker instead, and while that is suspended the null
+ * version goes for a null marker. Of a version: that, marker or not, goes for good, and the newest
+ * of those left becomes current if it is live.
+ *
+ * Removes nothing that is locked: -ERR_OBJECT_LOCKED, but for governance when `bypass`. What cannot
+ * be read may be locked: -ERR_CORRUPT.
+ */
+struct store_deletion {
+    struct str key;
+    struct store_version_ref version;
+    const struct store_conditions *conditions; /* may be NULL: if_match, mtime and len */
+    bool bypass;
+    struct str owner; /* of a delete marker */
+    /* what came of it */
+    int result;        /* of this key alone: 0, -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY, … */
+    bool existed;      /* a current object, or the version */
+    bool marker;       /* a delete marker was made, or removed */
+    bool null_version; /* of the marker made, or what was removed */
+    uint64_t seq;      /* likewise; 0: there is none */
+};
+/* All in one transaction. `notice` may be NULL; those of the conditions do not count. */
+int FIBER store_delete_many(struct store *s, struct bucket_id b, struct store_deletion *list,
+                            size_t count, struct store_notice *notice);
+/* One, of no version in particular. Absent is no error: *ret_existed tells. */
 int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
                        const struct store_conditions *conditions, bool *ret_existed);
-/* Many keys in one transaction; each result is 0 or a negative code. `notice` may be NULL. */
-int FIBER store_delete_many(struct store *s, struct bucket_id b, const struct str *keys,
-                            size_t count, struct store_notice *notice, int *ret_results);
 /*
- * Changes the current object's attributes, its bytes untouched. `fn` runs inside the transaction,
+ * Changes an object's attributes, its bytes untouched. `fn` runs inside the transaction,
  * perhaps more than once, and must not suspend: it is given the object as it is, and in `attrs` its
  * attributes to alter; what it lets them point to lives until this returns. `renew`: a write of its
- * own, with a new sequence and time (copy onto itself); else the version stays what it was (tags).
- * -ERR_NO_SUCH_KEY, -ERR_PRECONDITION_FAILED, what `fn` returns.
+ * own, with a new sequence and time (copy onto itself), of the current object and only where
+ * versioning was never on, since two versions cannot share their bytes: else -ERR_BUCKET_STATE;
+ * without it the version stays what it was (tags).
+ * -ERR_NO_SUCH_KEY, -ERR_NO_SUCH_VERSION, -ERR_METHOD_NOT_ALLOWED (a delete marker),
+ * -ERR_PRECONDITION_FAILED, what `fn` returns.
  */
 typedef int store_attrs_fn(const struct store_object *o, struct store_attrs *attrs, void *arg);
 int FIBER store_change_attrs(struct store *s, struct bucket_id b, struct str key,
+                             struct store_version_ref version,
                              const struct store_conditions *conditions, bool renew,
                              store_attrs_fn *fn, void *arg, struct store_written *ret);
 
@@ -304,6 +382,31 @@ struct store_list_page {
 };
 int FIBER store_list(struct store *s, struct arena *a, struct bucket_id b,
                      const struct store_list_query *q, struct store_list_page *ret);
+
+/* Every version of every key: keys in bytewise order, the versions of one newest first. */
+struct store_versions_query {
+    struct str prefix, delimiter;
+    /* Exclusive: all versions of this key, or of the keys under a common prefix as returned before,
+     * are skipped; with `version` only those up to and with that. */
+    struct str after;
+    bool has_version;
+    struct store_version_ref
+        version; /* not CURRENT; one that is not there: of null, skips the key */
+    size_t max;
+};
+struct store_version_entry {
+    bool is_prefix; /* as above */
+    bool is_latest;
+    struct store_object object; /* as above; a delete marker says so */
+};
+struct store_versions_page {
+    struct store_version_entry *entries;
+    size_t count;
+    bool truncated; /* then the last entry says where the next page begins */
+};
+int FIBER store_list_versions(struct store *s, struct arena *a, struct bucket_id b,
+                              const struct store_versions_query *q,
+                              struct store_versions_page *ret);
 
 /* ---- multipart ------------------------------------------------------------------------------ */
 

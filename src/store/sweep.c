@@ -4,8 +4,9 @@
  * The orphan sweep: needles of sessions before this one that nothing names. Those sessions write no
  * more, so such a needle can never be named again; but it is deleted only after every reference has
  * been seen. The rows are walked in the order in which references move (walk.h), so that one that
- * moves meanwhile is met, perhaps twice, but never missed. Any error ends the sweep before it
- * deletes.
+ * moves meanwhile is met, perhaps twice, but never missed; a version that becomes current again,
+ * which moves backwards, is noted by the transaction that does it. Any error ends the sweep before
+ * it deletes.
  *
  * The set of references is bounded: with more needles than it holds, the ids are taken in several
  * passes, each over a share of them.
@@ -27,6 +28,7 @@ struct sweep {
     struct bucket_id bucket; /* being walked */
     unsigned passes, pass;
     struct id_set references;
+    struct id_set noted; /* under the store's lock while it is there */
     struct blob_needle *orphans;
     size_t orphan_count;
     uint64_t needles, rows;
@@ -42,6 +44,74 @@ static int FIBER rest(struct sweep *w)
 static bool concerns(const struct sweep *w, struct chunk_id id)
 {
     return id.session < w->session && id_hash(id) / 64 % w->passes == w->pass;
+}
+
+/* ---- what moves backwards ------------------------------------------------------------------- */
+
+#define NOTED_MAX (1000 * 1000) /* shards */
+
+static int note_shards(struct id_set *noted, const struct blob_chunk *c)
+{
+    int r = 0;
+    for (uint16_t i = 0; r == 0 && i < c->shard_count; i++) {
+        if (c->shards[i].disk == BLOB_DISK_NONE)
+            continue;
+        r = id_set_add(noted, needle_digest((struct needle_key){c->id, i}, c->shards[i].disk));
+        r = r == -EEXIST ? 0 : r;
+    }
+    return r;
+}
+
+void sweep_note(struct store *s, const struct blob_layout *layout)
+{
+    rt_lock(&s->noted_lock);
+    for (size_t i = 0; s->noted && s->noted_error == 0 && i < layout->count; i++)
+        s->noted_error = note_shards(s->noted, &layout->chunks[i]);
+    rt_unlock(&s->noted_lock);
+}
+
+static int nothing_tx(struct meta_tx *tx, void *arg)
+{
+    meta_use_reserve(tx);
+    return 0;
+}
+
+/* From here on what moves backwards is noted: transactions that ran before have committed. */
+static int FIBER note_begin(struct sweep *w)
+{
+    struct store *s = w->store;
+    int r = id_set_init(&w->noted, NOTED_MAX);
+    if (r < 0)
+        return r;
+    rt_lock(&s->noted_lock);
+    s->noted = &w->noted;
+    s->noted_error = 0;
+    rt_unlock(&s->noted_lock);
+    return meta_write(s->meta, BUCKET_SYSTEM, nothing_tx, NULL);
+}
+
+static void note_end(struct sweep *w)
+{
+    rt_lock(&w->store->noted_lock);
+    w->store->noted = NULL;
+    rt_unlock(&w->store->noted_lock);
+    id_set_release(&w->noted);
+}
+
+/* What the walk may have missed is as good as seen. */
+static int add_noted(struct sweep *w)
+{
+    struct store *s = w->store;
+    rt_lock(&s->noted_lock);
+    int r = s->noted_error;
+    for (size_t i = 0; r == 0 && i < w->noted.slot_count; i++) {
+        if (w->noted.slots[i].session == 0)
+            continue;
+        r = id_set_add(&w->references, w->noted.slots[i]);
+        r = r == -EEXIST ? 0 : r;
+    }
+    rt_unlock(&s->noted_lock);
+    return r;
 }
 
 /* ---- references ----------------------------------------------------------------------------- */
@@ -185,6 +255,8 @@ static int FIBER sweep_pass(struct sweep *w)
     if (r == 0)
         r = see_references(w);
     if (r == 0)
+        r = add_noted(w);
+    if (r == 0)
         r = sweep_needles(w);
     id_set_release(&w->references);
     return r;
@@ -200,10 +272,13 @@ static int FIBER sweep_alone(struct sweep *w)
            !PLANTED(SWEEP_BESIDE_MOVES))
         r = rt_sleep_until(rt_now() + MOVE_WAIT_NS);
     if (r == 0)
+        r = note_begin(w);
+    if (r == 0)
         r = blob_each(s->blob, count_needle, w);
     w->passes = (unsigned)(w->needles / PASS_NEEDLES + 1);
     for (; r == 0 && w->pass < w->passes; w->pass++)
         r = sweep_pass(w);
+    note_end(w);
     __atomic_store_n(&s->sweeping, 0, __ATOMIC_SEQ_CST);
     return r;
 }

@@ -6,8 +6,9 @@
  * rows copied so that the caller may suspend over them. Meanwhile rows may change, and chunks that
  * a copied row names may go.
  *
- * References to chunks only ever move in the order P, O, V, G (a part is assembled, an object
- * replaced or removed); whoever must not miss one walks the kinds in that order.
+ * References to chunks move in the order P, O, V, G (a part is assembled, an object replaced or
+ * removed); whoever must not miss one walks the kinds in that order, and asks for what moves from V
+ * to O, as when the newest version is removed (sweep_note).
  */
 
 #include "store/internal.h"

@@ -73,7 +73,7 @@ static void FIBER check_key(struct full *f, unsigned i)
     struct store_reader *r;
     struct full_sink sink = {.f = f, .i = i};
     snprintf(name, sizeof name, "key-%u", i);
-    int err = store_get(f->m.store, f->m.bucket, str_from(name), NULL, &r);
+    int err = store_get(f->m.store, f->m.bucket, str_from(name), STORE_CURRENT, NULL, &r);
     EXPECT(f->m.h, err == (f->len[i] ? 0 : -ERR_NO_SUCH_KEY), "key %u on a full disk: %d (%s)", i,
            err, err_text(err));
     if (err)

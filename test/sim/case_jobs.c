@@ -252,7 +252,7 @@ static void FIBER read(struct jm *m, unsigned k)
 {
     char text[16];
     struct store_reader *r;
-    int err = store_get(m->store, m->bucket, key_of(k, text), NULL, &r);
+    int err = store_get(m->store, m->bucket, key_of(k, text), STORE_CURRENT, NULL, &r);
     EXPECT(m->h, err == 0 || err == -ERR_NO_SUCH_KEY, "get key %u: %d", k, err);
     uint64_t len = err ? 0 : store_reader_object(r)->len_bytes;
     struct value *v = &m->now[k];

@@ -233,7 +233,7 @@ static int FIBER lin_get(struct lin *l, const char *key, struct lin_op *op)
 {
     struct store_reader *r;
     struct lin_sink sink = {.l = l};
-    int err = store_get(l->m.store, l->m.bucket, str_from(key), NULL, &r);
+    int err = store_get(l->m.store, l->m.bucket, str_from(key), STORE_CURRENT, NULL, &r);
     if (err == -ERR_NO_SUCH_KEY)
         return 0;
     if (err)

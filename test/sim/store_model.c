@@ -368,7 +368,7 @@ int FIBER sm_read_object(struct sm *m, unsigned client, unsigned key, uint64_t o
     char name[32];
     struct store_reader *r;
     sm_key(name, client, key);
-    int err = store_get(m->store, m->bucket, str_from(name), NULL, &r);
+    int err = store_get(m->store, m->bucket, str_from(name), STORE_CURRENT, NULL, &r);
     if (err == -ERR_NO_SUCH_KEY) {
         settle_absent(m, o, name);
         return 0;

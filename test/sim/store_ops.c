@@ -162,18 +162,17 @@ static void FIBER op_delete(struct op *o)
 static void FIBER op_delete_many(struct op *o)
 {
     char names[SM_KEYS][32];
-    struct str keys[SM_KEYS];
-    int results[SM_KEYS];
+    struct store_deletion list[SM_KEYS];
     struct sm_object *objects = o->m->objects[o->client];
     for (unsigned i = 0; i < SM_KEYS; i++) {
         sm_key(names[i], o->client, i);
-        keys[i] = str_from(names[i]);
+        list[i] = (struct store_deletion){.key = str_from(names[i])};
         sm_object_begin(&objects[i], (struct sm_value){0});
     }
-    int err = store_delete_many(o->m->store, o->m->bucket, keys, SM_KEYS, NULL, results);
+    int err = store_delete_many(o->m->store, o->m->bucket, list, SM_KEYS, NULL);
     EXPECT(o->m->h, err == 0 || !o->m->deletes_go_on, "deleting many: %d (%s)", err, err_text(err));
     for (unsigned i = 0; i < SM_KEYS && !err; i++)
-        if (!sm_excused(o->m, results[i], "delete many", o->number))
+        if (!sm_excused(o->m, list[i].result, "delete many", o->number))
             sm_object_done(&objects[i]);
     sm_excused(o->m, err, "delete many", o->number);
     history_say(o->m->h, "  %u: delete all of client %u: %d", o->number, o->client, err);
@@ -197,7 +196,7 @@ static void FIBER op_set_attrs(struct op *o)
     struct store_written written;
     struct attrs_text attrs;
     attrs_for(&attrs, o->object->now.tag);
-    int err = store_change_attrs(o->m->store, o->m->bucket, op_key(o), NULL,
+    int err = store_change_attrs(o->m->store, o->m->bucket, op_key(o), STORE_CURRENT, NULL,
                                  sim_random_below(&o->r, 2), same_attrs, &attrs, &written);
     if (err != -ERR_NO_SUCH_KEY)
         sm_excused(o->m, err, "set attributes", o->number);
@@ -226,7 +225,7 @@ static int FIBER slow_sink(const void *data, size_t len, void *arg)
 static void FIBER op_read_deleted(struct op *o)
 {
     struct store_reader *r;
-    int err = store_get(o->m->store, o->m->bucket, op_key(o), NULL, &r);
+    int err = store_get(o->m->store, o->m->bucket, op_key(o), STORE_CURRENT, NULL, &r);
     if (err == -ERR_NO_SUCH_KEY || sm_excused(o->m, err, "get", o->number))
         return;
     struct slow_sink sink = {.o = o, .value = o->object->now};

@@ -130,7 +130,7 @@ static inline void farm_put(struct farm *f, const char *key, uint64_t len, uint6
 static inline int farm_get(struct farm *f, const char *key, uint64_t seed)
 {
     struct store_reader *r;
-    int err = store_get(f->store, f->bucket, str_from(key), NULL, &r);
+    int err = store_get(f->store, f->bucket, str_from(key), STORE_CURRENT, NULL, &r);
     if (err)
         return err;
     struct got g = {.seed = seed};

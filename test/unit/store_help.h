@@ -180,9 +180,11 @@ static inline int get(struct store_home *h, struct str key, struct buf *ret)
 {
     struct store_reader *r;
     buf_reset(ret);
-    int err = store_get(h->store, h->bucket, key, NULL, &r);
-    if (err < 0)
+    int err = store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r);
+    if (err < 0) {
+        store_reader_close(r);
         return err;
+    }
     err = store_read(r, 0, store_reader_object(r)->len_bytes, append_sink, ret);
     store_reader_close(r);
     return err;
@@ -200,7 +202,8 @@ static inline void expect(struct store_home *h, struct str key, struct str data)
 static inline void expect_absent(struct store_home *h, struct str key)
 {
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, key, NULL, &r), -ERR_NO_SUCH_KEY);
+    assert_int_equal(store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r),
+                     -ERR_NO_SUCH_KEY);
     assert_null(r);
 }
 

@@ -41,7 +41,7 @@ CASE(garbage_goes_by_itself_and_readers_are_waited_for)
     _cleanup_buf_ struct buf got;
     buf_init(&got, 0);
     put(h, STR("k"), bytes_of(h, 90000, 1));
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     put(h, STR("k"), bytes_of(h, 90000, 2));
     rt_sleep_until(rt_now() + 300 * RT_MS);
     assert_int_equal(home_chunks(h), 2);

@@ -530,7 +530,7 @@ DOOR_CASE(a_list_that_cannot_be_read_grants_nothing)
         put_acl(d, "/bucket?acl", "x-amz-acl", "public-read");
         CHECK(as(d, NULL, "GET", "/bucket/k") == 200 && as(d, NULL, "GET", "/bucket") == 200);
         CHECK(store_setting_put(d->home.store, b.id, STORE_SETTING_ACL, bad[i]) == 0);
-        CHECK(store_change_attrs(d->home.store, b.id, STR("k"), NULL, false, damage,
+        CHECK(store_change_attrs(d->home.store, b.id, STR("k"), STORE_CURRENT, NULL, false, damage,
                                  (void *)&bad[i], &written) == 0);
         CHECK(as(d, NULL, "GET", "/bucket/k") == 403 && as(d, NULL, "GET", "/bucket") == 403);
         CHECK(as(d, OTHER_KEY, "GET", "/bucket/k") == 403);

@@ -189,7 +189,8 @@ static int half_made_tx(struct meta_tx *tx, void *arg)
 }
 static int half_config_tx(struct meta_tx *tx, void *arg)
 {
-    return config_row_put(tx, STR("half"));
+    struct config_row row = {.name = STR("half")};
+    return config_row_put(tx, &row);
 }
 static int drop_row_tx(struct meta_tx *tx, void *arg)
 {

@@ -101,7 +101,7 @@ static struct chunk_id chunk_of(struct store_home *h, struct str key)
 {
     struct cache_place place;
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, key, NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r), 0);
     store_reader_close(r);
     struct record *record = cache_get(&h->store->cache, h->bucket, key, &place);
     struct chunk_id id = record->layout.chunks[0].id;
@@ -137,7 +137,7 @@ CASE(a_missing_chunk_is_found)
 static struct str beside_row(struct store_home *h, struct key_buf *k)
 {
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("beside"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("beside"), STORE_CURRENT, NULL, &r), 0);
     uint64_t seq = store_reader_object(r)->seq;
     store_reader_close(r);
     return key_beside(k, STR("beside"), seq);
@@ -258,7 +258,7 @@ CASE(a_flipped_bit_is_found_by_the_deep_check)
     furnish(h);
     struct cache_place place;
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("big"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("big"), STORE_CURRENT, NULL, &r), 0);
     store_reader_close(r);
     struct record *record = cache_get(&h->store->cache, h->bucket, STR("big"), &place);
     struct needle_hint where = record->layout.chunks[0].shards[0].where;

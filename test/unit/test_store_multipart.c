@@ -94,7 +94,7 @@ CASE(parts_in_any_order_become_one_object)
     buf_put_str(&whole, c);
     expect(h, STR("k"), buf_str(&whole));
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     const struct store_object *got = store_reader_object(r);
     assert_int_equal(got->part_count, 3);
     assert_int_equal(got->parts[1].number, 5);
@@ -357,7 +357,7 @@ CASE(a_full_object_crc_is_that_of_the_bytes)
     assert_false(o.checksum.composite);
     assert_memory_equal(o.checksum.bytes, want.bytes, 4);
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     struct store_checksum first = crc32_of(bytes_of(h, PART, 1));
     assert_memory_equal(store_reader_object(r)->parts[0].checksum.bytes, first.bytes, 4);
     store_reader_close(r);
@@ -439,7 +439,7 @@ CASE(ten_thousand_parts_of_half_a_gigabyte_fit)
     assert_int_equal(o.len_bytes, STORE_PARTS_MAX * 512 * MIB);
     for (unsigned again = 0; again < 2; again++) {
         struct store_reader *r;
-        assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+        assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
         assert_int_equal(store_reader_object(r)->part_count, STORE_PARTS_MAX);
         assert_int_equal(store_reader_object(r)->parts[9999].len_bytes, 512 * MIB);
         store_reader_close(r);

@@ -30,7 +30,7 @@ CASE(ranges_read_what_they_name)
     buf_init(&got, 0);
     put(h, STR("k"), data);
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     assert_int_equal(store_read(r, 99990, 10, append_sink, &got), 0);
     assert_memory_equal(got.data, data.ptr + 99990, 10);
     assert_int_equal(store_read(r, 100000, 0, append_sink, &got), 0);
@@ -84,7 +84,7 @@ CASE(damaged_or_lost_bytes_beside_the_record_are_damage)
         buf_init(&got, 0);
         struct store_reader *r;
         put(h, key, data);
-        assert_int_equal(store_get(h->store, h->bucket, key, NULL, &r), 0);
+        assert_int_equal(store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r), 0);
         cases[i].row = key_beside(&k, key, store_reader_object(r)->seq);
         store_reader_close(r);
         assert_int_equal(meta_write(h->meta, h->bucket, beside_tx, &cases[i]), 0);
@@ -113,7 +113,7 @@ CASE(attributes_come_back_as_they_were)
     assert_int_equal(store_put_commit(w, &attrs, &etag, &sum, NULL, &written), 0);
     assert_false(written.replaced);
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     const struct store_object *o = store_reader_object(r);
     assert_true(str_eq(o->key, STR("k")));
     assert_int_equal(o->seq, written.seq);
@@ -315,7 +315,7 @@ CASE(a_deletion_may_ask_for_time_and_size)
     struct store_reader *r;
     bool existed;
     put(h, STR("k"), data);
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     uint64_t mtime_ms = store_reader_object(r)->mtime_ms;
     store_reader_close(r);
     struct store_conditions wrong[] = {
@@ -341,7 +341,7 @@ CASE(a_deletion_may_ask_for_time_and_size)
 static void expect_read(struct store_home *h, struct store_conditions c, int want)
 {
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), &c, &r), want);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, &c, &r), want);
     assert_non_null(r); /* also when it does not hold: the answer tells the ETag */
     assert_int_equal(store_reader_object(r)->len_bytes, 3);
     store_reader_close(r);
@@ -404,22 +404,22 @@ CASE(changed_attributes_leave_the_bytes)
         struct str data = bytes_of(h, of[i], i);
         put(h, STR("k"), data);
         struct store_reader *r;
-        assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+        assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
         uint64_t seq = store_reader_object(r)->seq, mtime_ms = store_reader_object(r)->mtime_ms;
         store_reader_close(r);
-        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), NULL, false, change_both,
-                                            &refused, &written),
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL,
+                                            false, change_both, &refused, &written),
                          -ERR_LIMIT);
-        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), &never, false,
-                                            change_both, &none, &written),
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), STORE_CURRENT, &never,
+                                            false, change_both, &none, &written),
                          -ERR_PRECONDITION_FAILED);
-        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), NULL, i >= 1,
-                                            change_both, &none, &written),
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL,
+                                            i >= 1, change_both, &none, &written),
                          0);
         assert_true(i >= 1 ? written.seq > seq : written.seq == seq);
         assert_true(i >= 1 || written.mtime_ms == mtime_ms);
         expect(h, STR("k"), data);
-        assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+        assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
         assert_true(str_eq(store_reader_object(r)->attrs.content_type, STR("b/b")));
         assert_true(str_eq(store_reader_object(r)->attrs.owner, STR("other")));
         assert_int_equal(store_reader_object(r)->attrs.tag_count, 2);
@@ -427,8 +427,8 @@ CASE(changed_attributes_leave_the_bytes)
         assert_true(str_eq(store_reader_object(r)->attrs.tags[1].name, STR("b")));
         store_reader_close(r);
     }
-    assert_int_equal(store_change_attrs(h->store, h->bucket, STR("absent"), NULL, true, change_both,
-                                        &none, &written),
+    assert_int_equal(store_change_attrs(h->store, h->bucket, STR("absent"), STORE_CURRENT, NULL,
+                                        true, change_both, &none, &written),
                      -ERR_NO_SUCH_KEY);
     collect_all(h);
     assert_int_equal(home_chunks(h), 1);
@@ -437,16 +437,19 @@ CASE(changed_attributes_leave_the_bytes)
 
 CASE(many_keys_go_in_one_transaction)
 {
-    struct str keys[] = {STR("a"), STR("b"), STR("missing"), STR("a"), STR("")};
-    int results[5];
+    struct store_deletion list[] = {{.key = STR("a")},
+                                    {.key = STR("b")},
+                                    {.key = STR("missing")},
+                                    {.key = STR("a")},
+                                    {.key = STR("")}};
     put(h, STR("a"), bytes_of(h, 10, 1));
     put(h, STR("b"), bytes_of(h, 100000, 1));
     put(h, STR("c"), bytes_of(h, 10, 1));
     expect(h, STR("a"), bytes_of(h, 10, 1));
-    assert_int_equal(store_delete_many(h->store, h->bucket, keys, 5, NULL, results), 0);
+    assert_int_equal(store_delete_many(h->store, h->bucket, list, 5, NULL), 0);
     for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(results[i], 0);
-    assert_int_equal(results[4], -EINVAL);
+        assert_int_equal(list[i].result, 0);
+    assert_int_equal(list[4].result, -EINVAL);
     expect_absent(h, STR("a"));
     expect_absent(h, STR("b"));
     assert_int_equal(usage(h).objects, 1);
@@ -463,7 +466,7 @@ CASE(replaced_chunks_go_but_not_under_a_reader)
     buf_init(&got, 0);
     put(h, STR("k"), old);
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     put(h, STR("k"), new);
     assert_int_equal(home_chunks(h), 2);
     assert_int_equal(collect_all(h), 0);
@@ -501,7 +504,7 @@ CASE(a_garbage_row_that_names_a_live_chunk_deletes_nothing)
     struct str data = bytes_of(h, 50000, 1);
     put(h, STR("k"), data);
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
     struct key_buf k;
     struct kv *kv;
     struct kv_batch *batch;

@@ -69,7 +69,7 @@ static void FIBER do_get(struct wind *w)
     struct store_home *h = w->s->h;
     char room[16], *want;
     struct store_reader *r;
-    int err = store_get(h->store, h->bucket, pick_key(w, room), NULL, &r);
+    int err = store_get(h->store, h->bucket, pick_key(w, room), STORE_CURRENT, NULL, &r);
     if (err == -ERR_NO_SUCH_KEY) {
         __atomic_fetch_add(&w->s->misses, 1, __ATOMIC_RELAXED);
         return;

@@ -23,7 +23,7 @@ static struct blob_layout layout_of(struct store_home *h, struct str key)
 {
     struct cache_place place;
     struct store_reader *r;
-    assert_int_equal(store_get(h->store, h->bucket, key, NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r), 0);
     store_reader_close(r);
     struct record *record = cache_get(&h->store->cache, h->bucket, key, &place);
     struct blob_layout l = record->layout;

@@ -32,7 +32,7 @@ static void expect_sealed_range(struct store_home *h, struct str key, struct str
     _cleanup_buf_ struct buf got;
     struct store_reader *r;
     buf_init(&got, 0);
-    assert_int_equal(store_get(h->store, h->bucket, key, NULL, &r), 0);
+    assert_int_equal(store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r), 0);
     assert_int_equal(store_reader_object(r)->len_bytes, data.len);
     assert_true(str_eq(store_reader_object(r)->attrs.seal, sealed_attrs.seal));
     assert_int_equal(store_reader_unseal(r, data_key), 0);
@@ -97,7 +97,7 @@ CASE(without_its_key_nothing_is_read)
         struct store_reader *r;
         buf_init(&got, 0);
         put_sealed(h, STR("k"), data, data.len, data.len);
-        assert_int_equal(store_get(h->store, h->bucket, STR("k"), NULL, &r), 0);
+        assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
         assert_null(store_reader_inline(r).ptr);
         if (data.len)
             assert_int_equal(store_read(r, 0, data.len, append_sink, &got), -ERR_WRONG_KEY);
@@ -143,13 +143,13 @@ CASE(new_attributes_leave_the_bytes_sealed)
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct str data = bytes_of(h, sizes[i], 6);
         put_sealed(h, STR("k"), data, data.len, data.len);
-        assert_int_equal(
-            store_change_attrs(h->store, h->bucket, STR("k"), NULL, true, retag, NULL, &written),
-            0);
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL,
+                                            true, retag, NULL, &written),
+                         0);
         expect_sealed(h, STR("k"), data);
-        assert_int_equal(
-            store_change_attrs(h->store, h->bucket, STR("k"), NULL, false, unseal, NULL, &written),
-            -EINVAL);
+        assert_int_equal(store_change_attrs(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL,
+                                            false, unseal, NULL, &written),
+                         -EINVAL);
     }
     expect_sound(h);
 }
