@@ -490,8 +490,8 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 # ---- what is not served ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize('method,target,query', [
-    ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'), ('PUT', '', 'versioning'),
-    ('GET', '', 'replication'), ('GET', '', 'logging'), ('PUT', '', 'notification'), ('GET', '', 'versions'),
+    ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'),
+    ('GET', '', 'replication'), ('GET', '', 'logging'), ('PUT', '', 'notification'),
     ('PUT', '/k', 'legal-hold'), ('GET', '/k', 'retention'), ('PUT', '/k', 'retention'), ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
     ('PUT', '/k', 'renameObject'),
 ])
