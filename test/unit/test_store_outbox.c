@@ -120,15 +120,14 @@ CASE(many_deletions_put_a_row_each_for_what_was_there)
 {
     struct listener l;
     struct outbox_row rows[64];
-    struct str keys[20];
-    int results[20];
+    struct store_deletion list[20];
     (void)listen(&l);
     for (unsigned i = 0; i < 20; i++) {
-        keys[i] = arena_printf(&h->arena, "k%u", i);
+        list[i] = (struct store_deletion){.key = arena_printf(&h->arena, "k%u", i)};
         if (i % 2)
-            put(h, keys[i], bytes_of(h, 10, i));
+            put(h, list[i].key, bytes_of(h, 10, i));
     }
-    assert_int_equal(store_delete_many(h->store, h->bucket, keys, 20, &l.notice, results), 0);
+    assert_int_equal(store_delete_many(h->store, h->bucket, list, 20, &l.notice), 0);
     assert_int_equal(rows_of(h, false, rows, 64), 10);
     assert_int_equal(l.committed, 10);
     arena_release(&l.arena);
