@@ -31,7 +31,7 @@ struct meta_cursor;
 
 #define META_BUCKET_MAX (UINT64_MAX >> 8) /* the greatest bucket id */
 #define META_KEY_MAX    2048              /* bytes of a key without the bucket */
-#define META_VALUE_MAX  (4 * MIB)         /* bytes of one value */
+#define META_VALUE_MAX  (48 * MIB)        /* bytes of one value */
 
 /*
  * Keys that begin with this byte are for bulky values, objects' bytes: rows as any others, but kept
@@ -189,7 +189,7 @@ void meta_use_reserve(struct meta_tx *tx);
 /* True in meta_write. */
 bool meta_is_write(const struct meta_tx *tx);
 /* Emptied when the function returns. Holds at most META_TX_MEMORY_MAX, values read included. */
-#define META_TX_MEMORY_MAX (64 * MIB)
+#define META_TX_MEMORY_MAX (512 * MIB)
 struct arena *meta_arena(struct meta_tx *tx);
 
 /*

@@ -13,7 +13,7 @@
 #include "base/md5.h"
 
 /* Ten thousand parts with the most chunks a row can hold. */
-#define COMPLETE_ARENA_MAX (64 * MIB)
+#define COMPLETE_ARENA_MAX (512 * MIB)
 
 struct complete {
     struct swap swap;

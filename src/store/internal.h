@@ -258,5 +258,5 @@ int settings_begin(struct meta_tx *tx, const struct store_bucket_setting *settin
                    uint64_t now_ms);
 
 /* uploads.c: removes an upload with all its parts, letting their chunks go. */
-#define UPLOAD_ARENA_MAX (64 * MIB) /* all parts of one upload, decoded */
+#define UPLOAD_ARENA_MAX (512 * MIB) /* all parts of one upload, decoded */
 int upload_remove(struct meta_tx *tx, struct swap *w, struct str upload, struct arena *a);

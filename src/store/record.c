@@ -9,7 +9,7 @@
 #include "store/record.h"
 
 /* A row of META_VALUE_MAX unpacks into less than this. */
-#define SCRATCH_MAX (64 * MIB)
+#define SCRATCH_MAX (512 * MIB)
 
 uint8_t store_checksum_len(enum store_checksum_kind kind)
 {
