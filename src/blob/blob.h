@@ -16,7 +16,10 @@
  *  - No two shards of a chunk share a disk.
  *  - Memory of a writer or reader is bounded whatever the blob's size: BLOB_BUFFER_BYTES with one
  *    disk, else two stripes, that is 2 * (k + m) * 260 KiB for a writer and 2 * (k + m) * 256 KiB
- *    for a reader, plus 512 KiB for each read that was given up for slow and has not come back.
+ *    for a reader, plus 512 KiB for each read and one stripe for each write that was given up for
+ *    slow and has not come back.
+ *  - A disk that hangs does not hold up a write that the others have done: it is given a few
+ * seconds and its shard is lost then.
  */
 
 #include "base/arena.h"
@@ -202,6 +205,6 @@ struct blob_stats {
     uint64_t damaged_shards; /* seen by reads */
     uint64_t lost_writes;    /* shards that could not be written */
     uint64_t reencoded;      /* chunks that lost too many while they were written */
-    uint64_t lingering;      /* slow reads nobody waits for, at present */
+    uint64_t lingering;      /* slow reads and writes nobody waits for, at present */
 };
 void blob_stats(const struct blob *b, struct blob_stats *ret);

@@ -127,7 +127,18 @@ void FIBER chunk_reader_free(struct chunk_reader *r);
 int FIBER chunk_reader_cells(struct chunk_reader *r, uint32_t piece, uint32_t lo, uint32_t hi,
                              ec_set want, const uint8_t *ret_cells[BLOB_SHARDS_MAX]);
 
+/* lane.c: memory that writes under way may outlive whoever filled it; one thread's. */
+struct area {
+    unsigned refs;
+    uint8_t *bytes;
+};
+/* `align` 0: any. NULL: no memory. */
+struct area *area_new(size_t size, size_t align);
+/* Accepts NULL. */
+void area_unref(struct area *a);
+
 /* lane.c: one shard on its way to its disk. */
+struct errand;
 struct lane {
     struct blob *b;
     uint64_t epoch;          /* of the ring when it was placed, or of an older one */
@@ -135,33 +146,37 @@ struct lane {
     struct node *node;
     struct needle_key key;
     struct needle_info info;
-    struct node_writer *writer; /* once begun */
-    int err;                    /* the first: it takes no more */
+    struct stream *stream; /* once begun */
+    int err;               /* the first: it takes no more */
     bool durable;
-    /* the write under way */
-    struct rt_fiber *write, *sync;
-    uint8_t *base; /* NEEDLE_HEADROOM bytes, then what is new */
-    size_t len;    /* of what is new */
+    struct errand *write, *sync; /* under way, or done and not waited for yet */
+    uint8_t *base;               /* NEEDLE_HEADROOM bytes, then what is new */
+    size_t len;                  /* of what is new */
     bool first, last;
-    bool committing, synced;
 };
 void lane_init(struct lane *l, struct blob *b, uint64_t epoch, const struct blob_chunk *c,
                uint16_t shard, uint32_t disk);
 /*
  * Begins to write the next piece: `len` bytes behind the headroom at `base`, which is aligned to
- * RT_DIRECT_ALIGN. All pieces but the last are of one length, a multiple of RT_DIRECT_ALIGN. Before
- * the next piece comes, lane_carry puts the last NEEDLE_HEADROOM bytes, which were not written yet,
- * before it: so every write is of whole blocks, in memory and in the volume.
+ * RT_DIRECT_ALIGN and lies in `area` (NULL: it is the caller's, who waits to the end). All pieces
+ * but the last are of one length, a multiple of RT_DIRECT_ALIGN. Before the next piece comes,
+ * lane_carry puts the last NEEDLE_HEADROOM bytes, which were not written yet, before it: so every
+ * write is of whole blocks, in memory and in the volume.
  */
-void FIBER lane_write(struct lane *l, uint8_t *base, size_t len, bool last);
-void FIBER lane_join(struct lane *l);
+void FIBER lane_write(struct lane *l, struct area *area, uint8_t *base, size_t len, bool last);
 void lane_carry(const struct lane *l, uint8_t *next_base);
-/* An early sync, or the commit after the last piece. */
+/* An early sync, or the commit after the last piece. Waits for the sync before. */
 void FIBER lane_sync(struct lane *l, bool commit);
-void FIBER lane_join_sync(struct lane *l);
-/* A whole short shard, on a fiber of its own (lane_join), or at once. */
-void FIBER lane_append(struct lane *l, const void *data, bool at_once);
-/* After the joins. Accepts one that was never begun. */
+bool lane_syncing(const struct lane *l);
+/* A whole short shard, which begins the area, on a fiber of its own or at once. */
+void FIBER lane_append(struct lane *l, struct area *area, bool at_once);
+/*
+ * Waits for the writes, or the syncs, of all the lanes. Once `enough` (0: all) of them have done
+ * it, the others get a few seconds more; who is not done then has failed, and its disk is told.
+ */
+enum lane_errand { LANE_WRITE, LANE_SYNC };
+void FIBER lanes_wait(struct lane *lanes, unsigned count, enum lane_errand kind, unsigned enough);
+/* After the waits. Accepts one that was never begun. */
 void FIBER lane_abort(struct lane *l);
 /* What the caller is told of lanes that failed. */
 int lanes_error(const struct lane *lanes, unsigned count);

@@ -94,10 +94,9 @@ static int FIBER rebuild_piece(struct repair *r, struct chunk_reader *reader, ui
         if (number > 0)
             lane_carry(&r->lanes[i], r->slots[i]);
         memcpy(r->slots[i] + NEEDLE_HEADROOM, cells[i], s.cell_len);
-        lane_write(&r->lanes[i], r->slots[i], s.cell_len, last);
+        lane_write(&r->lanes[i], NULL, r->slots[i], s.cell_len, last);
     }
-    for (unsigned i = 0; i < r->c->shard_count; i++)
-        lane_join(&r->lanes[i]);
+    lanes_wait(r->lanes, r->c->shard_count, LANE_WRITE, 0);
     return 0;
 }
 
@@ -106,8 +105,7 @@ static void FIBER commit_lanes(struct repair *r)
     for (unsigned i = 0; i < r->c->shard_count; i++)
         if (r->placed & EC_SHARD(i))
             lane_sync(&r->lanes[i], true);
-    for (unsigned i = 0; i < r->c->shard_count; i++)
-        lane_join_sync(&r->lanes[i]);
+    lanes_wait(r->lanes, r->c->shard_count, LANE_SYNC, 0);
 }
 
 static int FIBER rebuild(struct repair *r)

@@ -42,8 +42,8 @@ struct blob_writer {
     unsigned depth;        /* of blobs written anew */
     int err;               /* the first that ends it */
 
-    uint8_t *area[2]; /* a small blob has one, of its own length */
-    unsigned at;      /* the one being filled */
+    struct area *area[2]; /* a small blob has one, of its own length */
+    unsigned at;          /* the one being filled */
 
     /* of a long one */
     struct chunk *filling, *writing, *syncing;
@@ -86,7 +86,7 @@ static size_t area_bytes(struct blob_class class, unsigned disks, uint64_t len)
 static uint8_t *slot(const struct blob_writer *w, unsigned area, const struct blob_chunk *c,
                      unsigned shard)
 {
-    return w->area[area] + shard * slot_bytes((struct blob_code){c->code_k, c->code_m});
+    return w->area[area]->bytes + shard * slot_bytes((struct blob_code){c->code_k, c->code_m});
 }
 
 /* ---- begin ---------------------------------------------------------------------------------- */
@@ -103,8 +103,8 @@ static void FIBER writer_free(struct blob_writer *w)
 {
     for (size_t i = 0; i < w->begun; i++)
         lanes_release(&w->chunks[i]);
-    free(w->area[0]);
-    free(w->area[1]);
+    area_unref(w->area[0]);
+    area_unref(w->area[1]);
     free(w->chunks);
     free(w);
 }
@@ -112,13 +112,26 @@ static void FIBER writer_free(struct blob_writer *w)
 static bool areas_new(struct blob_writer *w)
 {
     if (is_small(w)) {
-        w->area[0] = malloc(MAX(w->len_bytes, UINT64_C(1)));
+        w->area[0] = area_new(MAX(w->len_bytes, UINT64_C(1)), 0);
         return w->area[0] != NULL;
     }
     size_t size = area_bytes(w->class, w->disks, w->len_bytes);
-    w->area[0] = aligned_alloc(RT_DIRECT_ALIGN, size);
-    w->area[1] = aligned_alloc(RT_DIRECT_ALIGN, size);
+    w->area[0] = area_new(size, RT_DIRECT_ALIGN);
+    w->area[1] = area_new(size, RT_DIRECT_ALIGN);
     return w->area[0] && w->area[1];
+}
+
+/* One that a hanging write still uses is left to it. */
+static int area_renew(struct blob_writer *w, unsigned area)
+{
+    if (w->area[area]->refs == 1)
+        return 0;
+    struct area *fresh = area_new(area_bytes(w->class, w->disks, w->len_bytes), RT_DIRECT_ALIGN);
+    if (!fresh)
+        return -ENOMEM;
+    area_unref(w->area[area]);
+    w->area[area] = fresh;
+    return 0;
 }
 
 static int FIBER writer_new(struct blob *b, struct blob_class class, uint64_t len_bytes,
@@ -269,6 +282,12 @@ static void FIBER chunk_delete(struct blob_writer *w, const struct chunk *k)
 
 /* ---- pieces of a long blob ------------------------------------------------------------------ */
 
+static void FIBER chunk_wait_syncs(struct chunk *k)
+{
+    if (k && k->lanes)
+        lanes_wait(k->lanes, shards_of(&k->c), LANE_SYNC, k->c.code_k);
+}
+
 /* Waits for the piece on its way; what it allows or asks for: a commit at the end of a chunk, now
  * and then a sync. */
 static void FIBER writing_settle(struct blob_writer *w)
@@ -278,17 +297,16 @@ static void FIBER writing_settle(struct blob_writer *w)
         return;
     unsigned count = shards_of(&k->c);
     bool idle = true;
-    for (unsigned i = 0; i < count; i++) {
-        lane_join(&k->lanes[i]);
-        idle = idle && (!k->lanes[i].sync || k->lanes[i].synced);
-    }
+    lanes_wait(k->lanes, count, LANE_WRITE, k->c.code_k);
+    for (unsigned i = 0; i < count; i++)
+        idle = idle && !lane_syncing(&k->lanes[i]);
     if (lanes_alive(k->lanes, count) < k->c.code_k) {
         w->err = w->err ? w->err : lanes_error(k->lanes, count);
         return;
     }
     if (k->ended) {
-        for (unsigned i = 0; w->syncing && i < shards_of(&w->syncing->c); i++)
-            lane_join_sync(&w->syncing->lanes[i]);
+        chunk_wait_syncs(w->syncing);
+        chunk_wait_syncs(k);
         w->syncing = k;
     } else if (!idle || w->unflushed_bytes < BLOB_FLUSH_BYTES) {
         return;
@@ -326,13 +344,15 @@ static int FIBER push(struct blob_writer *w)
     struct chunk *k = w->filling;
     writing_settle(w);
     if (w->err == 0)
+        w->err = area_renew(w, !w->at);
+    if (w->err == 0)
         w->err = piece_encode(w);
     if (w->err)
         return w->err;
     bool last = w->piece_number + 1 == chunk_piece_count(&k->c);
     for (unsigned i = 0; i < k->c.shard_count; i++) {
         struct lane *l = &k->lanes[i];
-        lane_write(l, slot(w, w->at, &k->c, i), w->piece.cell_len, last);
+        lane_write(l, w->area[w->at], slot(w, w->at, &k->c, i), w->piece.cell_len, last);
         if (!last)
             lane_carry(l, slot(w, !w->at, &k->c, i));
     }
@@ -352,7 +372,7 @@ static int FIBER push(struct blob_writer *w)
 
 static size_t take_small(struct blob_writer *w, const void *data, size_t len)
 {
-    memcpy(w->area[0] + w->fill, data, len);
+    memcpy(w->area[0]->bytes + w->fill, data, len);
     w->fill += len;
     return len;
 }
@@ -395,10 +415,9 @@ int FIBER blob_write(struct blob_writer *w, const void *data, size_t len)
 static void FIBER append_copies(struct blob_writer *w, struct chunk *k)
 {
     unsigned count = k->c.shard_count;
-    for (unsigned i = count; i-- > 0;)
-        lane_append(&k->lanes[i], w->area[0], i == 0);
     for (unsigned i = 0; i < count; i++)
-        lane_join(&k->lanes[i]);
+        lane_append(&k->lanes[i], w->area[0], count == 1);
+    lanes_wait(k->lanes, count, LANE_WRITE, k->c.code_k);
 }
 
 static int FIBER finish_small(struct blob_writer *w, struct arena *a)
@@ -425,14 +444,15 @@ static int FIBER finish_small(struct blob_writer *w, struct arena *a)
     return failed;
 }
 
-/* Waits for all that is under way; afterwards no fiber of ours is left. */
+/* Waits for all that is under way, but for what hangs. */
 static void FIBER settle(struct blob_writer *w)
 {
-    for (size_t i = 0; i < w->begun; i++)
-        for (unsigned j = 0; w->chunks[i].lanes && j < shards_of(&w->chunks[i].c); j++) {
-            lane_join(&w->chunks[i].lanes[j]);
-            lane_join_sync(&w->chunks[i].lanes[j]);
-        }
+    for (size_t i = 0; i < w->begun; i++) {
+        struct chunk *k = &w->chunks[i];
+        if (k->lanes)
+            lanes_wait(k->lanes, shards_of(&k->c), LANE_WRITE, k->c.code_k);
+        chunk_wait_syncs(k);
+    }
 }
 
 static int FIBER write_sink(const void *data, size_t len, void *arg)

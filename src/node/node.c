@@ -68,6 +68,11 @@ static void note_fault(struct node *n, enum op_kind kind, int err)
         node_set_gone(n, err);
 }
 
+void node_note_slow(struct node *n)
+{
+    note_fault(n, OP_WRITE, -ETIMEDOUT);
+}
+
 static void note_success(struct node *n, enum op_kind kind)
 {
     if (likely(__atomic_load_n(&n->state, __ATOMIC_RELAXED) == NODE_ONLINE) || kind == OP_OTHER)

@@ -91,6 +91,8 @@ uint64_t node_read_p95_ns(const struct node *n);
  */
 uint64_t node_epoch(const struct node *n);
 void node_set_epoch(struct node *n, uint64_t epoch);
+/* A write to it was given up for slow: a fault. */
+void node_note_slow(struct node *n);
 /* Gone from now on, as after a fault: for the administrator and for tests. */
 void node_set_gone(struct node *n, int why);
 

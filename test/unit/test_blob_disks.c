@@ -375,6 +375,94 @@ static unsigned repair(struct disks *d, struct blob_layout *l, bool *ret_changed
     return r.left;
 }
 
+static void disk_hangs(struct disks *d, unsigned i)
+{
+    disk_fails(d, i, SIM_WRITE_HANGS);
+    disk_fails(d, i, SIM_SYNC_HANGS);
+}
+
+static uint64_t lingering_of(struct disks *d)
+{
+    struct blob_stats s;
+    blob_stats(d->blob, &s);
+    return s.lingering;
+}
+
+static void all_answer_again(struct disks *d)
+{
+    for (unsigned i = 0; i < d->count; i++)
+        sim_disk_heal(d->at[i].sim_disk);
+    while (lingering_of(d) > 0)
+        rt_sleep_until(rt_now() + RT_S);
+    rt_sleep_until(rt_now() + 11 * RT_S);
+    nodes_look(&d->nodes); /* forgives */
+}
+
+CASE(one_disk_that_hangs_holds_up_no_write, 6)
+{
+    struct disks *d = arg;
+    static const uint64_t sizes[] = {9000, 300 * KIB, 5 * MIB, 30 * MIB, 66 * MIB};
+    disks_open(d);
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct blob_layout l;
+        bool changed;
+        uint64_t begun = rt_now();
+        disk_hangs(d, i % 6);
+        assert_int_equal(blob_write_bytes(d, i, sizes[i], &l), 0);
+        assert_true(rt_now() - begun < 12 * RT_S);
+        blob_reads_all(d, i, &l);
+        assert_true(lingering_of(d) > 0 || missing_of(l.chunks) == 0);
+        all_answer_again(d);
+        for (size_t c = 0; c < l.count; c++) {
+            struct blob_layout one = {&l.chunks[c], 1, l.chunks[c].len_bytes};
+            assert_true(missing_of(&l.chunks[c]) <= 1);
+            assert_int_equal(repair(d, &one, &changed), 0);
+            assert_int_equal(blob_verify(d->blob, &l.chunks[c], true, NULL), 0);
+        }
+        blob_reads_all(d, i, &l);
+    }
+    disks_close(d);
+    return 0;
+}
+
+CASE(two_disks_that_hang_are_written_around, 6)
+{
+    struct disks *d = arg;
+    static const uint64_t sizes[] = {9000, 300 * KIB, 5 * MIB, 66 * MIB};
+    disks_open(d);
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct blob_layout l;
+        uint64_t begun = rt_now();
+        disk_hangs(d, i % 6);
+        disk_hangs(d, (i + 3) % 6);
+        assert_int_equal(blob_write_bytes(d, i, sizes[i], &l), 0);
+        assert_true(rt_now() - begun < 20 * RT_S);
+        for (size_t c = 0; c < l.count; c++)
+            assert_true(missing_of(&l.chunks[c]) <= 1);
+        blob_reads_all(d, i, &l);
+        all_answer_again(d);
+        blob_reads_all(d, i, &l);
+    }
+    disks_close(d);
+    return 0;
+}
+
+CASE(a_write_that_is_aborted_leaves_a_hanging_disk_alone, 6)
+{
+    struct disks *d = arg;
+    struct blob_writer *w;
+    static uint8_t data[4 * MIB];
+    disks_open(d);
+    disk_hangs(d, 1);
+    assert_int_equal(blob_begin(d->blob, BLOB_STANDARD, 20 * MIB, &w), 0);
+    assert_int_equal(blob_write(w, data, sizeof(data)), 0);
+    uint64_t begun = rt_now();
+    blob_abort(w);
+    assert_true(rt_now() - begun < 8 * RT_S);
+    disks_close(d); /* waits for it */
+    return 0;
+}
+
 CASE(whole_chunk_is_left_as_it_is, 6)
 {
     struct disks *d = arg;
@@ -571,6 +659,9 @@ int main(void)
         cmocka_unit_test(replaced_disk_gets_the_lost_shard),
         cmocka_unit_test(narrow_chunk_is_encoded_anew_when_the_disks_are_back),
         cmocka_unit_test(a_class_keeps_its_code),
+        cmocka_unit_test(one_disk_that_hangs_holds_up_no_write),
+        cmocka_unit_test(two_disks_that_hang_are_written_around),
+        cmocka_unit_test(a_write_that_is_aborted_leaves_a_hanging_disk_alone),
         cmocka_unit_test(chunk_that_lost_too_many_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

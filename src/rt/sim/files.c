@@ -51,6 +51,12 @@ static void FIBER before_effect(void)
     sim_event(sim_running());
 }
 
+static void FIBER hang(struct sim_file *f, enum sim_fault_kind kind)
+{
+    if (sim_disk_hit(f->disk, kind, f->path))
+        rt_block_uncancelled(sim_running()->now_ns + SIM_HANG_NS, NULL, NULL);
+}
+
 static void FIBER after_effect(void)
 {
     sim_latency(sim_running());
@@ -237,6 +243,7 @@ int FIBER sim_file_write(struct rt_file *file, const struct iovec *iov, unsigned
     size_t len = iov_total(iov, count), at = 0;
     struct write_range range = write_range_of(f, iov, len, off);
     write_enter(f, &range);
+    hang(f, SIM_WRITE_HANGS);
     before_effect();
     uint8_t *flat = malloc(len + 1);
     CHECK(flat);
@@ -257,6 +264,7 @@ int FIBER sim_file_sync(struct rt_file *file)
     struct sim_file *f = sim_file(file);
     struct sim *s = sim_running();
     uint64_t asked_seq = s->seq;
+    hang(f, SIM_SYNC_HANGS);
     before_effect();
     /* what was written since it was asked for may be caught by it, or not */
     uint64_t upto = sim_random_one_in(&s->fault, 2) ? asked_seq : s->seq;

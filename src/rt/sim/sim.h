@@ -133,6 +133,7 @@ struct sim_disk_counts {
 };
 void sim_disk_counts(const struct sim_disk *d, struct sim_disk_counts *ret);
 
+#define SIM_HANG_NS (20 * RT_S)
 enum sim_fault_kind {
     SIM_READ_EIO,
     SIM_READ_FLIP, /* one bit of what is handed out; the disk keeps the right one */
@@ -141,6 +142,8 @@ enum sim_fault_kind {
     SIM_WRITE_LOST,      /* answered, never done */
     SIM_WRITE_MISPLACED, /* done elsewhere: at another sector of the same file */
     SIM_SYNC_EIO,
+    SIM_WRITE_HANGS, /* done, and answered, SIM_HANG_NS later */
+    SIM_SYNC_HANGS,
     SIM_SYNC_LOST, /* answered, nothing made durable: a disk that lies, or a planted bug */
 };
 struct sim_fault {
