@@ -170,7 +170,7 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
     if (r)
         return r;
     const struct store_checksum *kept = b->also.present ? &b->also : &b->checksum;
-    struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, b->md5_value);
+    struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, &p->key, b->md5_value);
     r = store_part_commit(w, etag.md5, kept, &mtime_ms);
     if (r)
         return r;
@@ -232,7 +232,7 @@ static int FIBER copy_part(struct s3_request *q, const struct part *p, struct s3
         r = s3_source_copy(source, range.off, range.len, p->upload.kind, &w, &copied);
     if (r)
         return r;
-    struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, copied.md5);
+    struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, &p->key, copied.md5);
     r = store_part_commit(w, etag.md5, &copied.checksum, &mtime_ms);
     if (r)
         return r;

@@ -77,6 +77,9 @@ static int FIBER read_completion(struct s3_request *q, struct completion *c)
         c->gone = true;
         r = 0;
     }
+    if (!r && !c->gone)
+        r = s3_sse_check_upload(q, c->upload.attrs.seal,
+                                c->upload.composite || c->upload.kind != STORE_CRC64NVME);
     if (!r)
         r = s3_body_all(q, S3_BODY_FOREIGN_CHECKSUM, &body, NULL);
     if (!r)

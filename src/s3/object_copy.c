@@ -118,7 +118,7 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
         r = s3_source_copy(source, 0, o->len_bytes, kind, &w, &copied);
     if (r)
         return r;
-    struct store_etag etag = s3_sse_etag(attrs.seal, copied.md5);
+    struct store_etag etag = s3_sse_etag(attrs.seal, &key, copied.md5);
     r = store_put_commit(w, &attrs, &etag, &copied.checksum, &c->conditions, &written);
     if (r)
         return s3_explain_condition(q, r, &c->conditions);

@@ -368,7 +368,7 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
         r = stream_file(p);
     if (r)
         return r;
-    *ret_etag = s3_sse_etag(attrs->seal, p->body.md5_value);
+    *ret_etag = s3_sse_etag(attrs->seal, &p->key, p->body.md5_value);
     s3_conditions_write(q, &conditions);
     r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_POST), &conditions.notice);
     if (r)

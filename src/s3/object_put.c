@@ -49,7 +49,7 @@ static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct 
         r = s3_upload_body(b, &w);
     if (r)
         return r;
-    struct store_etag etag = s3_sse_etag(attrs->seal, b->md5_value);
+    struct store_etag etag = s3_sse_etag(attrs->seal, key, b->md5_value);
     r = store_put_commit(w, attrs, &etag, &b->checksum, conditions, &written);
     if (r)
         return s3_explain_condition(q, r, conditions);

@@ -427,6 +427,16 @@ int FIBER s3_sse_upload_key(struct s3_request *q, struct str seal, struct s3_dat
     return r;
 }
 
+int FIBER s3_sse_check_upload(struct s3_request *q, struct str seal, bool named)
+{
+    _cleanup_data_key_ struct s3_data_key k = {0};
+    struct seal s;
+    bool given = s3_header(q, str_from(customer[0].algorithm)).ptr != NULL;
+    if (!seal.len || seal_parse(seal, &s) || s.kind != SEAL_C || (!given && !named))
+        return 0;
+    return open_seal(q, q->bucket.id, q->key, seal, false, true, &k);
+}
+
 /* What only writes may say: a reader that says it means something else. */
 static int check_read_headers(struct s3_request *q)
 {
@@ -493,13 +503,15 @@ void s3_sse_headers(struct s3_request *q, struct str seal)
         set_context(q, s.context);
 }
 
-struct store_etag s3_sse_etag(struct str seal, const uint8_t md5[16])
+struct store_etag s3_sse_etag(struct str seal, const struct s3_data_key *key, const uint8_t md5[16])
 {
+    uint8_t made[CRYPT_KEY_LEN];
     struct store_etag etag = {.parts = 0};
     struct seal s;
-    if (seal.len && seal_parse(seal, &s) == 0 && s.kind != SEAL_S3)
-        rt_random(etag.md5, sizeof(etag.md5));
-    else
-        memcpy(etag.md5, md5, sizeof(etag.md5));
+    memcpy(etag.md5, md5, sizeof(etag.md5));
+    if (!key->present || seal_parse(seal, &s) || s.kind == SEAL_S3)
+        return etag;
+    derive_key(key->bytes, "cairn etag 1", str_make(md5, sizeof(etag.md5)), made);
+    memcpy(etag.md5, made, sizeof(etag.md5));
     return etag;
 }

@@ -51,6 +51,9 @@ bool s3_sse_is_already(const struct s3_sse *sse, struct str seal);
 
 /* The data key of an upload, for a part of it. -ERR_INVALID_REQUEST: the headers do not fit. */
 int FIBER s3_sse_upload_key(struct s3_request *q, struct str seal, struct s3_data_key *ret);
+/* Completing an upload by a customer's key: the key, if it is given, is the right one, and given it
+ * must be where the client named a checksum (`named`), as in S3. */
+int FIBER s3_sse_check_upload(struct s3_request *q, struct str seal, bool named);
 /*
  * Has the reader of an object in `bucket` decrypt, with the customer's key from the headers where
  * it is that: `source`, the x-amz-copy-source-... ones. Of one that is not encrypted: that no key
@@ -64,5 +67,7 @@ int FIBER s3_sse_check(struct s3_request *q, const struct store_object *o);
 
 /* x-amz-server-side-encryption and its fellows, for an object, upload or copy with this seal. */
 void s3_sse_headers(struct s3_request *q, struct str seal);
-/* Not an MD5 of the bytes where they are sealed by a named key or the customer's. */
-struct store_etag s3_sse_etag(struct str seal, const uint8_t md5[16]);
+/* Where the bytes are sealed by a named key or the customer's, not their MD5, but what `key` makes
+ * of that: the same for the same bytes in one upload, so that a part may be sent again. */
+struct store_etag s3_sse_etag(struct str seal, const struct s3_data_key *key,
+                              const uint8_t md5[16]);
