@@ -21,7 +21,7 @@
  * - GET /-/admin/v1/event-targets; POST: name, type, options; DELETE .../NAME[?force=true]
  * - POST /-/admin/v1/event-tests/NAME: a test message, now
  * - GET /-/admin/v1/dead-events/NAME; POST: action (resend or discard)
- * - GET /-/admin/v1/keys; POST: action (create or rotate), name
+ * - GET /-/admin/v1/keys; POST: action (create, rotate, or rewrap: all that there is), name
  * - GET /-/admin/v1/jobs; POST /-/admin/v1/jobs/NAME: paused (true or false)
  *
  * Bodies are JSON; errors are {"error": {"code", "message", "request_id"}}. "-" is no bucket name,

@@ -43,7 +43,7 @@ static int list(char **operands, unsigned count)
 
 static int change(const char *action, const char *name, const char *done)
 {
-    json_t *body = json_pack("{s:s, s:s?}", "action", action, "name", name), *answer = NULL;
+    json_t *body = json_pack("{s:s, s:s}", "action", action, "name", name), *answer = NULL;
     if (!body)
         return cli_fail("the name is UTF-8 text");
     int r = admin_call(
@@ -53,16 +53,49 @@ static int change(const char *action, const char *name, const char *done)
         return r;
     if (admin_options.json)
         return admin_print_json(answer);
-    if (name)
-        printf("key %s %s\n", name, done);
-    else
-        printf("%llu objects and uploads looked at, %llu wrapped anew, %llu could not be\n",
-               (unsigned long long)admin_number_of(answer, "seen"),
-               (unsigned long long)admin_number_of(answer, "rewrapped"),
-               (unsigned long long)admin_number_of(answer, "failed"));
-    r = admin_number_of(answer, "failed") > 0;
+    printf("key %s %s\n", name, done);
     json_decref(answer);
-    return r;
+    return 0;
+}
+
+/* ---- wrapping anew -------------------------------------------------------------------------- */
+
+struct rewrapped {
+    uint64_t seen, rewrapped, failed;
+    bool done;
+};
+
+static void on_line(json_t *line, void *arg)
+{
+    struct rewrapped *w = arg;
+    w->seen = admin_number_of(line, "seen");
+    w->rewrapped = admin_number_of(line, "rewrapped");
+    w->failed = admin_number_of(line, "failed");
+    w->done = json_is_true(json_object_get(line, "done"));
+}
+
+static int report(const struct rewrapped *w)
+{
+    if (admin_options.json)
+        admin_print_json(json_pack("{s:I, s:I, s:I, s:b}", "seen", (json_int_t)w->seen, "rewrapped",
+                                   (json_int_t)w->rewrapped, "failed", (json_int_t)w->failed,
+                                   "done", w->done));
+    else
+        printf("%llu objects, versions and uploads seen, %llu wrapped anew, %llu could not be\n",
+               (unsigned long long)w->seen, (unsigned long long)w->rewrapped,
+               (unsigned long long)w->failed);
+    if (!w->done)
+        return cli_fail("it did not reach its end: ask again");
+    return w->failed ? cli_fail("some keys could not be opened: see the server's log") : 0;
+}
+
+static int rewrap(char **operands, unsigned count)
+{
+    struct rewrapped w = {0};
+    json_t *body = json_pack("{s:s}", "action", "rewrap");
+    int r = admin_call(&(struct admin_call){"POST", "/-/admin/v1/keys", body, on_line, &w}, NULL);
+    json_decref(body);
+    return r ? r : report(&w);
 }
 
 static int create(char **operands, unsigned count)
@@ -110,4 +143,17 @@ const struct cli_command cli_admin_key_rotate = {
     .operands_min = 1,
     .operands_max = 1,
     .run = rotate,
+};
+
+const struct cli_command cli_admin_key_rewrap = {
+    .name = "admin key rewrap",
+    .operands = "",
+    .summary = "wrap all objects' keys by the newest master keys",
+    .description =
+        "Has every object's key that an older version of a master key wrapped wrapped by the "
+        "newest.\n"
+        "No object's bytes are read or written. Keys of customers (SSE-C) are not the server's to\n"
+        "wrap: those objects stay as they are.",
+    .options = common_options,
+    .run = rewrap,
 };

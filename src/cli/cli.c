@@ -10,6 +10,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_durability,
     &cli_admin_key_create,
     &cli_admin_key_list,
+    &cli_admin_key_rewrap,
     &cli_admin_key_rotate,
     &cli_admin_user_add,
     &cli_admin_user_list,

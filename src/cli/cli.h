@@ -38,7 +38,8 @@ struct cli_command {
 
 /* Ends with a NULL name. */
 extern const struct cli_command cli_server, cli_help;
-extern const struct cli_command cli_admin_key_create, cli_admin_key_list, cli_admin_key_rotate;
+extern const struct cli_command cli_admin_key_create, cli_admin_key_list, cli_admin_key_rewrap,
+    cli_admin_key_rotate;
 extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_admin_user_rm,
     cli_admin_info, cli_admin_check, cli_admin_quota_set, cli_admin_quota_show, cli_admin_job_list,
     cli_admin_job_pause, cli_admin_job_resume, cli_admin_scrub_start, cli_admin_scrub_status,

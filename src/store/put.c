@@ -151,16 +151,8 @@ struct change {
 /* The same object with other attributes: bytes, lengths, parts and digests stay. */
 static int change_draft(struct change *c, const struct record *old)
 {
-    struct draft_parts from = {
-        .attrs = &c->attrs,
-        .data = old->data,
-        .digest = old->beside || (old->salts.len && !old->chunked) ? &old->digest : NULL,
-        .layout = old->chunked ? &old->layout : NULL,
-        .parts = old->object.parts,
-        .part_count = old->object.part_count,
-        .upload = old->upload,
-        .salts = old->salts,
-    };
+    struct draft_parts from = draft_parts_of(old);
+    from.attrs = &c->attrs;
     draft_release(&c->put.draft);
     if ((c->attrs.seal.len > 0) != (old->object.attrs.seal.len > 0))
         return -EINVAL; /* the bytes are what they were */

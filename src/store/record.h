@@ -93,6 +93,8 @@ struct draft_parts {
 /* -ERR_METADATA_TOO_LARGE, -EINVAL (owner, class), -ERR_ENTITY_TOO_LARGE (the row would pass
  * META_VALUE_MAX), -ENOMEM. */
 int draft_init(struct draft *d, const struct draft_parts *from);
+/* What an old record was made of, but for `attrs`: with others in it, the same bytes. */
+struct draft_parts draft_parts_of(const struct record *old);
 void draft_release(struct draft *d);
 /* The whole row, borrowed from the draft until it is sealed again. Owner, class, lengths, ETag,
  * checksum, times and flags are taken from `o`. */

@@ -226,6 +226,20 @@ int draft_init(struct draft *d, const struct draft_parts *from)
     return draft_pack(d, &pb);
 }
 
+struct draft_parts draft_parts_of(const struct record *old)
+{
+    bool in_record = !old->chunked && !old->beside;
+    return (struct draft_parts){
+        .data = old->beside ? STR_NULL : old->data,
+        .digest = old->beside || (old->salts.len && in_record) ? &old->digest : NULL,
+        .layout = old->chunked ? &old->layout : NULL,
+        .parts = old->object.parts,
+        .part_count = old->object.part_count,
+        .upload = old->upload,
+        .salts = old->salts,
+    };
+}
+
 void draft_release(struct draft *d)
 {
     free(d->bytes);

@@ -570,6 +570,20 @@ int FIBER store_check(struct store *s, bool deep,
                       int (*fn)(const struct store_check_event *e, void *arg), void *arg);
 
 /*
+ * Gives each object, version and upload whose attributes have a seal to `fn`, which may suspend,
+ * and takes the seal it makes in its place (`a` is of the row): for keys that were wrapped by
+ * another. A failure is counted and the walk goes on; `pace` is called now and then and ends it by
+ * a non-zero return. *ret is kept up to date.
+ */
+typedef int store_reseal_fn(struct bucket_id b, struct str key, struct str seal, struct arena *a,
+                            struct str *ret, void *arg);
+struct store_reseal_result {
+    uint64_t seen, changed, failed;
+};
+int FIBER store_reseal(struct store *s, store_reseal_fn *fn, int (*pace)(void *arg), void *arg,
+                       struct store_reseal_result *ret);
+
+/*
  * A place in a walk over records, which goes on there, also after a restart; zeros: the beginning.
  */
 struct store_walk_place {

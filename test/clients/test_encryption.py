@@ -228,6 +228,36 @@ def test_named_keys_contexts_and_rotation(server, s3, bucket):
     assert [k['version'] for k in listed if k['name'] == name] == [2]
 
 
+def test_rewrapping_changes_keys_and_no_bytes(own):
+    server = own()
+    s3 = make_client(server)
+    s3.create_bucket(Bucket='bucket')
+    data = {'k%d' % size: os.urandom(size) for size in (0, 10, 5000, 200000)}
+    for key, body in data.items():
+        s3.put_object(Bucket='bucket', Key=key, Body=body, ServerSideEncryption='AES256')
+    s3.put_object(Bucket='bucket', Key='plain', Body=b'x')
+    up = s3.create_multipart_upload(Bucket='bucket', Key='m', ServerSideEncryption='aws:kms')
+    tag = s3.upload_part(Bucket='bucket', Key='m', UploadId=up['UploadId'], PartNumber=1, Body=b'part')['ETag']
+
+    def rewrap():
+        return json.loads(server.admin('key', 'rewrap', '--json').stdout)
+    assert rewrap() == {'seen': 6, 'rewrapped': 0, 'failed': 0, 'done': True}
+    server.admin('key', 'rotate', 'cairn-s3')
+    assert content(s3, 'bucket', 'k10') == data['k10']  # also one in memory
+    assert rewrap() == {'seen': 6, 'rewrapped': 4, 'failed': 0, 'done': True}
+    server.admin('key', 'rotate', 'cairn-kms')
+    assert rewrap() == {'seen': 6, 'rewrapped': 1, 'failed': 0, 'done': True}
+    assert rewrap()['rewrapped'] == 0
+    s3.complete_multipart_upload(Bucket='bucket', Key='m', UploadId=up['UploadId'], MultipartUpload={'Parts': [{'PartNumber': 1, 'ETag': tag}]})
+    data['m'] = b'part'
+    for _ in range(2):
+        assert all(content(s3, 'bucket', k) == body for k, body in data.items())
+        assert server.admin('check', '--deep').returncode == 0
+        server.stop()
+        server.start()
+        s3 = make_client(server)
+
+
 # ---- the bucket's default -------------------------------------------------------------------------------
 
 def default(algorithm, key=None, bucket_key=False):
