@@ -179,7 +179,7 @@ int FIBER store_reseal(struct store *s, store_reseal_fn *fn, int (*pace)(void *a
     *ret = (struct store_reseal_result){0};
     while (r == 0) {
         struct walk_place at = {.end = false};
-        r = walk_resume(s, &place, &at);
+        r = walk_resume(s, &place, ARRAY_LEN(kinds), &at);
         if (r < 0 || place.end)
             return r;
         CHECK(place.kind < ARRAY_LEN(kinds));
