@@ -37,6 +37,9 @@ enum hash_kind { HASH_SHA1, HASH_SHA256 };
 struct hash_stream; /* opaque */
 int hash_stream_new(struct hash_stream **ret, enum hash_kind kind);
 void hash_stream_update(struct hash_stream *h, const void *data, size_t len);
+/* The same for two streams of SHA-256, side by side where the processor can. */
+void hash_stream_update_two(struct hash_stream *a, struct str data_a, struct hash_stream *b,
+                            struct str data_b);
 /* Writes 20 or 32 bytes and frees the stream. */
 void hash_stream_finish(struct hash_stream *h, uint8_t *ret);
 /* Accepts NULL. */

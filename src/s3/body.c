@@ -221,12 +221,12 @@ static int FIBER take(struct pump *p, struct str data)
         return -ERR_INCOMPLETE_BODY;
     b->seen += data.len;
     if (b->with_md5)
-        s3_md5_update(b->q->s3, &b->md5, data.ptr, data.len);
+        s3_digests_update(b->q->s3, &b->md5, b->sha256, data);
+    else if (b->sha256)
+        hash_stream_update(b->sha256, data.ptr, data.len);
     for (unsigned i = 0; i < ARRAY_LEN(b->sums); i++)
         if (b->sums[i].used)
             s3_checksum_update(&b->sums[i], data.ptr, data.len);
-    if (b->sha256)
-        hash_stream_update(b->sha256, data.ptr, data.len);
     return p->sink(data.ptr, data.len, p->arg);
 }
 

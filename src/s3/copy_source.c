@@ -159,7 +159,7 @@ struct copy {
 static int FIBER copy_piece(const void *data, size_t len, void *arg)
 {
     struct copy *c = arg;
-    s3_md5_update(c->s3, &c->md5, data, len);
+    s3_digests_update(c->s3, &c->md5, NULL, str_make(data, len));
     s3_checksum_update(&c->sum, data, len);
     return store_write(c->writer, data, len);
 }

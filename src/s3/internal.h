@@ -234,8 +234,9 @@ int FIBER s3_acl_reset(struct s3_request *q, struct str bytes);
 /* Nobody but the owner has a grant. */
 bool s3_acl_is_only_owners(const struct store_bucket *bucket);
 
-/* md5_update, together with the thread's other fibers (md5_pool.h). */
-void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len);
+/* md5_update and, unless it is NULL, the other's, with the thread's other fibers (md5_pool.h). */
+void FIBER s3_digests_update(struct s3 *s3, struct md5 *md5, struct hash_stream *sha256,
+                             struct str data);
 
 /* ---- metrics.c ------------------------------------------------------------------------------ */
 

@@ -17,6 +17,7 @@
 struct md5_pool {
     unsigned lanes, count;
     struct md5_job jobs[LANES_MAX];
+    struct hash_stream *sha256[LANES_MAX]; /* of the same bytes, or NULL */
     bool *done[LANES_MAX];
 };
 
@@ -38,29 +39,57 @@ struct md5_pool *md5_pool_at(struct md5_pool *pools, unsigned thread)
     return &pools[thread];
 }
 
+static struct str job_data(const struct md5_pool *p, unsigned i)
+{
+    return str_make(p->jobs[i].data, p->jobs[i].len);
+}
+
+static void run_sha256(struct md5_pool *p)
+{
+    int waits = -1; /* for a second one */
+    for (unsigned i = 0; i < p->count; i++) {
+        if (!p->sha256[i])
+            continue;
+        if (waits < 0) {
+            waits = (int)i;
+            continue;
+        }
+        hash_stream_update_two(p->sha256[waits], job_data(p, (unsigned)waits), p->sha256[i],
+                               job_data(p, i));
+        waits = -1;
+    }
+    if (waits >= 0)
+        hash_stream_update(p->sha256[waits], p->jobs[waits].data, p->jobs[waits].len);
+}
+
 static void run(struct md5_pool *p)
 {
     md5_update_many(p->jobs, p->count);
+    run_sha256(p);
     for (unsigned i = 0; i < p->count; i++)
         *p->done[i] = true;
     p->count = 0;
 }
 
-void FIBER md5_pool_update(struct md5_pool *p, struct md5 *md5, const void *data, size_t len)
+void FIBER md5_pool_update(struct md5_pool *p, struct md5 *md5, struct hash_stream *sha256,
+                           struct str data)
 {
     bool done = false;
-    if (len < LEAST) {
-        md5_update(md5, data, len);
+    if (data.len < LEAST) {
+        md5_update(md5, data.ptr, data.len);
+        if (sha256)
+            hash_stream_update(sha256, data.ptr, data.len);
         return;
     }
     CHECK(p->count < p->lanes);
-    p->jobs[p->count] = (struct md5_job){md5, data, len};
+    p->jobs[p->count] = (struct md5_job){md5, data.ptr, data.len};
+    p->sha256[p->count] = sha256;
     p->done[p->count++] = &done;
     if (p->count == p->lanes) {
         run(p);
         return;
     }
-    for (unsigned turns = len < LONG ? 1 : TURNS; !done && turns > 0; turns--)
+    for (unsigned turns = data.len < LONG ? 1 : TURNS; !done && turns > 0; turns--)
         rt_yield();
     if (!done)
         run(p);

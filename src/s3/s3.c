@@ -90,9 +90,10 @@ void s3_free(struct s3 *s3)
     free(s3);
 }
 
-void FIBER s3_md5_update(struct s3 *s3, struct md5 *md5, const void *data, size_t len)
+void FIBER s3_digests_update(struct s3 *s3, struct md5 *md5, struct hash_stream *sha256,
+                             struct str data)
 {
-    md5_pool_update(md5_pool_at(s3->md5_pools, rt_thread_index()), md5, data, len);
+    md5_pool_update(md5_pool_at(s3->md5_pools, rt_thread_index()), md5, sha256, data);
 }
 
 /* ---- a request ------------------------------------------------------------------------------ */

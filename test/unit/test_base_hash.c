@@ -111,6 +111,39 @@ static void md5_many_streams_hash_as_each_alone(void **state)
     }
 }
 
+/* Two streams in pieces of any lengths, on the border of a block and off it, hash as each alone. */
+static void sha256_of_two_streams_is_that_of_each_alone(void **state)
+{
+    static uint8_t data[2][20000];
+    static const size_t lens[] = {64, 0, 640, 4096, 1, 63, 128, 65, 127, 3000, 64};
+    fill(data[0], sizeof(data[0]), 1);
+    fill(data[1], sizeof(data[1]), 2);
+    for (unsigned seed = 0; seed < 500; seed++) {
+        struct hash_stream *alone[2], *together[2];
+        size_t done[2] = {0};
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(hash_stream_new(&alone[i], HASH_SHA256), 0);
+            assert_int_equal(hash_stream_new(&together[i], HASH_SHA256), 0);
+        }
+        for (unsigned piece = 0; piece < 4; piece++) {
+            struct str part[2];
+            for (unsigned i = 0; i < 2; i++) {
+                size_t len = lens[(seed * 7 + piece * (3 + i) + i * seed / 11) % ARRAY_LEN(lens)];
+                part[i] = str_make((const char *)data[i] + done[i], len);
+                hash_stream_update(alone[i], part[i].ptr, len);
+                done[i] += len;
+            }
+            hash_stream_update_two(together[0], part[0], together[1], part[1]);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            uint8_t a[32], b[32];
+            hash_stream_finish(alone[i], a);
+            hash_stream_finish(together[i], b);
+            assert_memory_equal(a, b, 32);
+        }
+    }
+}
+
 static void sha_and_hmac_match_their_published_vectors(void **state)
 {
     uint8_t digest[32];
@@ -141,6 +174,7 @@ int main(void)
         cmocka_unit_test(crcs_continue_and_combine),
         cmocka_unit_test(md5_matches_rfc_1321),
         cmocka_unit_test(md5_many_streams_hash_as_each_alone),
+        cmocka_unit_test(sha256_of_two_streams_is_that_of_each_alone),
         cmocka_unit_test(sha_and_hmac_match_their_published_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@ struct stream {
     struct md5_pool *pool;
     unsigned index;
     struct md5 md5;
+    struct hash_stream *sha256; /* of every third fiber NULL */
     uint8_t data[BLOCKS][2048];
 };
 
@@ -30,12 +31,27 @@ static void hash_stream_alone(const struct stream *s, uint8_t ret[HASH_MD5_LEN])
     md5_finish(&m, ret);
 }
 
+static void expect_sha256(struct stream *s)
+{
+    struct hash_stream *h;
+    uint8_t want[HASH_SHA256_LEN], got[HASH_SHA256_LEN];
+    if (!s->sha256)
+        return;
+    CHECK(hash_stream_new(&h, HASH_SHA256) == 0);
+    for (unsigned b = 0; b < BLOCKS; b++)
+        hash_stream_update(h, s->data[b], block_len(s, b));
+    hash_stream_finish(h, want);
+    hash_stream_finish(s->sha256, got);
+    CHECK(memcmp(want, got, sizeof(want)) == 0);
+}
+
 static int FIBER hash_stream_in_pool(void *arg)
 {
     struct stream *s = arg;
     md5_init(&s->md5);
     for (unsigned b = 0; b < BLOCKS; b++)
-        md5_pool_update(s->pool, &s->md5, s->data[b], block_len(s, b));
+        md5_pool_update(s->pool, &s->md5, s->sha256,
+                        str_make((const char *)s->data[b], block_len(s, b)));
     return 0;
 }
 
@@ -48,6 +64,8 @@ static int FIBER many_fibers(void *arg)
     for (unsigned i = 0; i < FIBERS; i++) {
         streams[i].pool = md5_pool_at(pools, 0);
         streams[i].index = i;
+        if (i % 3)
+            CHECK(hash_stream_new(&streams[i].sha256, HASH_SHA256) == 0);
         memset(streams[i].data, (int)i + 1, sizeof(streams[i].data));
         CHECK(rt_spawn(&fibers[i], "hash", hash_stream_in_pool, &streams[i]) == 0);
     }
@@ -57,6 +75,7 @@ static int FIBER many_fibers(void *arg)
         hash_stream_alone(&streams[i], want);
         md5_finish(&streams[i].md5, got);
         CHECK(memcmp(want, got, sizeof(want)) == 0);
+        expect_sha256(&streams[i]);
     }
     md5_pools_free(pools);
     free(streams);
