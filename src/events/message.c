@@ -2,40 +2,16 @@
 #include "events/message.h"
 #include "base/encode.h"
 #include "wire/date.h"
+#include "wire/json.h"
 #include "wire/uri.h"
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
-
-/* RFC 8259 7; what is no UTF-8, or NUL, becomes U+FFFD, byte for byte. */
-static void put_string(struct buf *b, struct str s)
-{
-    bool utf8 = str_is_utf8(s);
-    buf_put_char(b, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\')
-            buf_put_char(b, '\\');
-        if (c == 0 || (c >= 0x80 && !utf8)) /* PostgreSQL's jsonb has no NUL */
-            buf_put_cstr(b, "\xEF\xBF\xBD");
-        else if (c < ' ' || c == 0x7f)
-            buf_printf(b, "\\u%04x", c);
-        else
-            buf_put_char(b, (char)c);
-    }
-    buf_put_char(b, '"');
-}
-
-static void put_member(struct buf *b, const char *name, struct str value)
-{
-    buf_printf(b, "\"%s\":", name);
-    put_string(b, value);
-}
 
 static void put_time(struct buf *b, const char *name, uint64_t ms)
 {
     char iso[DATE_ISO_LEN];
     date_format_iso(ms, iso);
-    put_member(b, name, str_make(iso, sizeof(iso)));
+    json_put_member(b, name, str_make(iso, sizeof(iso)));
 }
 
 static void put_hex(struct buf *b, const char *name, uint64_t n)
@@ -91,28 +67,28 @@ static void put_object(struct buf *b, const struct store_event *e)
 static void put_bucket(struct buf *b, const struct outbox_row *row)
 {
     buf_put_cstr(b, "\"bucket\":{");
-    put_member(b, "name", row->bucket_name);
+    json_put_member(b, "name", row->bucket_name);
     buf_put_cstr(b, ",\"ownerIdentity\":{");
-    put_member(b, "principalId", row->owner);
+    json_put_member(b, "principalId", row->owner);
     buf_printf(b, "},\"arn\":\"arn:aws:s3:::%.*s\"}", STR_FMT(row->bucket_name));
 }
 
 static void put_record(struct buf *b, const struct outbox_row *row, struct str region)
 {
     buf_put_cstr(b, "{\"eventVersion\":\"2.3\",\"eventSource\":\"aws:s3\",");
-    put_member(b, "awsRegion", region);
+    json_put_member(b, "awsRegion", region);
     buf_put_char(b, ',');
     put_time(b, "eventTime", row->event.time_ms);
     buf_put_char(b, ',');
-    put_member(b, "eventName", row->event.name);
+    json_put_member(b, "eventName", row->event.name);
     buf_put_cstr(b, ",\"userIdentity\":{");
-    put_member(b, "principalId", row->requester);
+    json_put_member(b, "principalId", row->requester);
     buf_put_cstr(b, "},\"requestParameters\":{");
-    put_member(b, "sourceIPAddress", row->source);
+    json_put_member(b, "sourceIPAddress", row->source);
     buf_put_cstr(b, "},\"responseElements\":{");
-    put_member(b, "x-amz-request-id", row->request_id);
+    json_put_member(b, "x-amz-request-id", row->request_id);
     buf_put_cstr(b, "},\"s3\":{\"s3SchemaVersion\":\"1.0\",");
-    put_member(b, "configurationId", row->event.config);
+    json_put_member(b, "configurationId", row->event.config);
     buf_put_char(b, ',');
     put_bucket(b, row);
     buf_put_char(b, ',');
@@ -125,11 +101,11 @@ static void put_test(struct buf *b, const struct outbox_row *row)
     buf_put_cstr(b, "{\"Service\":\"Amazon S3\",\"Event\":\"s3:TestEvent\",");
     put_time(b, "Time", row->event.time_ms);
     buf_put_char(b, ',');
-    put_member(b, "Bucket", row->bucket_name);
+    json_put_member(b, "Bucket", row->bucket_name);
     buf_put_char(b, ',');
-    put_member(b, "RequestId", row->request_id);
+    json_put_member(b, "RequestId", row->request_id);
     buf_put_char(b, ',');
-    put_member(b, "HostId", STR("Cairn"));
+    json_put_member(b, "HostId", STR("Cairn"));
     buf_put_char(b, '}');
 }
 
@@ -144,11 +120,11 @@ void event_message_put(struct buf *out, const struct outbox_row *row, struct str
     buf_put_cstr(&text, "s3:");
     buf_put_str(&text, row->event.name);
     buf_put_char(out, '{');
-    put_member(out, "EventName", buf_str(&text));
+    json_put_member(out, "EventName", buf_str(&text));
     buf_reset(&text);
     buf_printf(&text, "%.*s/%.*s", STR_FMT(row->bucket_name), STR_FMT(row->event.key));
     buf_put_char(out, ',');
-    put_member(out, "Key", buf_str(&text));
+    json_put_member(out, "Key", buf_str(&text));
     buf_put_cstr(out, ",\"Records\":[");
     put_record(out, row, region);
     buf_put_cstr(out, "]}");

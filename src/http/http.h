@@ -35,6 +35,19 @@ struct http_tls_config {
     uint64_t reload_ns;               /* how often to look [5 s] */
 };
 
+/* Networks, as "10.0.0.0/8, 192.0.2.1, 2001:db8::/32". */
+#define HTTP_NETWORKS_MAX 32
+struct http_network {
+    uint8_t ip[16]; /* IPv4 mapped */
+    unsigned bits;
+};
+struct http_networks {
+    struct http_network at[HTTP_NETWORKS_MAX];
+    unsigned count;
+};
+/* -EINVAL: no list of networks, or too many. NULL and "" are none. */
+int http_networks_parse(struct http_networks *ret, const char *list);
+
 struct http_exchange;
 /* Called on a fiber for each request. Must send a response (http_respond or http_begin); if it does
  * not, 500. */
@@ -48,6 +61,8 @@ struct http_server_config {
     void *arg;
     const char *server_name; /* Server: header; at most 64 bytes; NULL: none */
     const char *host_id;     /* x-amz-id-2: likewise */
+    /* Whose X-Forwarded-For is believed; borrowed; NULL: nobody's. */
+    const struct http_networks *trusted_proxies;
     /*
      * Makes the body of an error the server finds by itself (malformed head, limits, timeouts), so
      * that the door's error format is used. NULL: an empty body.
@@ -79,6 +94,9 @@ struct str http_header(const struct http_exchange *x, struct str lower_name);
 /* The exchange's arena: freed at its end. */
 struct arena *http_arena(struct http_exchange *x);
 const char *http_peer(const struct http_exchange *x); /* "192.0.2.1:4711" */
+/* The address the request came from, without a port: the peer's, or what proxies that are trusted
+ * say. Borrowed until the exchange ends. */
+struct str http_client_ip(const struct http_exchange *x);
 bool http_is_tls(const struct http_exchange *x);
 const char *http_request_id(const struct http_exchange *x); /* 16 hex digits, unique */
 uint64_t http_started_ns(const struct http_exchange *x);    /* its head was complete */

@@ -12,23 +12,12 @@
 
 /* ---- along with a write --------------------------------------------------------------------- */
 
-struct str s3_source_ip(const struct s3_request *q)
-{
-    struct str peer = str_from(http_peer(q->x));
-    size_t colon = peer.len;
-    while (colon > 0 && peer.ptr[colon - 1] != ':')
-        colon--;
-    struct str ip = colon ? str_prefix(peer, colon - 1) : peer;
-    bool bracketed = str_starts(ip, STR("[")) && str_ends(ip, STR("]"));
-    return bracketed ? str_make(ip.ptr + 1, ip.len - 2) : ip;
-}
-
 static struct event_origin origin_of(const struct s3_request *q)
 {
     return (struct event_origin){.arena = q->arena,
                                  .bucket = &q->bucket,
                                  .requester = q->signed_in ? q->who.user_id : STR("anonymous"),
-                                 .source = s3_source_ip(q),
+                                 .source = http_client_ip(q->x),
                                  .request_id = str_from(http_request_id(q->x))};
 }
 

@@ -11,5 +11,3 @@
 /* *ret NULL: nobody; it lives as long as the request. What the store does is called as `names`
  * say. */
 int s3_notice(struct s3_request *q, struct event_names names, struct store_notice **ret);
-/* The address the request came from, without a port. */
-struct str s3_source_ip(const struct s3_request *q);

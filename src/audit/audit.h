@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+#pragma once
+
+/*
+ * The audit log: who changed, or tried to change, what, from where, and what came of it. Lines of
+ * JSON in append-only files, each line with the SHA-256 of the one before, so that nothing can be
+ * taken out, put in or altered without it being seen (docs/adr/012).
+ *
+ * Promises
+ *  - A record that audit_put() takes is on disk within AUDIT_FLUSH_NS, in the order of the calls.
+ *    What a crash takes is at most what came in that time. Nothing here holds up a request.
+ *  - Once audit_begin() has returned 0 (with `required`), its record is durable: no operation that
+ *    changes something runs without a trace.
+ *  - A record that cannot be taken is counted, and the count is a record as soon as there is room.
+ *  - Files are removed only by age and total size, oldest first, and each removal is a record.
+ */
+
+#include "base/buf.h"
+#include "base/metrics.h"
+#include "rt/rt.h"
+
+#define AUDIT_FLUSH_NS  (1 * RT_S)
+#define AUDIT_TEXT_MAX  2048      /* of before and after; longer ones are left out */
+#define AUDIT_QUEUE_MAX (8 * MIB) /* lines that wait to be written */
+#define AUDIT_LINE_MAX  (48 * KIB)
+
+struct audit;
+
+struct audit_config {
+    const char *dir;     /* copied; made when it is not there */
+    bool required;       /* operations wait for their first record, and fail without it */
+    uint64_t file_bytes; /* before the next file is begun; 0: 64 MiB */
+    uint64_t keep_bytes; /* of all files; 0: 1 GiB */
+    unsigned keep_days;  /* 0: 90 */
+};
+/* Goes on behind the last whole line. */
+int FIBER audit_open(struct audit **ret, const struct audit_config *config);
+/* Writes what waits. Accepts NULL. On the thread of the opening. */
+void FIBER audit_close(struct audit *a);
+
+enum audit_outcome { AUDIT_BEGUN, AUDIT_DONE, AUDIT_FAILED };
+struct audit_record {
+    struct str operation;
+    enum audit_outcome outcome;
+    int status;                           /* HTTP's; 0: none yet */
+    struct str error;                     /* a code of S3; empty: none */
+    struct str user, user_id, access_key; /* empty: anonymous */
+    struct str source, agent, request_id; /* an address without its port */
+    struct str bucket, key, version;
+    uint64_t bytes;           /* received */
+    struct str before, after; /* texts; ptr NULL: not known, or no text */
+};
+
+/* Takes it, or counts it as lost. `a` may be NULL. Any thread; never suspends. */
+void audit_put(struct audit *a, const struct audit_record *r);
+/*
+ * Unless the log is required, nothing. Else the record, durable; -ERR_UNAVAILABLE: it could not be
+ * written, and the operation must not begin. `a` may be NULL.
+ */
+int FIBER audit_begin(struct audit *a, const struct audit_record *r);
+bool audit_is_required(const struct audit *a); /* `a` may be NULL */
+/* Whatever was put before is in the files. */
+int FIBER audit_flush(struct audit *a);
+const char *audit_dir(const struct audit *a);
+void audit_metrics(struct buf *out, void *audit);
+
+/* ---- reading: of a directory, whether or not a server writes there -------------------------- */
+
+struct audit_filter {
+    uint64_t from_ms, to_ms;                             /* to_ms 0: no end */
+    struct str user, bucket, prefix, operation, outcome; /* ptr NULL: any */
+    uint64_t max;
+};
+/* Each line (without its end) that fits, in order; `fn` may suspend, non-zero ends it. Lines that
+ * are no records are passed over: audit_verify() tells of them. */
+int FIBER audit_query(const char *dir, const struct audit_filter *filter,
+                      int (*fn)(struct str line, void *arg), void *arg);
+
+struct audit_verdict {
+    uint64_t files, records;
+    uint64_t first_seq, last_seq;
+    char last_hash[65];
+    bool sound;
+    char fault[160]; /* what is wrong first, and where */
+};
+/* Recomputes the whole chain. */
+int FIBER audit_verify(const char *dir, struct audit_verdict *ret);
