@@ -46,6 +46,8 @@ static const struct route routes[] = {
     {"POST", PREFIX "quotas/", false, admin_quota_set},
     {"GET", PREFIX "disks", false, admin_disk_list},
     {"POST", PREFIX "disks", false, admin_disk_change},
+    {"GET", PREFIX "audit", false, admin_audit},
+    {"GET", PREFIX "audit-verify", false, admin_audit_verify},
     {"GET", PREFIX "events", false, admin_event_follow},
     {"GET", PREFIX "event-targets", false, admin_event_targets},
     {"POST", PREFIX "event-targets", false, admin_event_target_add},
@@ -137,7 +139,8 @@ bool admin_wants(const struct http_exchange *x)
 }
 
 /* Reads the body as well: the signature's digest must be its digest. */
-static int FIBER require_root(struct admin *a, struct http_exchange *x, struct str *ret_body)
+static int FIBER require_root(struct admin *a, struct http_exchange *x, struct admin_caller *ret,
+                              struct str *ret_body)
 {
     struct sigv4_auth auth;
     const struct sigv4_key *key;
@@ -146,6 +149,8 @@ static int FIBER require_root(struct admin *a, struct http_exchange *x, struct s
                              &auth, &key, &who);
     if (r < 0)
         return r;
+    if (auth.form != SIGV4_NONE)
+        *ret = (struct admin_caller){who.name, auth.access_key};
     if (auth.form != SIGV4_NONE)
         iam_identity_release(&who); /* root is all that is asked of it */
     /* Root itself: neither a session nor a service account of it. */
@@ -158,6 +163,24 @@ static int FIBER require_root(struct admin *a, struct http_exchange *x, struct s
         return r;
     hash_sha256(*ret_body, digest);
     return memcmp(digest, auth.payload_hash, sizeof(digest)) == 0 ? 0 : -ERR_SHA256_MISMATCH;
+}
+
+/* `r`: whether the caller may. */
+static void FIBER handle_audited(struct admin *a, struct http_exchange *x,
+                                 const struct route *route, int r,
+                                 const struct admin_caller *caller, struct str body)
+{
+    struct audit_record record = admin_audit_record(x, caller, r < 0 ? STR_NULL : body);
+    record.outcome = AUDIT_BEGUN;
+    if (r == 0)
+        r = audit_begin(a->config.audit, &record);
+    if (r < 0)
+        admin_respond_error(x, r, NULL);
+    else
+        route->handle(a, x, body);
+    if (r < 0)
+        record.error = str_from(err_info(r)->s3_code);
+    admin_audit_end(a, x, &record);
 }
 
 void FIBER admin_handle(struct http_exchange *x, void *arg)
@@ -175,8 +198,11 @@ void FIBER admin_handle(struct http_exchange *x, void *arg)
     }
     /* Who has no rights learns nothing, not even which paths exist. */
     struct str body = STR_NULL;
-    int r = found && found->open ? 0 : require_root(a, x, &body);
-    if (r < 0)
+    struct admin_caller caller = {0};
+    int r = found && found->open ? 0 : require_root(a, x, &caller, &body);
+    if (found && admin_is_audited(a, x))
+        handle_audited(a, x, found, r, &caller, body);
+    else if (r < 0)
         admin_respond_error(x, r, NULL);
     else if (found)
         found->handle(a, x, body);

@@ -17,6 +17,8 @@
  * - POST /-/admin/v1/bucket-class: bucket; class, to change what objects get that name none
  * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain), number, path
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
+ * - GET /-/admin/v1/audit[?from=&to=&user=&bucket=&prefix=&operation=&outcome=&max=]: a line each
+ * - GET /-/admin/v1/audit-verify
  * - GET /-/admin/v1/events: a line of JSON for each event as it is committed, until one side ends
  * - GET /-/admin/v1/event-targets; POST: name, type, options; DELETE .../NAME[?force=true]
  * - POST /-/admin/v1/event-tests/NAME: a test message, now
@@ -28,6 +30,7 @@
  * and a signed request for /metrics or /health/live is S3's: no bucket name is taken away.
  */
 
+#include "audit/audit.h"
 #include "base/metrics.h"
 #include "events/events.h"
 #include "http/http.h"
@@ -57,6 +60,7 @@ struct admin_config {
     struct store *store;
     struct jobs *jobs;
     struct events *events;
+    struct audit *audit; /* NULL: off */
     struct kms *kms;
     struct nodes *nodes;
     admin_disk_fn *change_disk;

@@ -57,6 +57,17 @@ void FIBER admin_quota_get(struct admin *a, struct http_exchange *x, struct str 
 void FIBER admin_quota_set(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_audit(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_audit_verify(struct admin *a, struct http_exchange *x, struct str body);
+/* Whose signature it is; empty: nobody's. */
+struct admin_caller {
+    struct str name, access_key;
+};
+/* Whatever is no GET is recorded: before it is handled as begun, and then what came of it. */
+bool admin_is_audited(const struct admin *a, struct http_exchange *x);
+struct audit_record admin_audit_record(struct http_exchange *x, const struct admin_caller *who,
+                                       struct str body);
+void admin_audit_end(struct admin *a, struct http_exchange *x, struct audit_record *r);
 void FIBER admin_event_follow(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_event_targets(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_event_target_add(struct admin *a, struct http_exchange *x, struct str body);

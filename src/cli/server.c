@@ -23,11 +23,15 @@
 #define VOLUME_MIB_MAX       (1024 * 1024)
 #define COMPACT_INTERVAL_MAX 86400 /* seconds */
 #define SCRUB_DAYS_MAX       3650
+#define AUDIT_KEEP_MAX       (16 * 1024 * 1024) /* MiB */
+#define AUDIT_DAYS_MAX       36500
 #define SPARE_AFTER_MAX      (365 * 86400) /* seconds */
 
 static struct {
     const char *address, *tls_cert, *tls_key, *domain, *website_domain, *region, *log_format,
         *log_level, *object_ownership;
+    const char *audit, *audit_dir, *trusted_proxies;
+    uint64_t audit_keep_mib, audit_days;
     bool sigv2, force_metadata, allow_local_events, encrypt, insecure_sse_c;
     struct keys_options keys;
     struct cli_texts classes;
@@ -36,6 +40,7 @@ static struct {
              .region = "us-east-1",
              .log_format = "text",
              .log_level = "info",
+             .audit = "on",
              .scrub_days = 14,
              .spare_after_s = 14400};
 
@@ -78,6 +83,18 @@ static const struct cli_option option_table[] = {
     {"spare-after", CLI_NUMBER, &options.spare_after_s, "SECONDS",
      "a disk that has been gone for so long is done without: what it held is rebuilt on the others "
      "where they have room; 14400 if not given, 0: only when an administrator replaces it"},
+    {"audit", CLI_TEXT, &options.audit, "on|required|off",
+     "record who changes what; 'required' refuses changes while that cannot be written; 'on' if "
+     "not "
+     "given"},
+    {"audit-dir", CLI_TEXT, &options.audit_dir, "DIR",
+     "where the audit log lies; 'audit' in the first directory if not given"},
+    {"audit-keep", CLI_NUMBER, &options.audit_keep_mib, "MIB",
+     "of the audit log at most, the oldest goes; 1024 if not given"},
+    {"audit-days", CLI_NUMBER, &options.audit_days, "DAYS",
+     "after which the audit log's files go; 90 if not given"},
+    {"trusted-proxies", CLI_TEXT, &options.trusted_proxies, "NET[,NET...]",
+     "addresses or networks whose X-Forwarded-For is believed"},
     {"allow-local-events", CLI_FLAG, &options.allow_local_events, NULL,
      "let targets of events be loopback and link-local addresses"},
     {"force-metadata", CLI_FLAG, &options.force_metadata, NULL,
@@ -99,6 +116,8 @@ struct server {
     struct credentials credentials;
     struct engine engine;
     struct kms *kms;
+    struct audit *audit;
+    struct http_networks trusted_proxies;
     struct access_log *log;
     struct s3 *s3;
     struct admin *admin;
@@ -136,6 +155,7 @@ static int FIBER open_doors(struct server *s)
     struct s3_config s3 = {.store = s->engine.store,
                            .iam = s->engine.iam,
                            .events = s->engine.events,
+                           .audit = s->audit,
                            .region = str_from(options.region),
                            .domains = options.domain,
                            .sigv2 = options.sigv2,
@@ -156,6 +176,7 @@ static int FIBER open_doors(struct server *s)
                                  .store = s->engine.store,
                                  .jobs = s->engine.jobs,
                                  .events = s->engine.events,
+                                 .audit = s->audit,
                                  .kms = s->kms,
                                  .nodes = &s->engine.nodes,
                                  .change_disk = disk_change,
@@ -236,6 +257,7 @@ static int FIBER listen_on(struct server *s)
                                       .handler = dispatch,
                                       .arg = s,
                                       .limits.connections = connections_max(),
+                                      .trusted_proxies = &s->trusted_proxies,
                                       .server_name = "Cairn",
                                       .error_body = s3_error_body,
                                       .done = request_done};
@@ -341,6 +363,28 @@ static int FIBER serve(struct server *s)
     return r == -ECANCELED ? 0 : r;
 }
 
+/* A log that cannot be opened keeps the server from serving only if it is required. */
+static int FIBER open_audit(struct server *s)
+{
+    char dir[PATH_MAX];
+    struct audit_config config = {.dir = dir,
+                                  .required = str_eq(str_from(options.audit), STR("required")),
+                                  .keep_bytes = options.audit_keep_mib * MIB,
+                                  .keep_days = (unsigned)options.audit_days};
+    if (str_eq(str_from(options.audit), STR("off")))
+        return 0;
+    if (options.audit_dir)
+        snprintf(dir, sizeof(dir), "%s", options.audit_dir);
+    else
+        snprintf(dir, sizeof(dir), "%s/audit", s->dirs[0]);
+    int r = audit_open(&s->audit, &config);
+    if (r < 0 && config.required)
+        return cli_fail("cannot write the audit log in %s: %s", dir, err_text(r));
+    if (r < 0)
+        log_event(LOG_ERROR, "serving without an audit log", "%s: %s", dir, err_text(r));
+    return 0;
+}
+
 static int FIBER server_fiber(void *arg)
 {
     struct server *s = arg;
@@ -369,12 +413,15 @@ static int FIBER server_fiber(void *arg)
     if (r == 0 && keys_open(&s->kms, &options.keys, s->dirs, s->dir_count, s->engine.meta) < 0)
         r = 1;
     if (r == 0)
+        r = open_audit(s);
+    if (r == 0)
         r = serve(s);
     admin_free(s->admin);
     if (s->engine.jobs)
         schedule_watch_load(jobs_schedule(s->engine.jobs), NULL, NULL);
     s3_free(s->s3);
     access_log_close(s->log);
+    audit_close(s->audit);
     kms_close(s->kms);
     engine_close(&s->engine);
     explicit_bzero(&s->credentials, sizeof(s->credentials));
@@ -406,6 +453,16 @@ static int check_options(void)
         return cli_fail("--volume-size is %d to %d MiB", VOLUME_MIB_MIN, VOLUME_MIB_MAX);
     if (options.compact_interval_s > COMPACT_INTERVAL_MAX)
         return cli_fail("--compact-interval is %d seconds at most", COMPACT_INTERVAL_MAX);
+    struct str audit = str_from(options.audit);
+    struct http_networks proxies;
+    if (!str_eq(audit, STR("on")) && !str_eq(audit, STR("off")) && !str_eq(audit, STR("required")))
+        return cli_fail("--audit is on, required or off, not %s", options.audit);
+    if (options.audit_keep_mib > AUDIT_KEEP_MAX || options.audit_days > AUDIT_DAYS_MAX)
+        return cli_fail("--audit-keep is %d MiB and --audit-days %d at most", AUDIT_KEEP_MAX,
+                        AUDIT_DAYS_MAX);
+    if (http_networks_parse(&proxies, options.trusted_proxies) < 0)
+        return cli_fail("--trusted-proxies is a list of up to %d addresses or networks, not %s",
+                        HTTP_NETWORKS_MAX, options.trusted_proxies);
     if (options.scrub_days > SCRUB_DAYS_MAX)
         return cli_fail("--scrub-days is %d at most", SCRUB_DAYS_MAX);
     if (options.spare_after_s > SPARE_AFTER_MAX)
@@ -434,6 +491,7 @@ static int run(char **operands, unsigned count)
     if (set_up_log() != 0)
         return 1;
     struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
+    CHECK(http_networks_parse(&s.trusted_proxies, options.trusted_proxies) == 0);
     if (parse_classes(&s) != 0)
         return 1;
     struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};

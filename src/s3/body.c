@@ -381,7 +381,7 @@ int FIBER s3_body_all(struct s3_request *q, unsigned flags, struct str *ret, boo
     if (r)
         return r;
     w.data[w.len] = 0;
-    *ret = str_make(w.data, w.len);
+    *ret = q->document = str_make(w.data, w.len);
     if (ret_digest)
         *ret_digest = b.has_content_md5 || b.has_checksum;
     return 0;

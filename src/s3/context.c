@@ -50,18 +50,6 @@ static struct str header_value(const struct s3_request *q, enum iam_key key)
     return STR_NULL;
 }
 
-/* "192.0.2.1:4711" or "[2001:db8::1]:4711" without what stands around the address. */
-static struct str peer_address(const struct s3_request *q)
-{
-    struct str peer = str_from(http_peer(q->x));
-    while (peer.len > 0 && peer.ptr[peer.len - 1] != ':')
-        peer.len--;
-    peer.len -= peer.len > 0;
-    if (str_starts(peer, STR("[")) && str_ends(peer, STR("]")))
-        return str_make(peer.ptr + 1, peer.len - 2);
-    return peer;
-}
-
 /* "bucket/key", decoded, without a leading slash or a version. */
 static struct str copy_source(const struct s3_request *q)
 {
@@ -113,7 +101,7 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
     const struct s3_request *q = c->q;
     switch (key) {
     case IAM_KEY_SOURCE_IP:
-        return peer_address(q);
+        return http_client_ip(q->x);
     case IAM_KEY_SECURE_TRANSPORT:
         return http_is_tls(q->x) ? STR("true") : STR("false");
     case IAM_KEY_REQUESTED_REGION:

@@ -23,6 +23,7 @@ struct s3 {
     struct store *store;
     struct iam *iam;
     struct events *events;
+    struct audit *audit;
     struct access_log *log;
     struct kms *kms;
     bool encrypt_all, insecure_sse_c;
@@ -73,6 +74,8 @@ struct s3_request {
     struct s3_owned judged_object;   /* the last; no owner: there was none */
     struct store_bucket bucket;      /* looked up unless S3_OP_NO_BUCKET */
     struct str owner_id, owner_name; /* the last that was looked up */
+    struct str document;             /* a body that was read whole; ptr NULL: none */
+    struct str audit_operation;      /* of a query API; ptr NULL: the operation's name */
     int err;                         /* what was answered: 0 or a negative code */
     struct str message;              /* in place of the error table's text */
     struct s3_detail details[S3_DETAILS_MAX];

@@ -5,6 +5,7 @@
  */
 
 #include "s3/attrs.h"
+#include "s3/audit.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
 #include "s3/context.h"
@@ -171,6 +172,8 @@ static int FIBER respond_results(struct s3_request *q, const struct s3_deletions
         else if (!d->quiet)
             put_deleted(&b, &d->items[i]);
     }
+    for (size_t i = 0; i < d->count; i++)
+        s3_audit_key(q, d->items[i].key, d->items[i].err);
     xml_close(&b, "DeleteResult");
     return s3_respond_xml(q, &b);
 }

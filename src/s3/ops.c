@@ -114,7 +114,7 @@ const struct s3_op s3_ops[] = {
     {"RestoreObject", S3_POST, S3_OBJECT, "restore", NULL, "s3:RestoreObject", 0, 0, NULL},
     {"GetObjectRetention", S3_GET, S3_OBJECT, "retention", NULL, "s3:GetObjectRetention", 0, 0, NULL},
     {"PutObjectRetention", S3_PUT, S3_OBJECT, "retention", NULL, "s3:PutObjectRetention", 0, 0, NULL},
-    {"SelectObjectContent", S3_POST, S3_OBJECT, "select", NULL, "s3:GetObject", 0, 0, NULL},
+    {"SelectObjectContent", S3_POST, S3_OBJECT, "select", NULL, "s3:GetObject", 0, S3_OP_READS, NULL},
     {"GetObjectTagging", S3_GET, S3_OBJECT, "tagging", NULL, "s3:GetObjectTagging", 0, 0, s3_get_object_tagging},
     {"PutObjectTagging", S3_PUT, S3_OBJECT, "tagging", NULL, "s3:PutObjectTagging", CONFIG_BODY_MAX, S3_OP_JUDGED_INSIDE, s3_put_object_tagging},
     {"DeleteObjectTagging", S3_DELETE, S3_OBJECT, "tagging", NULL, "s3:DeleteObjectTagging", 0, 0, s3_delete_object_tagging},

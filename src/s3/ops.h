@@ -35,6 +35,8 @@ typedef int s3_op_handler(struct s3_request *q);
 
 /* Answered before anybody is asked who they are. */
 #define S3_OP_ANYONE 8u
+/* Neither data nor rights change, though it is no GET. */
+#define S3_OP_READS 64u
 /* x-amz-acl and x-amz-grant-* say who may do what with that which it makes. */
 #define S3_OP_ACL 32u
 

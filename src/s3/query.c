@@ -5,6 +5,7 @@
  * the action is found, then what it is done to; the right is tested; the handler writes its result.
  */
 
+#include "s3/audit.h"
 #include "s3/query.h"
 
 #include <stdio.h>
@@ -617,10 +618,14 @@ static int FIBER serve(struct query *y)
         r = read_params(y, body);
     if (!r)
         r = find_action(y);
-    if (!r)
+    if (!r) {
+        s3_audit_action(y->q, y->action->service, y->action->name, &y->params);
         r = authenticate(y, body);
+    }
     if (!r)
         r = enter(y);
+    if (!r)
+        r = s3_audit_begin(y->q);
     if (!r)
         r = y->action->handler(y);
     return r;

@@ -5,7 +5,7 @@
  * signature, resource, right, what is served, headers; then the operation.
  */
 
-#include "s3/internal.h"
+#include "s3/audit.h"
 #include "s3/md5_pool.h"
 #include "s3/query.h"
 
@@ -62,6 +62,7 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     s3->store = config->store;
     s3->iam = config->iam;
     s3->events = config->events;
+    s3->audit = config->audit;
     s3->log = config->log;
     s3->sigv2 = config->sigv2;
     s3->kms = config->kms;
@@ -174,6 +175,12 @@ static int FIBER serve_anyone(struct s3_request *q)
     return q->op->handler(q);
 }
 
+static int FIBER handle(struct s3_request *q)
+{
+    int r = s3_audit_begin(q);
+    return r ? r : q->op->handler(q);
+}
+
 static int FIBER serve(struct s3_request *q)
 {
     if (s3_request_website(q))
@@ -190,7 +197,7 @@ static int FIBER serve(struct s3_request *q)
     if (!r)
         r = s3_request_route(q);
     if (!q->signed_in && (r || s3_is_form(q)))
-        return r ? -ERR_ACCESS_DENIED : q->op->handler(q);
+        return r ? -ERR_ACCESS_DENIED : handle(q);
     if (!r && q->signed_in)
         r = check_service(q);
     if (!r)
@@ -203,7 +210,7 @@ static int FIBER serve(struct s3_request *q)
         r = s3_check_version_id(q);
     if (r)
         return r;
-    r = q->op->handler(q);
+    r = handle(q);
     if (q->op->level != S3_OBJECT || q->op->header) /* a copy judges its source itself */
         return r;
     return s3_hide_absence(q, &q->bucket, q->key, r);
@@ -227,6 +234,7 @@ void FIBER s3_handle(struct http_exchange *x, void *arg)
     int r = serve(q);
     if (r < 0)
         s3_respond_error(q, r);
+    s3_audit_end(q);
     store_bucket_release(&q->bucket);
     if (q->signed_in)
         iam_identity_release(&q->who);

@@ -18,6 +18,7 @@
  * Source: Amazon S3 API Reference. docs/S3.md lists what is served and where it differs.
  */
 
+#include "audit/audit.h"
 #include "events/events.h"
 #include "http/http.h"
 #include "iam/iam.h"
@@ -31,6 +32,7 @@ struct kms;
 struct s3_config {
     struct store *store; /* borrowed, as is iam; outlive the door */
     struct iam *iam;
+    struct audit *audit;    /* borrowed; NULL: nothing is recorded */
     struct events *events;  /* borrowed; NULL: nobody is told of anything */
     struct str region;      /* copied; empty: us-east-1 */
     struct access_log *log; /* borrowed; NULL: no access log */

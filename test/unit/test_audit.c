@@ -1,1 +1,339 @@
-int main(void){return 0;}
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/* The audit log: its chain, its files, what a crash and a forger leave of them. */
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "unit.h"
+#include "audit/files.h"
+#include "audit/line.h"
+
+struct home {
+    char dir[64];
+    struct audit_config config;
+    struct audit *audit;
+};
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void run_case(int (*fn)(void *))
+{
+    struct home h = {.dir = "/tmp/cairn-audit-XXXXXX"};
+    assert_non_null(mkdtemp(h.dir));
+    h.config.dir = h.dir;
+    assert_int_equal(rt_run(&(struct rt_config){.threads = 1}, fn, &h), 0);
+    nftw(h.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+#define CASE(name)                       \
+    static void name##_(struct home *h); \
+    static int name##_fiber(void *arg)   \
+    {                                    \
+        name##_(arg);                    \
+        return 0;                        \
+    }                                    \
+    static void name(void **state)       \
+    {                                    \
+        run_case(name##_fiber);          \
+    }                                    \
+    static void name##_(struct home *h)
+
+static void open_log(struct home *h)
+{
+    assert_int_equal(audit_open(&h->audit, &h->config), 0);
+}
+
+static void put(struct home *h, const char *operation, const char *key)
+{
+    audit_put(h->audit, &(struct audit_record){.operation = str_from(operation),
+                                               .outcome = AUDIT_DONE,
+                                               .status = 200,
+                                               .user = STR("alice"),
+                                               .source = STR("192.0.2.1"),
+                                               .bucket = STR("bucket"),
+                                               .key = str_from(key)});
+}
+
+static struct audit_verdict verify(struct home *h)
+{
+    struct audit_verdict v;
+    assert_int_equal(audit_verify(h->dir, &v), 0);
+    return v;
+}
+
+static int collect(struct str line, void *arg)
+{
+    buf_put_str(arg, line);
+    buf_put_char(arg, '\n');
+    return 0;
+}
+
+static unsigned count_lines(const struct buf *b)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < b->len; i++)
+        n += b->data[i] == '\n';
+    return n;
+}
+
+static unsigned query(struct home *h, const struct audit_filter *filter)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    assert_int_equal(audit_query(h->dir, filter, collect, &b), 0);
+    unsigned n = count_lines(&b);
+    buf_release(&b);
+    return n;
+}
+
+/* The first file's bytes, changed by the case. */
+static void alter(struct home *h, uint32_t number, const char *find, const char *replace)
+{
+    static char path[PATH_MAX], text[65536];
+    audit_file_path(h->dir, number, path);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    assert_true(n > 0);
+    text[n] = 0;
+    char *at = strstr(text, find);
+    assert_non_null(at);
+    memcpy(at, replace, strlen(replace));
+    assert_int_equal(pwrite(fd, text, (size_t)n, 0), n);
+    close(fd);
+}
+
+CASE(a_chain_goes_on_over_restarts)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        open_log(h);
+        for (unsigned j = 0; j < 10; j++)
+            put(h, "PutObject", "k");
+        audit_close(h->audit);
+    }
+    struct audit_verdict v = verify(h);
+    assert_true(v.sound);
+    assert_int_equal(v.records, 3 * 12); /* a start and a stop each */
+    assert_int_equal(v.first_seq, 1);
+    assert_int_equal(v.last_seq, 36);
+}
+
+CASE(a_record_is_durable_when_it_is_required)
+{
+    h->config.required = true;
+    open_log(h);
+    struct audit_record r = {.operation = STR("DeleteObject"), .outcome = AUDIT_BEGUN};
+    assert_int_equal(audit_begin(h->audit, &r), 0);
+    assert_int_equal(query(h, &(struct audit_filter){.operation = STR("DeleteObject"), .max = 9}),
+                     1);
+    audit_close(h->audit);
+}
+
+CASE(what_was_altered_taken_out_or_put_in_is_seen)
+{
+    open_log(h);
+    for (unsigned i = 0; i < 5; i++)
+        put(h, "PutObject", "secret-plan");
+    audit_close(h->audit);
+    assert_true(verify(h).sound);
+    alter(h, 1, "secret-plan", "public-plan");
+    struct audit_verdict v = verify(h);
+    assert_false(v.sound);
+    assert_non_null(strstr(v.fault, "line 2"));
+    alter(h, 1, "public-plan", "secret-plan");
+    assert_true(verify(h).sound);
+    alter(h, 1, "\"seq\":3", "\"seq\":4");
+    assert_false(verify(h).sound);
+    alter(h, 1, "\"seq\":4", "\"seq\":3");
+    /* A line goes: its successor's chain no longer fits. */
+    static char path[PATH_MAX], text[65536];
+    audit_file_path(h->dir, 1, path);
+    FILE *f = fopen(path, "r+");
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    text[n] = 0;
+    char *second = strchr(text, '\n') + 1, *third = strchr(second, '\n') + 1;
+    size_t left = n - (size_t)(third - text);
+    memmove(second, third, left + 1);
+    rewind(f);
+    fwrite(text, 1, (size_t)(second - text) + left, f);
+    fflush(f);
+    assert_int_equal(ftruncate(fileno(f), (off_t)((size_t)(second - text) + left)), 0);
+    fclose(f);
+    v = verify(h);
+    assert_false(v.sound);
+    assert_non_null(strstr(v.fault, "missing"));
+}
+
+CASE(what_a_crash_left_of_a_line_is_cut_off)
+{
+    char path[PATH_MAX];
+    open_log(h);
+    put(h, "PutObject", "k");
+    audit_close(h->audit);
+    audit_file_path(h->dir, 1, path);
+    FILE *f = fopen(path, "a");
+    fputs("{\"time\":\"2026-01-0", f);
+    fclose(f);
+    open_log(h);
+    put(h, "PutObject", "k");
+    audit_close(h->audit);
+    assert_true(verify(h).sound);
+    assert_int_equal(query(h, &(struct audit_filter){.operation = STR("audit:cut"), .max = 9}), 1);
+}
+
+CASE(files_follow_one_another_and_the_oldest_goes)
+{
+    h->config.file_bytes = 2000;
+    h->config.keep_bytes = 8000;
+    open_log(h);
+    for (unsigned i = 0; i < 200; i++) {
+        put(h, "PutObject", "k");
+        if (i % 4 == 0)
+            assert_int_equal(audit_flush(h->audit), 0);
+    }
+    audit_close(h->audit);
+    struct audit_verdict v = verify(h);
+    assert_true(v.sound);
+    assert_true(v.first_seq > 1 && v.files > 1 && v.files < 10);
+    assert_true(
+        query(h, &(struct audit_filter){.operation = STR("audit:remove-file"), .max = 1000}) > 0);
+    /* And the start goes on behind them. */
+    open_log(h);
+    audit_close(h->audit);
+    assert_true(verify(h).sound);
+}
+
+CASE(filters_meet)
+{
+    open_log(h);
+    put(h, "PutObject", "a/1");
+    put(h, "PutObject", "b/1");
+    put(h, "DeleteObject", "a/1");
+    audit_close(h->audit);
+    struct audit_filter all = {.max = 1000};
+    assert_int_equal(query(h, &all), 5);
+    struct audit_filter f = all;
+    f.prefix = STR("a/");
+    assert_int_equal(query(h, &f), 2);
+    f.operation = STR("PutObject");
+    assert_int_equal(query(h, &f), 1);
+    f = all;
+    f.user = STR("alice");
+    assert_int_equal(query(h, &f), 3);
+    f.bucket = STR("other");
+    assert_int_equal(query(h, &f), 0);
+    f = all;
+    f.outcome = STR("failed");
+    assert_int_equal(query(h, &f), 0);
+    f = all;
+    f.from_ms = rt_wall_ms() + 1000000;
+    assert_int_equal(query(h, &f), 0);
+    f = all;
+    f.to_ms = 1;
+    assert_int_equal(query(h, &f), 0);
+    f = all;
+    f.max = 2;
+    assert_int_equal(query(h, &f), 2);
+}
+
+CASE(a_log_that_cannot_be_written_refuses_or_loses_and_says_so)
+{
+    h->config.dir = "/proc/nowhere/audit";
+    assert_true(audit_open(&h->audit, &h->config) < 0);
+    h->config.dir = h->dir;
+    open_log(h);
+    char key[1025];
+    memset(key, 1, 1024); /* six bytes each, escaped */
+    key[1024] = 0;
+    uint64_t fits = 0;
+    /* The writer, on this thread, does not come between. */
+    for (unsigned i = 0; i < 2000; i++) {
+        put(h, "PutObject", key);
+        fits = i;
+    }
+    assert_int_equal(fits, 1999);
+    assert_int_equal(audit_flush(h->audit), 0);
+    put(h, "PutObject", "k");
+    audit_close(h->audit);
+    assert_true(verify(h).sound);
+    assert_int_equal(query(h, &(struct audit_filter){.operation = STR("audit:lost"), .max = 9}), 1);
+}
+
+CASE(changes_are_refused_while_a_required_log_cannot_be_written)
+{
+    struct rlimit usual, low;
+    struct audit_record r = {.operation = STR("PutObject"), .outcome = AUDIT_BEGUN};
+    h->config.required = true;
+    open_log(h);
+    assert_int_equal(audit_begin(h->audit, &r), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual), 0);
+    low = usual;
+    low.rlim_cur = 100;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_int_equal(audit_begin(h->audit, &r), -ERR_UNAVAILABLE);
+    assert_int_equal(audit_begin(h->audit, &r), -ERR_UNAVAILABLE);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &usual), 0);
+    /* It comes back by itself, and nothing of the chain is missing. */
+    uint64_t end = rt_now() + 60 * RT_S;
+    int err = -1;
+    while (err < 0 && rt_now() < end) {
+        rt_sleep_until(rt_now() + 20 * RT_MS);
+        err = audit_begin(h->audit, &r);
+    }
+    assert_int_equal(err, 0);
+    audit_close(h->audit);
+    assert_true(verify(h).sound);
+}
+
+static void a_line_survives_whatever_is_in_it(void **state)
+{
+    char key[1024], hash[AUDIT_HASH_LEN], before[AUDIT_HASH_LEN];
+    struct buf b;
+    struct audit_link link;
+    for (unsigned i = 0; i < sizeof(key); i++)
+        key[i] = (char)(i * 7);
+    memset(hash, '0', sizeof(hash));
+    memcpy(before, hash, sizeof(hash));
+    buf_init(&b, AUDIT_LINE_MAX);
+    struct audit_record r = {.operation = STR("x\",\"hash\":\""),
+                             .key = str_make(key, sizeof(key)),
+                             .before = str_make(key, sizeof(key)),
+                             .after = str_make(key, sizeof(key)),
+                             .outcome = AUDIT_FAILED};
+    audit_line_body(&b, &r, 77);
+    audit_line_seal(&b, 1ULL << 60, hash);
+    assert_int_equal(buf_error(&b), 0);
+    assert_ptr_equal(memchr(b.data, '\n', b.len), b.data + b.len - 1);
+    assert_true(audit_line_link(str_prefix(buf_str(&b), b.len - 1), &link));
+    assert_true(link.intact && link.seq == 1ULL << 60);
+    assert_memory_equal(link.prev, before, sizeof(before));
+    assert_memory_equal(link.hash, hash, sizeof(hash));
+    for (size_t len = 0; len + 1 < b.len; len += 13)
+        assert_false(audit_line_link(str_prefix(buf_str(&b), len), &link) && link.intact);
+    buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_line_survives_whatever_is_in_it),
+        cmocka_unit_test(a_chain_goes_on_over_restarts),
+        cmocka_unit_test(a_record_is_durable_when_it_is_required),
+        cmocka_unit_test(what_was_altered_taken_out_or_put_in_is_seen),
+        cmocka_unit_test(what_a_crash_left_of_a_line_is_cut_off),
+        cmocka_unit_test(files_follow_one_another_and_the_oldest_goes),
+        cmocka_unit_test(filters_meet),
+        cmocka_unit_test(changes_are_refused_while_a_required_log_cannot_be_written),
+        cmocka_unit_test(a_log_that_cannot_be_written_refuses_or_loses_and_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
