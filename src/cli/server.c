@@ -9,6 +9,7 @@
 #include "cli/trim.h"
 #include "cli/world.h"
 #include "http/access_log.h"
+#include "iam/jwt.h"
 #include "s3/s3.h"
 #include <limits.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ static struct {
         *log_level, *object_ownership;
     const char *audit, *audit_dir, *trusted_proxies;
     uint64_t audit_keep_mib, audit_days;
-    bool sigv2, force_metadata, allow_local_events, encrypt, insecure_sse_c;
+    const char *oidc_algorithms, *oidc_ca;
+    bool sigv2, force_metadata, allow_local_events, allow_local_oidc, encrypt, insecure_sse_c;
     struct keys_options keys;
     struct cli_texts classes;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
@@ -97,6 +99,12 @@ static const struct cli_option option_table[] = {
      "addresses or networks whose X-Forwarded-For is believed"},
     {"allow-local-events", CLI_FLAG, &options.allow_local_events, NULL,
      "let targets of events be loopback and link-local addresses"},
+    {"oidc-algorithms", CLI_TEXT, &options.oidc_algorithms, "A[,A...]",
+     "signatures that tokens of web identities may bear; RS256,RS384,RS512,ES256,ES384 if not given"},
+    {"oidc-ca", CLI_TEXT, &options.oidc_ca, "FILE",
+     "certificates (PEM) to trust providers of web identities by; the system's if not given"},
+    {"allow-local-oidc", CLI_FLAG, &options.allow_local_oidc, NULL,
+     "let providers of web identities be at loopback and link-local addresses, and without TLS"},
     {"force-metadata", CLI_FLAG, &options.force_metadata, NULL,
      "start with fewer than a majority of the metadata's mirrors; what only the others know is "
      "lost"},
@@ -112,6 +120,7 @@ struct server {
     unsigned dir_count;
     struct store_class classes[STORE_CLASSES_MAX];
     unsigned class_count;
+    unsigned oidc_algorithms; /* bits of iam/jwt.h */
     struct arena arena;
     struct credentials credentials;
     struct engine engine;
@@ -398,6 +407,9 @@ static int FIBER server_fiber(void *arg)
                                    .dir_count = s->dir_count,
                                    .root_access_key = s->credentials.access_key,
                                    .root_secret_key = s->credentials.secret_key,
+                                   .oidc = {.algorithms = s->oidc_algorithms,
+                                            .allow_local = options.allow_local_oidc,
+                                            .ca_path = options.oidc_ca},
                                    .force_metadata = options.force_metadata,
                                    .region = str_from(options.region),
                                    .allow_local_events = options.allow_local_events,
@@ -484,6 +496,16 @@ static int parse_classes(struct server *s)
     return 0;
 }
 
+static int parse_algorithms(struct server *s)
+{
+    if (options.oidc_algorithms &&
+        jwt_algorithms_parse(str_from(options.oidc_algorithms), &s->oidc_algorithms) < 0)
+        return cli_fail("--oidc-algorithms is a list of RS256, RS384, RS512, PS256, ES256, ES384 "
+                        "and ES512, not %s",
+                        options.oidc_algorithms);
+    return 0;
+}
+
 static int run(char **operands, unsigned count)
 {
     if (check_options() != 0)
@@ -492,7 +514,7 @@ static int run(char **operands, unsigned count)
         return 1;
     struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
     CHECK(http_networks_parse(&s.trusted_proxies, options.trusted_proxies) == 0);
-    if (parse_classes(&s) != 0)
+    if (parse_classes(&s) != 0 || parse_algorithms(&s) != 0)
         return 1;
     struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
     int r = rt_run(&world, server_fiber, &s);

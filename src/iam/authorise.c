@@ -11,6 +11,12 @@ static struct iam_principal principal_of(const struct iam_identity *who)
 {
     if (!who)
         return (struct iam_principal){.kind = IAM_ANONYMOUS};
+    if (who->credential == IAM_WEB_IDENTITY)
+        return (struct iam_principal){.kind = IAM_FEDERATED,
+                                      .name = who->name,
+                                      .user_id = who->user_id,
+                                      .attributes = who->attributes,
+                                      .attribute_count = who->attribute_count};
     bool own = str_eq(who->account, who->user_id);
     bool role = who->credential == IAM_ROLE_SESSION;
     return (struct iam_principal){

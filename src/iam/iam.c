@@ -17,6 +17,7 @@
 
 #include "base/encode.h"
 #include "base/error.h"
+#include "iam/oidc.h"
 #include "rt/rt.h"
 
 #define ROOT_ID        STR("root")
@@ -235,6 +236,9 @@ int FIBER iam_open(struct iam **ret, const struct iam_config *config)
     if (!iam)
         return -ENOMEM;
     iam->meta = config->meta;
+    iam->oidc = config->oidc;
+    if (!iam->oidc.algorithms)
+        iam->oidc.algorithms = JWT_DEFAULT;
     rt_lock_init(&iam->lock);
     rt_waitq_init(&iam->writers);
     table_init(&iam->by_key, IAM_KEYS_MAX);
@@ -243,6 +247,8 @@ int FIBER iam_open(struct iam **ret, const struct iam_config *config)
     table_init(&iam->policies, IAM_POLICIES_MAX);
     table_init(&iam->groups, IAM_GROUPS_MAX);
     table_init(&iam->roles, IAM_ROLES_MAX);
+    table_init(&iam->providers, IAM_PROVIDERS_MAX);
+    rt_waitq_init(&iam->fetchers);
     iam->key_caches = iam_key_caches_new(rt_thread_count());
     int r = iam->key_caches ? add_root(iam, config) : -ENOMEM;
     if (!r)
@@ -251,6 +257,8 @@ int FIBER iam_open(struct iam **ret, const struct iam_config *config)
         r = iam_rows_load(iam, USER_ROW, load_user);
     if (!r)
         r = iam_roles_load(iam);
+    if (!r)
+        r = iam_providers_load(iam);
     if (!r)
         r = iam_sessions_load(iam);
     if (r) {
@@ -280,6 +288,7 @@ void FIBER iam_close(struct iam *iam)
     if (!root_in_tables)
         iam_entry_free(iam->root);
     iam_sessions_release(iam);
+    iam_providers_release(iam);
     iam_roles_release(iam);
     iam_grants_release(iam);
     iam_key_caches_free(iam->key_caches, rt_thread_count());

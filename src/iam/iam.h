@@ -34,6 +34,7 @@ enum iam_credential {
     IAM_SERVICE_KEY,  /* a service account: its parent's rights, inside its own policy */
     IAM_USER_SESSION, /* temporary, with a user's rights */
     IAM_ROLE_SESSION, /* temporary, with a role's */
+    IAM_WEB_IDENTITY, /* none yet: a token of a provider, whose ARN is the identity's name */
 };
 
 struct iam_identity {
@@ -56,9 +57,16 @@ struct iam_identity {
 /* Gives back what iam_lookup() took. Accepts a zeroed one. */
 void iam_identity_release(struct iam_identity *who);
 
+/* How tokens of web identities are verified (oidc.h). */
+struct iam_oidc {
+    unsigned algorithms; /* bits of jwt.h; 0: JWT_DEFAULT */
+    bool allow_local;    /* providers may be on this machine and its link, and without TLS */
+    const char *ca_path; /* borrowed; NULL: the system's */
+};
 struct iam_config {
     struct meta *meta;                           /* borrowed */
     struct str root_access_key, root_secret_key; /* copied */
+    struct iam_oidc oidc;
 };
 int FIBER iam_open(struct iam **ret, const struct iam_config *config);
 void FIBER iam_close(struct iam *iam);

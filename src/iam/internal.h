@@ -24,6 +24,9 @@ struct iam {
     struct table by_key, by_name, by_id;
     struct iam_entry *root;        /* in the tables, in no row */
     struct table policies, groups; /* struct iam_policy_entry, struct iam_group_entry */
+    struct table providers;        /* struct iam_provider_entry: see oidc.c */
+    struct rt_waitq fetchers;      /* who waits for a provider's keys */
+    struct iam_oidc oidc;
     struct table roles;            /* struct iam_role_entry */
     struct iam_sessions *sessions; /* tokens, and the key they are sealed with */
     const struct policy *deny_all; /* what stands for a policy that cannot be read */
@@ -204,6 +207,8 @@ int FIBER iam_roles_load(struct iam *iam);
 void iam_roles_release(struct iam *iam);
 int FIBER iam_role_change(struct iam *iam, struct iam_role_entry *old,
                           const struct iam_role *changed);
+int FIBER iam_providers_load(struct iam *iam);
+void iam_providers_release(struct iam *iam);
 int FIBER iam_sessions_load(struct iam *iam);
 void iam_sessions_release(struct iam *iam);
 /* The identity and secret behind a session token: -ERR_INVALID_TOKEN, -ERR_EXPIRED_TOKEN,

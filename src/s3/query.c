@@ -20,6 +20,7 @@
 /* clang-format off */
 static const struct query_action actions[] = {
     {"sts", "AssumeRole", QUERY_ON_ALL, QUERY_INSIDE, query_assume_role},
+    {"sts", "AssumeRoleWithWebIdentity", QUERY_ON_ALL, QUERY_ANYONE | QUERY_INSIDE, query_assume_role_with_web_identity},
     {"sts", "GetCallerIdentity", QUERY_ON_ALL, QUERY_OPEN, query_get_caller_identity},
     {"sts", "GetSessionToken", QUERY_ON_ALL, QUERY_OPEN, query_get_session_token},
 
@@ -88,6 +89,14 @@ static const struct query_action actions[] = {
     {"iam", "PutRolePermissionsBoundary", QUERY_ON_ROLE, 0, query_put_role_boundary},
     {"iam", "DeleteRolePermissionsBoundary", QUERY_ON_ROLE, 0, query_delete_role_boundary},
     {"iam", "DeleteRole", QUERY_ON_ROLE, 0, query_delete_role},
+
+    {"iam", "CreateOpenIDConnectProvider", QUERY_ON_PROVIDER, QUERY_NEW, query_create_provider},
+    {"iam", "GetOpenIDConnectProvider", QUERY_ON_PROVIDER, 0, query_get_provider},
+    {"iam", "ListOpenIDConnectProviders", QUERY_ON_ALL, 0, query_list_providers},
+    {"iam", "DeleteOpenIDConnectProvider", QUERY_ON_PROVIDER, 0, query_delete_provider},
+    {"iam", "AddClientIDToOpenIDConnectProvider", QUERY_ON_PROVIDER, 0, query_add_client},
+    {"iam", "RemoveClientIDFromOpenIDConnectProvider", QUERY_ON_PROVIDER, 0, query_remove_client},
+    {"iam", "UpdateOpenIDConnectProviderThumbprint", QUERY_ON_PROVIDER, 0, query_update_thumbprints},
 };
 /* clang-format on */
 
@@ -484,14 +493,32 @@ static int find_policy(struct query *y)
     return r ? r : iam_policy_get(y->iam, y->arena, name, &y->policy);
 }
 
+static int find_provider(struct query *y)
+{
+    struct str url;
+    if (y->action->flags & QUERY_NEW) {
+        int r = query_need(y, "Url", &url);
+        y->arn = iam_provider_arn(y->arena, y->account, url);
+        return r ? r : -ERR_NO_SUCH_ENTITY;
+    }
+    int r = query_need(y, "OpenIDConnectProviderArn", &y->arn);
+    if (!r)
+        r = iam_provider_get(y->iam, y->arena, y->arn, &y->provider);
+    if (r != -ERR_NOT_FOUND && (r || str_eq(y->provider.account, y->account)))
+        return r;
+    return s3_error(y->q, -ERR_NO_SUCH_ENTITY, "OpenIDConnect Provider not found for arn %.*s",
+                    STR_FMT(y->arn));
+}
+
 static int find_entity(struct query *y)
 {
     int r = 0;
     switch (y->action->on) {
     case QUERY_ON_ALL:
-    case QUERY_ON_PROVIDER:
         y->arn = STR("*");
         return 0;
+    case QUERY_ON_PROVIDER:
+        return find_provider(y);
     case QUERY_ON_USER:
         r = find_user(y);
         if (!r)

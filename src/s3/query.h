@@ -14,6 +14,7 @@
 
 #include "iam/grants.h"
 #include "iam/keys.h"
+#include "iam/oidc.h"
 #include "iam/roles.h"
 #include "iam/sessions.h"
 #include "s3/context.h"
@@ -61,6 +62,7 @@ struct query {
     struct iam_group_info group;
     struct iam_role role;
     struct iam_policy_info policy;
+    struct iam_provider provider;
     struct policy_fault fault;
 };
 
@@ -106,6 +108,9 @@ struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
                                struct str *ret_local);
 struct str query_arn_of_group(struct query *y, const struct iam_group_info *g);
 
+query_handler query_assume_role_with_web_identity, query_create_provider, query_get_provider,
+    query_list_providers, query_delete_provider, query_add_client, query_remove_client,
+    query_update_thumbprints;
 query_handler query_get_caller_identity, query_get_session_token, query_assume_role;
 query_handler query_create_user, query_get_user, query_list_users, query_update_user,
     query_delete_user, query_create_access_key, query_list_access_keys, query_update_access_key,

@@ -87,10 +87,15 @@ static int FIBER assume_value(void *arg, enum iam_key key, struct str name, stru
 }
 
 /* Both sides must agree: the role's trust names who asks, and their own policies let them. */
-static int FIBER judge_trust(struct query *y, const struct policy *trust, const char *action)
+static int FIBER judge_trust(struct query *y, const struct iam_identity *who, const char *action)
 {
+    _cleanup_policy_ struct policy *trust = NULL;
+    struct policy_fault why;
+    int r = policy_compile(POLICY_TRUST, STR(""), y->role.trust, &trust, &why);
+    if (r)
+        return r == -ERR_MALFORMED_POLICY ? -ERR_ACCESS_DENIED : r;
     struct iam_access a = {
-        .who = &y->q->who,
+        .who = who,
         .action = str_from(action),
         .arn = y->role.arn,
         .bucket_owner = y->role.account,
@@ -112,17 +117,10 @@ static int refuse_role(struct query *y, struct str arn)
 /* A role that is not there and one that does not trust look alike. */
 static int FIBER enter_role(struct query *y, struct str arn)
 {
-    struct policy *trust = NULL;
-    struct policy_fault why;
     int r = iam_role_by_arn(y->iam, y->arena, arn, &y->role);
-    if (r == -ERR_NOT_FOUND)
-        return refuse_role(y, arn);
     if (!r)
-        r = policy_compile(POLICY_TRUST, STR(""), y->role.trust, &trust, &why);
-    if (!r)
-        r = judge_trust(y, trust, "sts:AssumeRole");
-    policy_unref(trust);
-    return r == -ERR_ACCESS_DENIED || r == -ERR_MALFORMED_POLICY ? refuse_role(y, arn) : r;
+        r = judge_trust(y, &y->q->who, "sts:AssumeRole");
+    return r == -ERR_ACCESS_DENIED || r == -ERR_NOT_FOUND ? refuse_role(y, arn) : r;
 }
 
 /* Policies that narrow the session are of the role's account. */
@@ -231,4 +229,91 @@ int query_assume_role(struct query *y)
     if (!r)
         r = enter_role(y, arn);
     return r ? r : give_session(y, &spec);
+}
+
+/* ---- a web identity's ----------------------------------------------------------------------- */
+
+/* The account in "arn:aws:iam::ACCOUNT:role/…": whose provider must vouch for the token, whether
+ * there is such a role or not. */
+static int account_of_role(struct query *y, struct str arn, struct str *ret)
+{
+    struct str head = STR("arn:aws:iam::"), rest = str_from_offset(arn, head.len);
+    ptrdiff_t at = str_find(rest, STR(":role/"), 0);
+    if (!str_starts(arn, head) || at < 0)
+        return s3_error(y->q, -ERR_VALIDATION, "%.*s is invalid", STR_FMT(arn));
+    *ret = at ? str_prefix(rest, (size_t)at) : STR("root");
+    return 0;
+}
+
+static int explain_token(struct query *y, int r, const struct jwt *t)
+{
+    if (r != -ERR_INVALID_IDENTITY_TOKEN)
+        return r;
+    return s3_error(y->q, r,
+                    "The web identity token that was passed could not be validated: no provider of "
+                    "the account vouches for it (issuer %.*s)",
+                    STR_FMT(t->issuer));
+}
+
+static int FIBER enter_role_by_token(struct query *y, struct str arn, const struct jwt *t)
+{
+    struct iam_identity who = {
+        .credential = IAM_WEB_IDENTITY, .name = y->provider.arn, .user_id = t->subject};
+    struct iam_attribute *attributes;
+    int r = iam_web_attributes(y->arena, t, &y->provider, &attributes, &who.attribute_count);
+    if (r)
+        return r;
+    who.attributes = attributes;
+    r = iam_role_by_arn(y->iam, y->arena, arn, &y->role);
+    if (!r)
+        r = judge_trust(y, &who, "sts:AssumeRoleWithWebIdentity");
+    return r == -ERR_ACCESS_DENIED || r == -ERR_NOT_FOUND
+               ? s3_error(y->q, -ERR_ACCESS_DENIED,
+                          "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+               : r;
+}
+
+/* The claims as the session keeps them. */
+static int keep_claims(struct query *y, const struct jwt *t, struct iam_session_spec *spec)
+{
+    struct iam_attribute *list = arena_array(y->arena, struct iam_attribute, t->claim_count + 1);
+    struct str url = y->provider.url;
+    ptrdiff_t at = str_find(url, STR("://"), 0);
+    for (size_t i = 0; list && i < t->claim_count; i++)
+        list[i] = (struct iam_attribute){
+            IAM_KEY_JWT, t->claims[i].name, {t->claims[i].values, t->claims[i].count}};
+    spec->attributes = list;
+    spec->attribute_count = t->claim_count;
+    spec->provider = at < 0 ? url : str_from_offset(url, (size_t)at + 3);
+    return list ? 0 : -ENOMEM;
+}
+
+int FIBER query_assume_role_with_web_identity(struct query *y)
+{
+    struct iam_session_spec spec = {0};
+    struct str arn, token;
+    struct jwt *t = arena_new(y->arena, struct jwt);
+    int r = t ? query_need(y, "RoleArn", &arn) : -ENOMEM;
+    if (!r)
+        r = query_need(y, "WebIdentityToken", &token);
+    if (!r)
+        r = read_session_name(y, &spec.name);
+    if (!r)
+        r = account_of_role(y, arn, &y->account);
+    if (!r)
+        r = explain_token(y,
+                          iam_web_identity(y->iam, y->arena, y->account, token, t, &y->provider),
+                          t);
+    if (!r)
+        r = enter_role_by_token(y, arn, t);
+    if (!r)
+        r = keep_claims(y, t, &spec);
+    if (!r)
+        r = give_session(y, &spec);
+    if (r)
+        return r;
+    xml_element(&y->out, "SubjectFromWebIdentityToken", t->subject);
+    xml_element(&y->out, "Audience", t->audience.count ? t->audience.values[0] : STR(""));
+    xml_element(&y->out, "Provider", y->provider.arn);
+    return 0;
 }

@@ -1,0 +1,507 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""IAM and STS as boto3's clients of them speak: users, keys, roles, sessions, web identities."""
+import base64
+import http.server
+import json
+import os
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+import uuid
+
+import boto3
+import botocore.config
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import make_client
+from server import Server
+
+
+def policy(*statements):
+    return json.dumps({'Version': '2012-10-17', 'Statement': list(statements)})
+
+
+def allow(actions, resource='*', **more):
+    return dict(Effect='Allow', Action=actions, Resource=resource, **more)
+
+
+def deny(actions, resource='*', **more):
+    return dict(allow(actions, resource, **more), Effect='Deny')
+
+
+def trust(principal, action='sts:AssumeRole', **more):
+    return policy(dict(Effect='Allow', Principal=principal, Action=action, **more))
+
+
+def service(server, name, key, secret, token=None):
+    return boto3.client(name, endpoint_url=server.url, region_name='us-east-1', aws_access_key_id=key,
+                        aws_secret_access_key=secret, aws_session_token=token,
+                        verify=server.ca if server.tls else None,
+                        config=botocore.config.Config(retries={'max_attempts': 1}))
+
+
+def s3_with(server, creds):
+    return boto3.client('s3', endpoint_url=server.url, region_name='us-east-1', aws_access_key_id=creds['AccessKeyId'],
+                        aws_secret_access_key=creds['SecretAccessKey'], aws_session_token=creds['SessionToken'],
+                        verify=server.ca if server.tls else None,
+                        config=botocore.config.Config(signature_version='s3v4', retries={'max_attempts': 1},
+                                                      s3={'addressing_style': 'path'}))
+
+
+def code_of(call, **kwargs):
+    with pytest.raises(ClientError) as e:
+        call(**kwargs)
+    return e.value.response['Error']['Code']
+
+
+class Account:
+    """An account with its root's clients."""
+
+    def __init__(self, server):
+        self.server = server
+        self.id = self.name = self.key = 'acct' + uuid.uuid4().hex[:10]
+        self.secret = 'secret/' + self.id
+        server.admin('user', 'add', self.name, '--access-key', self.key, '--secret-key', self.secret, '--id', self.id)
+        self.iam, self.sts, self.s3 = self.clients(self.key, self.secret)
+
+    def clients(self, key, secret, token=None):
+        return (service(self.server, 'iam', key, secret, token), service(self.server, 'sts', key, secret, token),
+                make_client(self.server, key, secret) if not token else
+                s3_with(self.server, dict(AccessKeyId=key, SecretAccessKey=secret, SessionToken=token)))
+
+    def user(self, *statements):
+        name = 'u' + uuid.uuid4().hex[:8]
+        arn = self.iam.create_user(UserName=name)['User']['Arn']
+        if statements:
+            self.iam.put_user_policy(UserName=name, PolicyName='p', PolicyDocument=policy(*statements))
+        key = self.iam.create_access_key(UserName=name)['AccessKey']
+        return name, arn, key
+
+    def bucket(self):
+        name = 'sts-' + uuid.uuid4().hex[:16]
+        self.s3.create_bucket(Bucket=name)
+        self.s3.put_object(Bucket=name, Key='k', Body=b'data')
+        return name
+
+
+@pytest.fixture(scope='module')
+def account(server):
+    return Account(server)
+
+
+# ---- users and keys -------------------------------------------------------------------------------------------------
+
+def test_a_user_has_several_keys_of_which_each_can_be_shut(account):
+    name, arn, first = account.user(allow('s3:ListAllMyBuckets'))
+    second = account.iam.create_access_key(UserName=name)['AccessKey']
+    for key in first, second:
+        make_client(account.server, key['AccessKeyId'], key['SecretAccessKey']).list_buckets()
+    account.iam.update_access_key(UserName=name, AccessKeyId=first['AccessKeyId'], Status='Inactive')
+    s3 = make_client(account.server, first['AccessKeyId'], first['SecretAccessKey'])
+    assert code_of(s3.list_buckets) == 'InvalidAccessKeyId'
+    make_client(account.server, second['AccessKeyId'], second['SecretAccessKey']).list_buckets()
+    listed = account.iam.list_access_keys(UserName=name)['AccessKeyMetadata']
+    assert {k['AccessKeyId']: k['Status'] for k in listed} == {first['AccessKeyId']: 'Inactive',
+                                                               second['AccessKeyId']: 'Active'}
+    assert arn == 'arn:aws:iam::%s:user/%s' % (account.id, name)
+
+
+def test_errors_are_those_of_the_API(account):
+    iam = account.iam
+    assert code_of(iam.get_user, UserName='nobody') == 'NoSuchEntity'
+    name, _, _ = account.user()
+    assert code_of(iam.create_user, UserName=name.upper()) == 'EntityAlreadyExists'
+    assert code_of(iam.delete_user, UserName=name) == 'DeleteConflict'
+    assert code_of(iam.put_user_policy, UserName=name, PolicyName='p', PolicyDocument='{') == 'MalformedPolicyDocument'
+    assert code_of(iam.attach_user_policy, UserName=name, PolicyArn='arn:aws:iam::aws:policy/None') == 'NoSuchEntity'
+    assert code_of(iam.create_user, UserName='a/b') == 'ValidationError'
+    assert code_of(iam.list_virtual_mfa_devices) == 'InvalidAction'
+    wrong = service(account.server, 'iam', account.key, 'wrong-secret')
+    assert code_of(wrong.list_users) == 'SignatureDoesNotMatch'
+    unknown = service(account.server, 'sts', 'AKIANOBODY', 'wrong-secret')
+    assert code_of(unknown.get_caller_identity) == 'InvalidClientTokenId'
+    r = urllib.request.Request(account.server.url, b'Action=ListUsers&Version=2010-05-08')
+    import ssl
+    context = ssl.create_default_context(cafile=account.server.ca) if account.server.tls else None
+    with pytest.raises(urllib.error.HTTPError) as e:
+        urllib.request.urlopen(r, context=context)
+    assert b'<Code>MissingAuthenticationToken</Code>' in e.value.read()
+
+
+def test_accounts_do_not_see_each_others_users(account):
+    other = Account(account.server)
+    name, arn, _ = other.user()
+    assert code_of(account.iam.get_user, UserName=name) == 'NoSuchEntity'
+    account.iam.create_user(UserName=name)  # the name is free here
+    assert account.iam.get_user(UserName=name)['User']['Arn'] != arn
+    account.iam.delete_user(UserName=name)
+    assert other.iam.get_user(UserName=name)['User']['Arn'] == arn
+
+
+def test_pages_and_paths(account):
+    for i in range(5):
+        account.iam.create_group(GroupName='g%d' % i, Path='/page/')
+    pages = account.iam.get_paginator('list_groups').paginate(PathPrefix='/page/', PaginationConfig={'PageSize': 2})
+    sizes = [len(p['Groups']) for p in pages]
+    assert sizes == [2, 2, 1]
+    name, _, _ = account.user()
+    account.iam.add_user_to_group(GroupName='g1', UserName=name)
+    account.iam.update_group(GroupName='g1', NewGroupName='renamed')
+    assert [g['GroupName'] for g in account.iam.list_groups_for_user(UserName=name)['Groups']] == ['renamed']
+
+
+def test_versions_of_a_policy(account):
+    _, _, key = name, arn, key = account.user()
+    s3 = make_client(account.server, key['AccessKeyId'], key['SecretAccessKey'])
+    p = account.iam.create_policy(PolicyName='versions', PolicyDocument=policy(allow('s3:ListAllMyBuckets')))['Policy']
+    account.iam.attach_user_policy(UserName=name, PolicyArn=p['Arn'])
+    s3.list_buckets()
+    v2 = account.iam.create_policy_version(PolicyArn=p['Arn'], PolicyDocument=policy(deny('s3:*')), SetAsDefault=True)
+    assert v2['PolicyVersion']['VersionId'] == 'v2'
+    assert code_of(s3.list_buckets) == 'AccessDenied'
+    account.iam.set_default_policy_version(PolicyArn=p['Arn'], VersionId='v1')
+    s3.list_buckets()
+    document = account.iam.get_policy_version(PolicyArn=p['Arn'], VersionId='v2')['PolicyVersion']['Document']
+    assert document == json.loads(policy(deny('s3:*')))
+    assert code_of(account.iam.delete_policy_version, PolicyArn=p['Arn'], VersionId='v1') == 'DeleteConflict'
+    account.iam.delete_policy_version(PolicyArn=p['Arn'], VersionId='v2')
+    assert code_of(account.iam.delete_policy, PolicyArn=p['Arn']) == 'DeleteConflict'
+    account.iam.detach_user_policy(UserName=name, PolicyArn=p['Arn'])
+    account.iam.delete_policy(PolicyArn=p['Arn'])
+
+
+def test_a_boundary_cuts_what_policies_allow(account):
+    name, _, key = account.user(allow('s3:*'))
+    s3 = make_client(account.server, key['AccessKeyId'], key['SecretAccessKey'])
+    bucket = account.bucket()
+    s3.get_object(Bucket=bucket, Key='k')
+    bound = account.iam.create_policy(PolicyName='bound', PolicyDocument=policy(allow('s3:List*')))['Policy']['Arn']
+    account.iam.put_user_permissions_boundary(UserName=name, PermissionsBoundary=bound)
+    s3.list_objects_v2(Bucket=bucket)
+    assert code_of(s3.get_object, Bucket=bucket, Key='k') == 'AccessDenied'
+    assert code_of(account.iam.delete_policy, PolicyArn=bound) == 'DeleteConflict'
+    account.iam.delete_user_permissions_boundary(UserName=name)
+    s3.get_object(Bucket=bucket, Key='k')
+    account.iam.delete_policy(PolicyArn=bound)
+
+
+# ---- sessions -------------------------------------------------------------------------------------------------------
+
+def test_a_session_token_goes_in_header_and_query_and_dies_with_its_parent(account):
+    name, arn, key = account.user(allow('s3:*'))
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    bucket = account.bucket()
+    creds = sts.get_session_token()['Credentials']
+    s3 = s3_with(account.server, creds)
+    assert s3.get_object(Bucket=bucket, Key='k')['Body'].read() == b'data'
+    url = s3.generate_presigned_url('get_object', Params=dict(Bucket=bucket, Key='k'))
+    import ssl
+    context = ssl.create_default_context(cafile=account.server.ca) if account.server.tls else None
+    assert urllib.request.urlopen(url, context=context).read() == b'data'
+    iam, temporary, _ = account.clients(creds['AccessKeyId'], creds['SecretAccessKey'], creds['SessionToken'])
+    assert temporary.get_caller_identity()['Arn'] == arn
+    assert code_of(temporary.get_session_token) == 'AccessDenied'
+    assert code_of(iam.list_users) == 'InvalidClientTokenId'
+    broken = dict(creds, SessionToken=creds['SessionToken'][:-8] + 'AAAAAAAA')
+    assert code_of(s3_with(account.server, broken).list_buckets) == 'InvalidToken'
+    none = dict(creds, SessionToken=None)
+    assert code_of(s3_with(account.server, none).list_buckets) == 'InvalidAccessKeyId'
+    account.iam.delete_access_key(UserName=name, AccessKeyId=key['AccessKeyId'])
+    assert code_of(s3.get_object, Bucket=bucket, Key='k') == 'InvalidAccessKeyId'
+
+
+def test_a_session_token_in_an_upload_form(account):
+    _, _, key = account.user(allow('s3:*'))
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    bucket = account.bucket()
+    creds = sts.get_session_token()['Credentials']
+    post = s3_with(account.server, creds).generate_presigned_post(bucket, 'formed')
+    edge = uuid.uuid4().hex
+    body = ''.join('--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (edge, n, v)
+                   for n, v in post['fields'].items())
+    body += '--%s\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nform\r\n--%s--\r\n' % (edge, edge)
+    import ssl
+    context = ssl.create_default_context(cafile=account.server.ca) if account.server.tls else None
+    request = urllib.request.Request(post['url'], body.encode(),
+                                     {'Content-Type': 'multipart/form-data; boundary=' + edge})
+    assert urllib.request.urlopen(request, context=context).status == 204
+    assert account.s3.get_object(Bucket=bucket, Key='formed')['Body'].read() == b'form'
+
+
+def test_MinIOs_AssumeRole_is_ones_own_session_inside_a_policy(account):
+    _, _, key = account.user(allow('s3:*'))
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    bucket = account.bucket()
+    creds = sts.assume_role(RoleArn='arn:xxx:xxx:xxx:xxxx', RoleSessionName='anything',
+                            Policy=policy(allow('s3:GetObject', 'arn:aws:s3:::%s/*' % bucket)))['Credentials']
+    s3 = s3_with(account.server, creds)
+    s3.get_object(Bucket=bucket, Key='k')
+    assert code_of(s3.put_object, Bucket=bucket, Key='k', Body=b'x') == 'AccessDenied'
+    assert code_of(s3.list_buckets) == 'AccessDenied'
+
+
+def test_a_role_is_for_whom_its_trust_names(account):
+    _, arn, key = account.user()
+    _, _, other = account.user(allow('sts:AssumeRole'))
+    role = account.iam.create_role(RoleName='reader', AssumeRolePolicyDocument=trust({'AWS': arn}))['Role']
+    account.iam.put_role_policy(RoleName='reader', PolicyName='p', PolicyDocument=policy(allow('s3:Get*')))
+    bucket = account.bucket()
+    _, sts, plain = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    assert code_of(plain.get_object, Bucket=bucket, Key='k') == 'AccessDenied'
+    answer = sts.assume_role(RoleArn=role['Arn'], RoleSessionName='me@work')
+    assert answer['AssumedRoleUser']['Arn'].endswith(':assumed-role/reader/me@work')
+    s3 = s3_with(account.server, answer['Credentials'])
+    s3.get_object(Bucket=bucket, Key='k')
+    assert code_of(s3.delete_object, Bucket=bucket, Key='k') == 'AccessDenied'
+    # Their own policy lets them, the role does not; and a role that is not there looks the same.
+    _, stranger, _ = account.clients(other['AccessKeyId'], other['SecretAccessKey'])
+    assert code_of(stranger.assume_role, RoleArn=role['Arn'], RoleSessionName='me') == 'AccessDenied'
+    assert code_of(stranger.assume_role, RoleArn=role['Arn'] + 'x', RoleSessionName='me') == 'AccessDenied'
+    assert code_of(sts.assume_role, RoleArn=role['Arn'], RoleSessionName='me', DurationSeconds=7200) == 'ValidationError'
+    account.iam.delete_role_policy(RoleName='reader', PolicyName='p')
+    assert code_of(s3.get_object, Bucket=bucket, Key='k') == 'AccessDenied'
+    account.iam.delete_role(RoleName='reader')
+    assert code_of(s3.get_object, Bucket=bucket, Key='k') == 'InvalidAccessKeyId'
+    account.iam.create_role(RoleName='reader', AssumeRolePolicyDocument=trust({'AWS': arn}))
+    assert code_of(s3.get_object, Bucket=bucket, Key='k') == 'InvalidAccessKeyId'  # another role, of the same name
+    account.iam.delete_role(RoleName='reader')
+
+
+def test_external_id_and_policies_of_a_session(account):
+    _, arn, key = account.user()
+    condition = {'StringEquals': {'sts:ExternalId': 'agreed'}}
+    role = account.iam.create_role(RoleName='ext', AssumeRolePolicyDocument=trust({'AWS': arn}, Condition=condition))
+    account.iam.attach_role_policy(RoleName='ext', PolicyArn='arn:aws:iam::aws:policy/AmazonS3FullAccess')
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    of_role = dict(RoleArn=role['Role']['Arn'], RoleSessionName='ext')
+    assert code_of(sts.assume_role, **of_role) == 'AccessDenied'
+    assert code_of(sts.assume_role, ExternalId='guessed', **of_role) == 'AccessDenied'
+    creds = sts.assume_role(ExternalId='agreed', PolicyArns=[{'arn': 'arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess'}],
+                            Policy=policy(allow('s3:PutObject')), **of_role)['Credentials']
+    bucket = account.bucket()
+    s3 = s3_with(account.server, creds)
+    s3.get_object(Bucket=bucket, Key='k')
+    s3.put_object(Bucket=bucket, Key='k', Body=b'new')
+    assert code_of(s3.delete_object, Bucket=bucket, Key='k') == 'AccessDenied'
+
+
+# ---- what may not be outgrown ---------------------------------------------------------------------------------------
+
+def service_account(account, user, *options, policy_text=None, tmp_path=None):
+    if policy_text:
+        path = tmp_path / 'policy.json'
+        path.write_text(policy_text)
+        options += ('--policy', str(path))
+    made = account.server.admin('serviceaccount', 'add', account.id + '/' + user, '--json', *options)
+    return json.loads(made.stdout)
+
+
+@pytest.mark.parametrize('hole', ['CVE-2021-41137', 'CVE-2022-24842', 'CVE-2024-55949', 'CVE-2025-62506'])
+def test_a_service_account_makes_nothing_wider_than_itself(account, hole, tmp_path):
+    """A restricted service account or session made itself keys, users or policies without the restriction."""
+    name, _, _ = account.user(allow('*'))
+    sa = service_account(account, name, policy_text=policy(allow(['s3:GetObject', 'iam:*', 'sts:*'])),
+                         tmp_path=tmp_path)
+    iam, sts, s3 = account.clients(sa['access_key'], sa['secret_key'])
+    bucket = account.bucket()
+    s3.get_object(Bucket=bucket, Key='k')
+    assert code_of(s3.put_object, Bucket=bucket, Key='k', Body=b'x') == 'AccessDenied'
+    assert code_of(iam.create_access_key) == 'InvalidClientTokenId'
+    assert code_of(iam.create_access_key, UserName=name) == 'InvalidClientTokenId'
+    assert code_of(iam.put_user_policy, UserName=name, PolicyName='p',
+                   PolicyDocument=policy(allow('*'))) == 'InvalidClientTokenId'
+    assert code_of(sts.get_session_token) == 'AccessDenied'
+    assert code_of(sts.assume_role, RoleArn='arn:xxx:xxx:xxx:xxxx', RoleSessionName='own') == 'AccessDenied'
+
+
+def test_roots_session_is_not_root_at_the_admin_door(account):
+    """CVE-2021-41137: what root's temporary credentials may do is not what root may."""
+    server = account.server
+    sts = service(server, 'sts', server.access_key, server.secret_key)
+    creds = sts.assume_role(RoleArn='arn:xxx:xxx:xxx:xxxx', RoleSessionName='root',
+                            Policy=policy(allow('s3:ListAllMyBuckets')))['Credentials']
+    s3 = s3_with(server, creds)
+    s3.list_buckets()
+    assert code_of(s3.create_bucket, Bucket='by-roots-session') == 'AccessDenied'
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+    request = AWSRequest('GET', server.url + '/-/admin/v1/users')
+    request.headers['x-amz-content-sha256'] = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    SigV4Auth(Credentials(creds['AccessKeyId'], creds['SecretAccessKey'], creds['SessionToken']), 's3',
+              'us-east-1').add_auth(request)
+    import ssl
+    context = ssl.create_default_context(cafile=server.ca) if server.tls else None
+    with pytest.raises(urllib.error.HTTPError) as e:
+        urllib.request.urlopen(urllib.request.Request(request.url, headers=dict(request.headers)), context=context)
+    assert e.value.code == 403
+
+
+# ---- web identities -------------------------------------------------------------------------------------------------
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
+
+
+class Provider:
+    """An OpenID Connect provider of our own: discovery, keys, tokens; counts what is asked of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.keys, self.asked = {}, []
+        provider = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                provider.asked.append(self.path)
+                body = {'/idp/.well-known/openid-configuration': dict(issuer=provider.url, jwks_uri=provider.url + '/jwks'),
+                        '/idp/jwks': dict(keys=[k['jwk'] for k in provider.keys.values()])}.get(self.path)
+                text = json.dumps(body or {}).encode()
+                self.send_response(200 if body else 404)
+                self.send_header('Content-Length', str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *args):
+                pass
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.url = 'http://127.0.0.1:%d/idp' % self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def add_key(self, kid):
+        path = os.path.join(self.folder, kid + '.pem')
+        subprocess.run(['openssl', 'genrsa', '-out', path, '2048'], check=True, capture_output=True)
+        modulus = subprocess.run(['openssl', 'rsa', '-in', path, '-modulus', '-noout'], check=True,
+                                 capture_output=True).stdout.decode().strip().split('=')[1]
+        public = subprocess.run(['openssl', 'rsa', '-in', path, '-pubout'], check=True, capture_output=True).stdout
+        self.keys[kid] = dict(path=path, public=public, jwk=dict(
+            kty='RSA', kid=kid, use='sig', alg='RS256', n=b64url(bytes.fromhex(modulus)), e='AQAB'))
+
+    def token(self, kid='k1', alg='RS256', hmac_secret=None, **changes):
+        now = int(time.time())
+        claims = dict(dict(iss=self.url, sub='alice', aud='my-app', iat=now, exp=now + 600, groups=['dev', 'ops']),
+                      **changes)
+        signed = b64url(json.dumps(dict(alg=alg, kid=kid, typ='JWT')).encode()) + '.' + b64url(
+            json.dumps({k: v for k, v in claims.items() if v is not None}).encode())
+        if alg == 'none':
+            return signed + '.'
+        if hmac_secret:
+            import hashlib
+            import hmac
+            return signed + '.' + b64url(hmac.new(hmac_secret, signed.encode(), hashlib.sha256).digest())
+        signature = subprocess.run(['openssl', 'dgst', '-sha256', '-sign', self.keys[kid]['path']], check=True,
+                                   input=signed.encode(), capture_output=True).stdout
+        return signed + '.' + b64url(signature)
+
+
+@pytest.fixture(scope='module')
+def web(tmp_path_factory):
+    """A server that may ask this machine for keys, an account on it, a provider the account trusts, a role."""
+    server = Server(options=['--allow-local-oidc'])
+    server.start()
+    provider = Provider(str(tmp_path_factory.mktemp('idp')))
+    provider.add_key('k1')
+    account = Account(server)
+    arn = account.iam.create_open_id_connect_provider(Url=provider.url, ClientIDList=['my-app'], ThumbprintList=['0' * 40])['OpenIDConnectProviderArn']
+    named = provider.url[len('http://'):]
+    role = account.iam.create_role(RoleName='web', AssumeRolePolicyDocument=trust(
+        {'Federated': arn}, 'sts:AssumeRoleWithWebIdentity',
+        Condition={'StringEquals': {named + ':sub': 'alice'}}))['Role']['Arn']
+    account.iam.put_role_policy(RoleName='web', PolicyName='p', PolicyDocument=policy(
+        allow('s3:*', 'arn:aws:s3:::home-${jwt:sub}*')))
+    yield server, account, provider, role
+    provider.server.shutdown()
+    status = server.stop()
+    log = server.log_tail()
+    server.remove()
+    assert status == 0, log
+
+
+def unsigned_sts(server):
+    return boto3.client('sts', endpoint_url=server.url, region_name='us-east-1', config=botocore.config.Config(
+        signature_version=botocore.UNSIGNED, retries={'max_attempts': 1}))
+
+
+def assume(web, token, role=None):
+    server, _, _, own = web
+    return unsigned_sts(server).assume_role_with_web_identity(RoleArn=role or own, RoleSessionName='web-alice',
+                                                              WebIdentityToken=token)
+
+
+def refused(web, token, role=None):
+    return code_of(lambda: assume(web, token, role))
+
+
+def test_a_web_identity_gets_the_role_that_trusts_it(web):
+    server, account, provider, _ = web
+    answer = assume(web, provider.token())
+    assert answer['SubjectFromWebIdentityToken'] == 'alice' and answer['Audience'] == 'my-app'
+    s3 = s3_with(server, answer['Credentials'])
+    bucket = 'home-alice' + uuid.uuid4().hex[:8]
+    s3.create_bucket(Bucket=bucket)
+    assert code_of(s3.create_bucket, Bucket='home-bob' + uuid.uuid4().hex[:8]) == 'AccessDenied'
+    asked = len(provider.asked)
+    assume(web, provider.token())
+    assert len(provider.asked) == asked  # the keys were kept
+
+
+def test_JWT_algorithm_confusion(web):
+    """CVE-2026-33322, CVE-2024-48916: alg none, and the public key taken for an HMAC's secret."""
+    _, _, provider, _ = web
+    public = provider.keys['k1']['public']
+    assert refused(web, provider.token(alg='none')) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(alg='None')) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(alg='HS256', hmac_secret=public)) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(alg='RS256', hmac_secret=public)) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(alg='ES256')) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(alg='PS256')) == 'InvalidIdentityToken'  # not among the configured
+
+
+def test_what_else_a_token_must_be(web):
+    _, account, provider, role = web
+    now = int(time.time())
+    assert refused(web, provider.token(aud='another-app')) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(aud=None)) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(iss='http://127.0.0.1:1/idp')) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(exp=now - 100)) == 'ExpiredTokenException'
+    assert refused(web, provider.token(exp=None)) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(nbf=now + 1000)) == 'InvalidIdentityToken'
+    assert refused(web, provider.token(sub='mallory')) == 'AccessDenied'
+    assert refused(web, provider.token(), role + 'x') == 'AccessDenied'  # as one that does not trust
+    good = provider.token()
+    head, claims, signature = good.split('.')
+    assert refused(web, '.'.join([head, b64url(b'{"iss":"x"}'), signature])) == 'InvalidIdentityToken'
+    assert refused(web, head + '.' + claims) == 'InvalidIdentityToken'
+
+
+def test_a_new_key_of_the_provider_is_found(web):
+    _, _, provider, _ = web
+    provider.add_key('stranger')
+    token = provider.token(kid='stranger')
+    del provider.keys['stranger']
+    asked = len(provider.asked)
+    assert refused(web, token) == 'InvalidIdentityToken'
+    assert len(provider.asked) <= asked + 2  # asked once more at most, however often it comes
+    assert refused(web, token) == 'InvalidIdentityToken'
+    assert len(provider.asked) <= asked + 2
+
+
+def test_providers_on_this_machine_are_not_asked_without_leave(account, tmp_path):
+    """CVE-2021-21287, CVE-2026-73080: the server is not sent where it trusts itself."""
+    provider = Provider(str(tmp_path))
+    provider.add_key('k1')
+    arn = account.iam.create_open_id_connect_provider(Url=provider.url, ClientIDList=['my-app'], ThumbprintList=['0' * 40])['OpenIDConnectProviderArn']
+    role = account.iam.create_role(RoleName='web', AssumeRolePolicyDocument=trust(
+        {'Federated': arn}, 'sts:AssumeRoleWithWebIdentity'))['Role']['Arn']
+    sts = boto3.client('sts', endpoint_url=account.server.url, region_name='us-east-1',
+                       verify=account.server.ca if account.server.tls else None,
+                       config=botocore.config.Config(signature_version=botocore.UNSIGNED, retries={'max_attempts': 1}))
+    assert code_of(sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName='web',
+                   WebIdentityToken=provider.token()) == 'IDPCommunicationError'
+    assert provider.asked == []
+    provider.server.shutdown()
+    account.iam.delete_role(RoleName='web')
+    account.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
