@@ -24,6 +24,14 @@ json_t *admin_json_str(struct str s);
 /* A list of such strings. */
 json_t *admin_json_names(const struct str *names, size_t count);
 
+/* A body of one JSON object; NULL: it is none, and told so. */
+json_t *FIBER admin_read_object(struct http_exchange *x, struct str body);
+/* The text of a member; ptr NULL: it is not there, or no text. */
+struct str admin_text_member(const json_t *o, const char *name);
+/* 204, or the error, told in these words where they are about it. */
+void FIBER admin_respond_done(struct http_exchange *x, int r, const char *not_found,
+                              const char *conflict);
+
 /* The handlers; each answers. `body` is the request's, verified; empty on open routes. */
 void FIBER admin_health_live(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_health_ready(struct admin *a, struct http_exchange *x, struct str body);
@@ -44,6 +52,13 @@ void FIBER admin_group_remove(struct admin *a, struct http_exchange *x, struct s
 void FIBER admin_group_member(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_key_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_key_change(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_access_key_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_access_key_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_access_key_change(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_access_key_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_role_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_role_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_role_remove(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_change(struct admin *a, struct http_exchange *x, struct str body);

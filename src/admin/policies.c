@@ -10,8 +10,7 @@
 
 /* ---- bodies --------------------------------------------------------------------------------- */
 
-/* A body of one JSON object; NULL: it is none, and told so. */
-static json_t *FIBER read_object(struct http_exchange *x, struct str body)
+json_t *FIBER admin_read_object(struct http_exchange *x, struct str body)
 {
     json_t *o = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(o))
@@ -21,15 +20,14 @@ static json_t *FIBER read_object(struct http_exchange *x, struct str body)
     return NULL;
 }
 
-/* The text of a member; ptr NULL: it is not there, or no text. */
-static struct str text_of(const json_t *o, const char *name)
+struct str admin_text_member(const json_t *o, const char *name)
 {
     const json_t *v = json_object_get(o, name);
     return json_is_string(v) ? str_make(json_string_value(v), json_string_length(v)) : STR_NULL;
 }
 
-static void FIBER respond_done(struct http_exchange *x, int r, const char *not_found,
-                               const char *conflict)
+void FIBER admin_respond_done(struct http_exchange *x, int r, const char *not_found,
+                              const char *conflict)
 {
     if (r == -ERR_NOT_FOUND)
         admin_respond_error(x, r, not_found);
@@ -83,10 +81,10 @@ void FIBER admin_policy_get(struct admin *a, struct http_exchange *x, struct str
 void FIBER admin_policy_add(struct admin *a, struct http_exchange *x, struct str body)
 {
     struct policy_fault why;
-    json_t *o = read_object(x, body);
+    json_t *o = admin_read_object(x, body);
     if (!o)
         return;
-    struct str name = text_of(o, "name"), document = text_of(o, "document");
+    struct str name = admin_text_member(o, "name"), document = admin_text_member(o, "document");
     int r =
         name.ptr && document.ptr ? iam_policy_put(a->config.iam, name, document, &why) : -EINVAL;
     json_decref(o);
@@ -95,36 +93,41 @@ void FIBER admin_policy_add(struct admin *a, struct http_exchange *x, struct str
     else if (r == -EINVAL)
         admin_respond_error(x, r, "a policy needs a name of at most 128 bytes and a document");
     else
-        respond_done(x, r, NULL, "a built-in policy cannot be changed");
+        admin_respond_done(x, r, NULL, "a built-in policy cannot be changed");
 }
 
 void FIBER admin_policy_remove(struct admin *a, struct http_exchange *x, struct str body)
 {
-    respond_done(x, iam_policy_remove(a->config.iam, admin_path_name(x)), "no such policy",
-                 "the policy is built in, or attached to a user or group");
+    admin_respond_done(x, iam_policy_remove(a->config.iam, admin_path_name(x)), "no such policy",
+                       "the policy is built in, or attached to a user or group");
 }
 
-/* {"policy", "user" or "group", "attach": true or false} */
+/* {"policy", "user", "group" or "role", "attach": true or false} */
 void FIBER admin_policy_attach(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *o = read_object(x, body);
+    json_t *o = admin_read_object(x, body);
     if (!o)
         return;
-    struct str policy = text_of(o, "policy"), user = text_of(o, "user"),
-               group = text_of(o, "group");
+    struct str policy = admin_text_member(o, "policy"), user = admin_text_member(o, "user"),
+               group = admin_text_member(o, "group"), role = admin_text_member(o, "role");
     bool attach = json_is_true(json_object_get(o, "attach"));
     int r = -EINVAL;
-    if (policy.ptr && user.ptr && !group.ptr)
-        r = iam_attach_to_user(a->config.iam, user, policy, attach);
-    else if (policy.ptr && group.ptr && !user.ptr)
-        r = iam_attach_to_group(a->config.iam, group, policy, attach);
+    if (policy.ptr && !user.ptr + !group.ptr + !role.ptr == 2)
+        r = iam_attach(a->config.iam,
+                       user.ptr    ? IAM_HOLDER_USER
+                       : group.ptr ? IAM_HOLDER_GROUP
+                                   : IAM_HOLDER_ROLE,
+                       user.ptr    ? user
+                       : group.ptr ? group
+                                   : role,
+                       policy, attach);
     json_decref(o);
     if (r == -ERR_LIMIT)
-        admin_respond_error(x, -ERR_CONFLICT, "at most 20 policies can be attached to one");
+        admin_respond_error(x, -ERR_CONFLICT, "at most 40 policies can be attached to one");
     else if (r == -EINVAL)
-        admin_respond_error(x, r, "name a policy, and a user or a group");
+        admin_respond_error(x, r, "name a policy, and a user, a group or a role");
     else
-        respond_done(x, r, "no such policy, user or group", NULL);
+        admin_respond_done(x, MIN(r, 0), "no such policy, user, group or role", NULL);
 }
 
 /* ---- groups --------------------------------------------------------------------------------- */
@@ -150,10 +153,10 @@ void FIBER admin_group_list(struct admin *a, struct http_exchange *x, struct str
 
 void FIBER admin_group_add(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *o = read_object(x, body);
+    json_t *o = admin_read_object(x, body);
     if (!o)
         return;
-    struct str name = text_of(o, "name");
+    struct str name = admin_text_member(o, "name");
     int r = name.ptr ? iam_group_add(a->config.iam, name) : -EINVAL;
     json_decref(o);
     if (r == -ERR_EXISTS)
@@ -161,22 +164,22 @@ void FIBER admin_group_add(struct admin *a, struct http_exchange *x, struct str 
     else if (r == -EINVAL)
         admin_respond_error(x, r, "a group needs a name of at most 128 bytes");
     else
-        respond_done(x, r, NULL, NULL);
+        admin_respond_done(x, r, NULL, NULL);
 }
 
 void FIBER admin_group_remove(struct admin *a, struct http_exchange *x, struct str body)
 {
-    respond_done(x, iam_group_remove(a->config.iam, admin_path_name(x)), "no such group",
-                 "the group has members: let them leave first");
+    admin_respond_done(x, iam_group_remove(a->config.iam, admin_path_name(x)), "no such group",
+                       "the group has members: let them leave first");
 }
 
 /* {"group", "user", "in": true or false} */
 void FIBER admin_group_member(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *o = read_object(x, body);
+    json_t *o = admin_read_object(x, body);
     if (!o)
         return;
-    struct str group = text_of(o, "group"), user = text_of(o, "user");
+    struct str group = admin_text_member(o, "group"), user = admin_text_member(o, "user");
     int r = group.ptr && user.ptr ? iam_group_member(a->config.iam, group, user,
                                                      json_is_true(json_object_get(o, "in")))
                                   : -EINVAL;
@@ -186,7 +189,7 @@ void FIBER admin_group_member(struct admin *a, struct http_exchange *x, struct s
     else if (r == -EINVAL)
         admin_respond_error(x, r, "name a group and a user");
     else
-        respond_done(x, r, "no such group or user", NULL);
+        admin_respond_done(x, r, "no such group or user", NULL);
 }
 
 /* ---- explaining ----------------------------------------------------------------------------- */
@@ -309,14 +312,14 @@ static json_t *decision_json(const struct iam_decision *d)
 void FIBER admin_policy_explain(struct admin *a, struct http_exchange *x, struct str body)
 {
     const char *why = "name a user, an action that there is, and a resource";
-    json_t *o = read_object(x, body);
+    json_t *o = admin_read_object(x, body);
     if (!o)
         return;
     struct explain e = {.admin = a,
                         .arena = http_arena(x),
                         .values = json_object_get(o, "values"),
-                        .action = text_of(o, "action")};
-    struct str user = text_of(o, "user"), resource = text_of(o, "resource");
+                        .action = admin_text_member(o, "action")};
+    struct str user = admin_text_member(o, "user"), resource = admin_text_member(o, "resource");
     const char *bad_value = check_values(e.values);
     int r = user.ptr && resource.ptr && iam_action_find(e.action) >= 0 ? 0 : -EINVAL;
     if (!r && bad_value) {

@@ -14,7 +14,7 @@
 #define GROUPS   "/-/admin/v1/groups"
 
 static struct {
-    const char *user, *group;
+    const char *user, *group, *role;
 } whom;
 static struct cli_texts values;
 
@@ -26,6 +26,7 @@ static const struct cli_option common_options[] = {
 static const struct cli_option attach_options[] = {
     {"user", CLI_TEXT, &whom.user, "USER", "the user it is attached to"},
     {"group", CLI_TEXT, &whom.group, "GROUP", "or the group"},
+    {"role", CLI_TEXT, &whom.role, "ROLE", "or the role"},
     ADMIN_OPTIONS,
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
@@ -143,12 +144,13 @@ static int rm(char **operands, unsigned count)
 
 static int set_attached(const char *policy, bool attach)
 {
-    if (!whom.user == !whom.group)
-        return cli_fail("say --user USER or --group GROUP");
-    int r = post("/-/admin/v1/attachments",
-                 json_pack("{s:s, s:s, s:b}", "policy", policy, whom.user ? "user" : "group",
-                           whom.user ? whom.user : whom.group, "attach", attach),
-                 NULL);
+    const char *kind = whom.user ? "user" : whom.group ? "group" : "role";
+    const char *name = whom.user ? whom.user : whom.group ? whom.group : whom.role;
+    if (!whom.user + !whom.group + !whom.role != 2)
+        return cli_fail("name a --user, a --group or a --role");
+    int r =
+        post("/-/admin/v1/attachments",
+             json_pack("{s:s, s:s, s:b}", "policy", policy, kind, name, "attach", attach), NULL);
     return say(r, "policy", policy, attach ? "attached" : "detached");
 }
 

@@ -54,6 +54,11 @@ extern const struct cli_command cli_admin_policy_add, cli_admin_policy_list, cli
     cli_admin_group_add, cli_admin_group_list, cli_admin_group_rm, cli_admin_group_join,
     cli_admin_group_leave;
 
+extern const struct cli_command cli_admin_accesskey_add, cli_admin_accesskey_list,
+    cli_admin_accesskey_enable, cli_admin_accesskey_disable, cli_admin_accesskey_rm,
+    cli_admin_serviceaccount_add, cli_admin_serviceaccount_list, cli_admin_serviceaccount_rm,
+    cli_admin_role_add, cli_admin_role_list, cli_admin_role_rm;
+
 /* Every command, in the order of the help; NULL ends it. */
 extern const struct cli_command *const cli_commands[];
 

@@ -100,7 +100,8 @@ static const struct cli_option option_table[] = {
     {"allow-local-events", CLI_FLAG, &options.allow_local_events, NULL,
      "let targets of events be loopback and link-local addresses"},
     {"oidc-algorithms", CLI_TEXT, &options.oidc_algorithms, "A[,A...]",
-     "signatures that tokens of web identities may bear; RS256,RS384,RS512,ES256,ES384 if not given"},
+     "signatures that tokens of web identities may bear; RS256,RS384,RS512,ES256,ES384 if not "
+     "given"},
     {"oidc-ca", CLI_TEXT, &options.oidc_ca, "FILE",
      "certificates (PEM) to trust providers of web identities by; the system's if not given"},
     {"allow-local-oidc", CLI_FLAG, &options.allow_local_oidc, NULL,

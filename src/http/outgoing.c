@@ -93,9 +93,9 @@ static int split_url(struct arena *a, struct str url, struct place *ret)
     if (str_starts(host, STR("[")) && str_ends(host, STR("]")))
         bare = str_make(host.ptr + 1, host.len - 2);
     ret->host = arena_cstr(a, bare);
-    ret->address = arena_cstr(a, colon < 0 ? arena_printf(a, "%.*s:%d", STR_FMT(host),
-                                                          ret->tls ? 443 : 80)
-                                           : ret->authority);
+    ret->address =
+        arena_cstr(a, colon < 0 ? arena_printf(a, "%.*s:%d", STR_FMT(host), ret->tls ? 443 : 80)
+                                : ret->authority);
     return ret->host && ret->address ? 0 : -ENOMEM;
 }
 

@@ -20,9 +20,9 @@ struct http_outgoing {
     size_t max_bytes;
 };
 /*
- * The body of "https://host[:port]/path" in `a`: -EINVAL (no such URL, or plain http without leave),
- * -ERR_ACCESS_DENIED (where it leads), -ERR_TOO_LARGE, -ERR_UNAVAILABLE (no answer of status 200),
- * and what the connection failed with.
+ * The body of "https://host[:port]/path" in `a`: -EINVAL (no such URL, or plain http without
+ * leave), -ERR_ACCESS_DENIED (where it leads), -ERR_TOO_LARGE, -ERR_UNAVAILABLE (no answer of
+ * status 200), and what the connection failed with.
  */
 int FIBER http_outgoing_get(struct arena *a, struct str url, const struct http_outgoing *how,
                             struct str *ret_body);

@@ -117,9 +117,9 @@ static bool is_shallow(struct str s)
 /* NULL: no object. */
 static json_t *load_object(struct str text)
 {
-    json_t *o = is_shallow(text) ? json_loadb(text.ptr ? text.ptr : "", text.len,
-                                              JSON_REJECT_DUPLICATES, NULL)
-                                 : NULL;
+    json_t *o = is_shallow(text)
+                    ? json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, NULL)
+                    : NULL;
     if (json_is_object(o))
         return o;
     json_decref(o);
@@ -206,9 +206,8 @@ static int read_header(struct arena *a, const json_t *o, struct jwt *t)
     return 0;
 }
 
-static int read_part(struct arena *a, struct str part, int (*fn)(struct arena *a, const json_t *o,
-                                                                struct jwt *t),
-                     struct jwt *t)
+static int read_part(struct arena *a, struct str part,
+                     int (*fn)(struct arena *a, const json_t *o, struct jwt *t), struct jwt *t)
 {
     struct str text;
     int r = decode_part(a, part, &text);
@@ -301,8 +300,7 @@ static EVP_PKEY *open_key(const json_t *o, const struct algorithm *alg)
 {
     struct str use = text_of(o, "use"), named = text_of(o, "alg");
     if (!str_eq(text_of(o, "kty"), str_from(alg->key_type)) ||
-        (use.ptr && !str_eq(use, STR("sig"))) ||
-        (named.ptr && !str_eq(named, str_from(alg->name))))
+        (use.ptr && !str_eq(use, STR("sig"))) || (named.ptr && !str_eq(named, str_from(alg->name))))
         return NULL;
     return alg->curve ? ec_key(o, alg) : rsa_key(o);
 }
@@ -379,8 +377,8 @@ int jwt_verify(const struct jwt *t, struct str jwks, unsigned algorithms)
         return -ERR_ACCESS_DENIED;
     json_t *o = jwks.len <= JWKS_MAX ? load_object(jwks) : NULL;
     const json_t *keys = json_object_get(o, "keys");
-    int r = json_is_array(keys) && json_array_size(keys) <= JWKS_KEYS_MAX ? -ERR_NOT_FOUND
-                                                                          : -ERR_PARSE;
+    int r =
+        json_is_array(keys) && json_array_size(keys) <= JWKS_KEYS_MAX ? -ERR_NOT_FOUND : -ERR_PARSE;
     for (size_t i = 0; r != -ERR_PARSE && r != 0 && i < json_array_size(keys); i++) {
         int one = try_key(json_array_get(keys, i), &algorithms_known[t->algorithm], t);
         if (one != -ERR_NOT_FOUND)

@@ -4,8 +4,8 @@
 /*
  * JSON Web Tokens (RFC 7519, 7515) and the keys they are verified with (RFC 7517, 7518), pure.
  *
- * Promises: a token is believed only under an algorithm that was asked for beforehand, with a key of
- * that algorithm's type: "none" and the HMAC family do not exist here, so a public key is never
+ * Promises: a token is believed only under an algorithm that was asked for beforehand, with a key
+ * of that algorithm's type: "none" and the HMAC family do not exist here, so a public key is never
  * taken for a shared secret. Every size and depth has a limit.
  */
 

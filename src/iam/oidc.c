@@ -54,8 +54,7 @@ struct str iam_provider_arn(struct arena *a, struct str account, struct str url)
                         STR_FMT(without_scheme(url)));
 }
 
-static void pack_provider(struct pack *p, const struct iam_provider *from,
-                          struct iam_provider *ret)
+static void pack_provider(struct pack *p, const struct iam_provider *from, struct iam_provider *ret)
 {
     struct str named = str_eq(from->account, STR("root")) ? STR("") : from->account;
     *ret = *from;
@@ -109,8 +108,8 @@ static bool is_valid(const struct iam_provider *p)
     bool url = str_starts(p->url, STR("https://")) || str_starts(p->url, STR("http://"));
     return url && p->url.len <= IAM_PROVIDER_URL_MAX && iam_is_text(p->url, IAM_PROVIDER_URL_MAX) &&
            str_find_char(p->url, '?', 0) < 0 && str_find_char(p->url, '#', 0) < 0 &&
-           str_find_char(p->url, ' ', 0) < 0 && without_scheme(p->url).len > 0 &&
-           p->account.len && iam_is_text(p->account, 128) &&
+           str_find_char(p->url, ' ', 0) < 0 && without_scheme(p->url).len > 0 && p->account.len &&
+           iam_is_text(p->account, 128) &&
            are_texts(p->clients, p->client_count, IAM_PROVIDER_CLIENTS_MAX) &&
            are_texts(p->thumbprints, p->thumbprint_count, IAM_PROVIDER_THUMBPRINTS_MAX);
 }
@@ -287,7 +286,7 @@ static int FIBER change(struct iam *iam, const struct iam_provider *p, struct st
     rt_unlock(&iam->lock);
     if (there == new)
         return new ? -ERR_EXISTS : -ERR_NOT_FOUND;
-    return new && full ? -ERR_LIMIT : store_provider(iam, p);
+    return new &&full ? -ERR_LIMIT : store_provider(iam, p);
 }
 
 int FIBER iam_provider_add(struct iam *iam, struct arena *a, const struct iam_provider *spec,
@@ -514,8 +513,8 @@ int iam_web_attributes(struct arena *a, const struct jwt *t, const struct iam_pr
     for (size_t i = 0; i < t->claim_count; i++) {
         const struct jwt_claim *c = &t->claims[i];
         struct iam_values values = {c->values, c->count};
-        struct str full = arena_printf(a, "%.*s:%.*s", STR_FMT(without_scheme(p->url)),
-                                       STR_FMT(c->name));
+        struct str full =
+            arena_printf(a, "%.*s:%.*s", STR_FMT(without_scheme(p->url)), STR_FMT(c->name));
         if (!full.ptr)
             return -ENOMEM;
         add(list, &count, IAM_KEY_OIDC, full, values);

@@ -301,8 +301,7 @@ int FIBER query_assume_role_with_web_identity(struct query *y)
     if (!r)
         r = account_of_role(y, arn, &y->account);
     if (!r)
-        r = explain_token(y,
-                          iam_web_identity(y->iam, y->arena, y->account, token, t, &y->provider),
+        r = explain_token(y, iam_web_identity(y->iam, y->arena, y->account, token, t, &y->provider),
                           t);
     if (!r)
         r = enter_role_by_token(y, arn, t);
