@@ -19,7 +19,8 @@
  * - POST /-/admin/v1/check[?deep=true]: a line of JSON for each fault and for progress
  * - POST /-/admin/v1/heal: bucket, key, repair (true or false)
  * - POST /-/admin/v1/bucket-class: bucket; class, to change what objects get that name none
- * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain), number, path
+ * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain, set), number, path, weight,
+ *   zone
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
  * - GET /-/admin/v1/audit[?from=&to=&user=&bucket=&prefix=&operation=&outcome=&max=]: a line each
  * - GET /-/admin/v1/audit-verify
@@ -46,11 +47,19 @@ struct admin;
 struct kms;
 
 /* What is to become of the disks. */
-enum admin_disk_action { ADMIN_DISK_ADD, ADMIN_DISK_REPLACE, ADMIN_DISK_DRAIN, ADMIN_DISK_UNDRAIN };
+enum admin_disk_action {
+    ADMIN_DISK_ADD,
+    ADMIN_DISK_REPLACE,
+    ADMIN_DISK_DRAIN,
+    ADMIN_DISK_UNDRAIN,
+    ADMIN_DISK_SET
+};
 struct admin_disk_change {
     enum admin_disk_action action;
     uint32_t number;  /* but for add */
     const char *path; /* of add and replace: an empty directory */
+    uint64_t weight;  /* of set: 0: as it is */
+    int64_t zone;     /* likewise, below 0 */
 };
 #define ADMIN_WHY_MAX 256
 /* May be called on any thread. `why` gets a sentence for people on failure. */

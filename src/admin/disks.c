@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include "admin/internal.h"
 
+#define WEIGHT_MAX (INT64_C(1) << 60)
+
 static const char *role_text(enum node_role role)
 {
     static const char *const texts[] = {"active", "draining", "gone", "away"};
@@ -13,15 +15,16 @@ json_t *admin_disk_json(struct node *n)
     struct node_stats of;
     node_stats(n, &of);
     struct disk_stats s = of.disk;
-    return json_pack(
-        "{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "path",
-        node_path(n), "number", (json_int_t)node_number(n), "role", role_text(node_role(n)),
-        "state", node_state_text((enum node_state)of.state), "weight", (json_int_t)node_weight(n),
-        "faults", (json_int_t)of.faults, "total_bytes", (json_int_t)s.total_bytes, "free_bytes",
-        (json_int_t)s.free_bytes, "live_bytes", (json_int_t)s.live_bytes, "dead_bytes",
-        (json_int_t)s.dead_bytes, "needles", (json_int_t)s.needles, "volumes",
-        (json_int_t)s.volumes, "volumes_read_only", (json_int_t)s.volumes_read_only, "sync_errors",
-        (json_int_t)s.sync_errors, "corrupt_reads", (json_int_t)s.corrupt_reads);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "path", node_path(n), "fault", node_fault(n) ? err_text(node_fault(n)) : "",
+                     "number", (json_int_t)node_number(n), "role", role_text(node_role(n)), "state",
+                     node_state_text((enum node_state)of.state), "weight",
+                     (json_int_t)node_weight(n), "faults", (json_int_t)of.faults, "total_bytes",
+                     (json_int_t)s.total_bytes, "free_bytes", (json_int_t)s.free_bytes,
+                     "live_bytes", (json_int_t)s.live_bytes, "dead_bytes", (json_int_t)s.dead_bytes,
+                     "needles", (json_int_t)s.needles, "volumes", (json_int_t)s.volumes,
+                     "volumes_read_only", (json_int_t)s.volumes_read_only, "sync_errors",
+                     (json_int_t)s.sync_errors, "corrupt_reads", (json_int_t)s.corrupt_reads);
 }
 
 /* Those that have left are not shown, but for who asks for them. */
@@ -55,7 +58,7 @@ void FIBER admin_disk_list(struct admin *a, struct http_exchange *x, struct str 
 
 static int parse_action(struct str text, enum admin_disk_action *ret)
 {
-    static const char *const texts[] = {"add", "replace", "drain", "undrain"};
+    static const char *const texts[] = {"add", "replace", "drain", "undrain", "set"};
     for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
         if (str_eq(text, str_from(texts[i]))) {
             *ret = (enum admin_disk_action)i;
@@ -76,6 +79,13 @@ static int parse_change(const json_t *o, struct admin_disk_change *ret)
     if (wants_path != json_is_string(path) ||
         (ret->action != ADMIN_DISK_ADD) != json_is_integer(number) || n < 0 || n >= NODES_MAX)
         return -ERR_INVALID_ARGUMENT;
+    const json_t *weight = json_object_get(o, "weight"), *zone = json_object_get(o, "zone");
+    if ((weight && json_integer_value(weight) < 1) || json_integer_value(weight) > WEIGHT_MAX ||
+        (zone && (!json_is_integer(zone) || json_integer_value(zone) < 0 ||
+                  json_integer_value(zone) > UINT32_MAX)))
+        return -ERR_INVALID_ARGUMENT;
+    ret->weight = (uint64_t)json_integer_value(weight);
+    ret->zone = zone ? json_integer_value(zone) : -1;
     ret->number = (uint32_t)n;
     ret->path = json_string_value(path);
     return 0;
@@ -90,7 +100,7 @@ void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct st
     int r = parse_change(in, &change);
     if (r < 0)
         snprintf(why, sizeof(why),
-                 "the body needs an action (add, replace, drain, undrain) with "
+                 "the body needs an action (add, replace, drain, undrain, set) with "
                  "the path or the number that it is about");
     else
         r = a->config.change_disk(a->config.disks_arg, &change, &number, why);

@@ -16,6 +16,21 @@ static const struct cli_option drain_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
+static struct {
+    const char *weight;
+    uint64_t zone;
+} share = {.zone = UINT64_MAX};
+
+static const struct cli_option set_options[] = {
+    {"weight", CLI_TEXT, &share.weight, "BYTES",
+     "its share of the data goes by it (8T, 500G, ...); its size if it was never set"},
+    {"zone", CLI_NUMBER, &share.zone, "N",
+     "disks of one zone are lost together: of a chunk's shards no more lie there than may be lost, "
+     "where there are zones enough"},
+    ADMIN_OPTIONS,
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
 static void print_disk(const json_t *d)
 {
     char live[32], available[32], total[32];
@@ -150,6 +165,48 @@ static int drain(char **operands, unsigned count)
                   : change(json_pack("{s:s, s:I}", "action", cancel_drain ? "undrain" : "drain",
                                      "number", number));
 }
+
+/* A number with K, M, G, T or P behind it. */
+static int parse_weight(const char *text, json_int_t *ret)
+{
+    static const char units[] = "KMGTP";
+    struct str number = str_from(text);
+    const char *unit = number.len ? strchr(units, number.ptr[number.len - 1]) : NULL;
+    uint64_t n, shift = unit && *unit ? 10 * (uint64_t)(unit - units + 1) : 0;
+    number.len -= shift ? 1 : 0;
+    if (str_to_u64(number, &n) < 0 || n == 0 || n > (UINT64_C(1) << 60) >> shift)
+        return cli_fail("--weight is a number of bytes, as 500G or 8T, not %s", text);
+    *ret = (json_int_t)(n << shift);
+    return 0;
+}
+
+static int set(char **operands, unsigned count)
+{
+    json_int_t number, weight = 0;
+    int r = share.weight ? parse_weight(share.weight, &weight) : 0;
+    if (r == 0)
+        r = resolve(operands[0], &number);
+    if (r != 0)
+        return r;
+    json_t *body = json_pack("{s:s, s:I}", "action", "set", "number", number);
+    if (share.weight)
+        json_object_set_new(body, "weight", json_integer(weight));
+    if (share.zone != UINT64_MAX)
+        json_object_set_new(body, "zone", json_integer((json_int_t)share.zone));
+    return change(body);
+}
+
+const struct cli_command cli_admin_disk_set = {
+    .name = "admin disk set",
+    .operands = "DISK",
+    .summary = "change a disk's weight or zone",
+    .description = "DISK is a number or a directory. Data moves in the background until each disk "
+                   "has its share\nby weight, and no zone more of a chunk than may be lost.",
+    .options = set_options,
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = set,
+};
 
 const struct cli_command cli_admin_disk_list = {
     .name = "admin disk list",

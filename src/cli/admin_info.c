@@ -10,10 +10,17 @@ static const struct cli_option options[] = {
 static void print_disk(const json_t *d)
 {
     char live[32], dead[32], available[32], total[32];
+    const char *state = admin_text_of(d, "state");
     printf("  %llu %s  %s, %s\n", (unsigned long long)admin_number_of(d, "number"),
-           json_string_value(json_object_get(d, "path")),
-           json_string_value(json_object_get(d, "state")),
+           json_string_value(json_object_get(d, "path")), state,
            json_string_value(json_object_get(d, "role")));
+    if (strcmp(state, "gone") == 0) {
+        printf("    ATTENTION: %s; %s\n", admin_text_of(d, "fault"),
+               strcmp(admin_text_of(d, "role"), "away") == 0
+                   ? "the others have taken over what it held, as far as they can"
+                   : "what it holds is read from the others");
+        return;
+    }
     printf("    %s free of %s; volumes: %s live, %s dead in %llu files\n",
            admin_format_bytes(admin_number_of(d, "free_bytes"), available),
            admin_format_bytes(admin_number_of(d, "total_bytes"), total),

@@ -58,6 +58,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_disk_add,
     &cli_admin_disk_replace,
     &cli_admin_disk_drain,
+    &cli_admin_disk_set,
     &cli_admin_heal,
     &cli_admin_bucket_class,
     &cli_help,

@@ -32,6 +32,9 @@ static int FIBER apply(struct change *c)
     case ADMIN_DISK_UNDRAIN:
         c->number = w->number;
         return engine_disk_drain(c->engine, w->number, w->action == ADMIN_DISK_UNDRAIN, c->why);
+    case ADMIN_DISK_SET:
+        c->number = w->number;
+        return engine_disk_set(c->engine, w->number, w->weight, w->zone, c->why);
     }
     return -EINVAL;
 }

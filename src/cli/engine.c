@@ -95,6 +95,7 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .disk_emptied = engine_disk_retire,
                                .ring_step = engine_ring_step,
                                .disk_away = engine_disk_away,
+                               .disks_look = engine_disks_look,
                                .spare_after_ms = config->spare_after_ms,
                                .disks_arg = e,
                                .session = e->session,

@@ -97,6 +97,9 @@ int FIBER engine_disk_add(struct engine *e, const char *dir, uint32_t *ret_numbe
  */
 int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
                             char why[ENGINE_WHY_MAX]);
+/* Another weight (0: as it is) or zone (below 0: likewise): another share of the data. */
+int FIBER engine_disk_set(struct engine *e, uint32_t number, uint64_t weight, int64_t zone,
+                          char why[ENGINE_WHY_MAX]);
 /* For the jobs; `engine` is the argument. */
 int FIBER engine_disk_retire(void *engine, uint32_t number);
 
@@ -115,6 +118,8 @@ int FIBER engine_ring_step(void *engine);
  * means; or it is back. 1 when that was changed.
  */
 int FIBER engine_disk_away(void *engine, uint32_t number, bool away);
+/* A mirror of the metadata that could not be made, or not yet, when the disks changed. */
+void FIBER engine_disks_look(void *engine);
 
 /* Whether the metadata has a mirror on the disk; and mirrors on up to three disks that are there
  * and stay. */

@@ -13,6 +13,7 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "kv/kv.h"
 #include "volume/identity.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -246,32 +247,87 @@ static void tell_mirror(void *arg, const uint8_t *id, enum meta_mirror_state sta
     log_end(&line);
 }
 
-/* Opens the mirror in a directory; one that cannot be is left out, and told of. */
-static void FIBER open_mirror(struct engine *e, const struct found *f, struct meta_mirror *mirrors,
+/* A mirror that could be opened; one that took part more lately goes before others. */
+struct candidate {
+    struct meta_mirror mirror;
+    const char *path;
+    uint64_t generation;
+};
+
+/* One that cannot be opened is left out, and told of. */
+static void FIBER open_mirror(struct engine *e, const struct found *f, struct candidate *list,
                               unsigned *count)
 {
-    struct meta_mirror *m = &mirrors[*count];
-    int r = engine_open_rocks(e, f->path, "meta", true, &m->kv);
+    struct candidate *c = &list[*count];
+    int r = engine_open_rocks(e, f->path, "meta", true, &c->mirror.kv);
     if (r < 0) {
         log_event(LOG_ERROR, "a mirror of the metadata cannot be opened", "%s/meta: %s", f->path,
                   err_text(r));
         return;
     }
-    memcpy(m->id, f->id.disk, sizeof(m->id));
-    if (*count == 0)
-        snprintf(e->meta_dir, sizeof(e->meta_dir), "%s", f->path);
+    memcpy(c->mirror.id, f->id.disk, sizeof(c->mirror.id));
+    c->path = f->path;
+    c->generation = 0;
     ++*count;
+}
+
+static int BLOCKING peek(void *arg)
+{
+    struct candidate *c = arg;
+    return meta_mirror_peek(c->mirror.kv, &c->generation);
+}
+
+static int BLOCKING close_kv(void *kv)
+{
+    kv_close(kv);
+    return 0;
+}
+
+static int by_generation(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    return (x->generation < y->generation) - (x->generation > y->generation);
+}
+
+/* A disk that was away brings a mirror that others have replaced: the newest ones are kept. */
+static unsigned FIBER keep_newest(struct candidate *list, unsigned count)
+{
+    if (count <= META_MIRRORS_MAX)
+        return count;
+    for (unsigned i = 0; i < count; i++)
+        if (rt_offload(peek, &list[i]) < 0)
+            list[i].generation = 0;
+    qsort(list, count, sizeof(*list), by_generation);
+    while (count > META_MIRRORS_MAX) {
+        log_event(LOG_WARN, "an old mirror of the metadata is left alone", "%s/meta",
+                  list[count - 1].path);
+        rt_offload(close_kv, list[--count].mirror.kv);
+    }
+    return count;
+}
+
+static unsigned FIBER open_candidates(struct engine *e, const struct finds *all, bool first,
+                                      struct meta_mirror mirrors[META_MIRRORS_MAX])
+{
+    struct candidate list[ENGINE_DIRS_MAX];
+    unsigned count = 0;
+    for (unsigned i = 0; i < all->count; i++)
+        if (first ? count < META_MIRRORS_MAX : all->at[i].has_meta)
+            open_mirror(e, &all->at[i], list, &count);
+    count = keep_newest(list, count);
+    for (unsigned i = 0; i < count; i++)
+        mirrors[i] = list[i].mirror;
+    if (count > 0)
+        snprintf(e->meta_dir, sizeof(e->meta_dir), "%s", list[0].path);
+    return count;
 }
 
 static int FIBER open_mirrors(struct engine *e, const struct finds *all, bool first,
                               const struct engine_config *config)
 {
     struct meta_mirror mirrors[META_MIRRORS_MAX];
-    unsigned count = 0;
     char why[META_WHY_BYTES] = "";
-    for (unsigned i = 0; i < all->count && count < META_MIRRORS_MAX; i++)
-        if (first || all->at[i].has_meta)
-            open_mirror(e, &all->at[i], mirrors, &count);
+    unsigned count = open_candidates(e, all, first, mirrors);
     if (count == 0)
         return fail(-ERR_NOT_FOUND, "none of the directories has metadata that can be opened");
     struct meta_mirrors_config mirrored = {.mirrors = mirrors,

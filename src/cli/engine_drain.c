@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Disks that leave: told to be drained, emptied by the rebalance job, and then gone.
+ * Disks that leave: told to be drained, emptied by the rebalance job, and then gone. And disks that
+ * are to have another share.
  */
 
 #include "base/log.h"
@@ -98,6 +99,34 @@ int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
     if (r == 0 && e->jobs)
         jobs_disks_changed(e->jobs);
     return r;
+}
+
+static int FIBER set_share(struct engine *e, struct store_disk *row, uint64_t weight, int64_t zone)
+{
+    struct store_disk before = *row;
+    row->weight = weight ? weight : row->weight;
+    row->zone = zone >= 0 ? (uint32_t)zone : row->zone;
+    int r = engine_save_table(e);
+    if (r < 0) {
+        *row = before;
+        return r;
+    }
+    node_set_weight(nodes_get(&e->nodes, row->number), row->weight);
+    return engine_publish_ring(e);
+}
+
+int FIBER engine_disk_set(struct engine *e, uint32_t number, uint64_t weight, int64_t zone,
+                          char why[ENGINE_WHY_MAX])
+{
+    struct store_disk *row = find_number(e, number);
+    if (!row)
+        return refuse(why, -ERR_NOT_FOUND, "there is no disk %u", number);
+    if (e->changing)
+        return refuse(why, -ERR_BUSY, "another change of the disks is under way");
+    e->changing = true;
+    int r = set_share(e, row, weight, zone);
+    e->changing = false;
+    return r < 0 ? refuse(why, r, "cannot write the table of disks: %s", err_text(r)) : 0;
 }
 
 int FIBER engine_disk_retire(void *engine, uint32_t number)

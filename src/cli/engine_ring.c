@@ -174,3 +174,13 @@ int FIBER engine_disk_away(void *engine, uint32_t number, bool away)
         jobs_disks_changed(e->jobs);
     return 1;
 }
+
+void FIBER engine_disks_look(void *engine)
+{
+    struct engine *e = engine;
+    if (e->changing)
+        return;
+    e->changing = true;
+    engine_fill_mirrors(e);
+    e->changing = false;
+}

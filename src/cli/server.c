@@ -295,9 +295,13 @@ static void print_disks(const struct server *s)
            usable, code.k, code.m, code.m);
     for (uint32_t i = 0; i < nodes_count(&s->engine.nodes); i++) {
         const struct node *n = nodes_get(&s->engine.nodes, i);
-        if (n && node_role(n) != NODE_RETIRED && node_state(n) == NODE_GONE)
+        if (!n || node_role(n) == NODE_RETIRED)
+            continue;
+        if (node_state(n) == NODE_GONE)
             printf("  MISSING     disk %u, last at %s: %s\n", i, node_path(n),
                    err_text(node_fault(n)));
+        else
+            printf("  disk %-6u %s\n", i, node_path(n));
     }
 }
 
@@ -315,7 +319,10 @@ static void print_banner(const struct server *s)
     const char *secret = c->generated ? c->secret_key.ptr : "SECRET";
     int secret_len = c->generated ? (int)c->secret_key.len : 6;
 
-    printf("cairn " CAIRN_VERSION " serves %s at %s\n\n", full, url);
+    if (s->dir_count > 1)
+        printf("cairn " CAIRN_VERSION " serves %u directories at %s\n\n", s->dir_count, url);
+    else
+        printf("cairn " CAIRN_VERSION " serves %s at %s\n\n", full, url);
     if (s->dir_count > 1)
         print_disks(s);
     printf("  access key  %.*s\n", STR_FMT(c->access_key));
@@ -335,8 +342,9 @@ static void print_banner(const struct server *s)
            "    access_key_id = %.*s\n    secret_access_key = %.*s\n    endpoint = %s\n"
            "    region = %s\n",
            STR_FMT(c->access_key), secret_len, secret, url, options.region);
-    printf("\n  data lies in %s; health at %s/health/ready, metrics at %s/metrics\n\n", full, url,
-           url);
+    if (s->dir_count == 1)
+        printf("\n  data lies in %s", full);
+    printf("\n  health at %s/health/ready, metrics at %s/metrics\n\n", url, url);
     fflush(stdout);
 }
 

@@ -51,6 +51,8 @@ struct jobs_config {
      * was given up. 1 when that changed something. On thread 0; may be NULL. */
     int (*disk_away)(void *arg, uint32_t number, bool away);
     uint64_t spare_after_ms;
+    /* Every few seconds: what else has to be done for the disks, whatever changed. Likewise. */
+    void (*disks_look)(void *arg);
     void *disks_arg;
 };
 

@@ -13,6 +13,7 @@
 
 #define FIRST_MS    1000
 #define INTERVAL_MS 1000
+#define LOOK_ROUNDS 5
 
 /* 1: away, 0: back, -1: as it is. */
 static int wanted(const struct jobs *j, const struct node *n)
@@ -37,6 +38,8 @@ static int FIBER spares_round(struct job *job, void *arg)
 {
     struct jobs *j = arg;
     int r = 0;
+    if (j->spares_rounds++ % LOOK_ROUNDS == 0 && j->config.disks_look)
+        j->config.disks_look(j->config.disks_arg);
     for (uint32_t i = 0; r >= 0 && i < nodes_count(j->config.nodes); i++) {
         const struct node *n = nodes_get(j->config.nodes, i);
         int away = n ? wanted(j, n) : -1;

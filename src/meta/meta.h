@@ -76,6 +76,12 @@ struct meta_mirror {
     struct kv *kv;                    /* with a log, newly opened */
 };
 
+/*
+ * The newest generation that a store says it took part in; 0: none, or it was being rebuilt. For
+ * who has more stores than META_MIRRORS_MAX, some of them left behind, to choose from.
+ */
+int BLOCKING meta_mirror_peek(struct kv *kv, uint64_t *ret_generation);
+
 enum meta_mirror_state {
     META_MIRROR_IN,         /* holds everything that was acknowledged */
     META_MIRROR_REBUILDING, /* on its way there */

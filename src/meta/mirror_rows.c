@@ -177,6 +177,19 @@ static int look_into(struct kv *kv, struct found *ret, struct buf *b)
     return r;
 }
 
+int BLOCKING meta_mirror_peek(struct kv *kv, uint64_t *ret_generation)
+{
+    struct mirror_row row = {.whole = false};
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    int r = get_row(kv, KEY_MIRROR, &b);
+    if (r == 0 && b.len > 0)
+        r = decode_row(buf_str(&b), &row);
+    if (r == 0)
+        *ret_generation = row.whole ? row.generation : 0;
+    return r;
+}
+
 /* The only one that is no mirror is not looked into any further. */
 static int BLOCKING look(void *arg)
 {
