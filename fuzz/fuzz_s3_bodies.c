@@ -7,6 +7,7 @@
 #include "s3/cors.h"
 #include "s3/tags.h"
 #include "s3/website.h"
+#include "wire/date.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -93,6 +94,23 @@ static void check_website(struct arena *a, struct str body)
     buf_release(&two);
 }
 
+/* The bodies of versioning and object lock. */
+static void check_locks(struct arena *a, struct str body)
+{
+    enum store_versioning versioning;
+    enum store_hold hold;
+    struct s3_default_retention d;
+    struct store_lock lock;
+    if (s3_body_versioning(a, body, &versioning) == 0)
+        CHECK(versioning != STORE_VERSIONING_NEVER && versioning < STORE_VERSIONINGS);
+    if (s3_body_legal_hold(a, body, &hold) == 0)
+        CHECK(hold == STORE_HOLD_ON || hold == STORE_HOLD_OFF);
+    if (s3_body_object_lock(a, body, &d) == 0)
+        CHECK(d.mode == STORE_RETENTION_NONE ? !d.days && !d.years : !d.days != !d.years);
+    if (s3_body_retention(a, body, &lock) == 0)
+        CHECK(lock.retention < STORE_RETENTIONS && lock.until_ms <= DATE_MS_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -113,6 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_cors(&a, body);
     else if (data[0] == 'W')
         check_website(&a, body);
+    else if (data[0] == 'V')
+        check_locks(&a, body);
     else if (data[0] == 'H')
         check_tags(&a, body, S3_TAGS_MAX, true);
     else

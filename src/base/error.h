@@ -46,6 +46,8 @@
       "The encryption request you specified is not valid. Supported value: AES256.")               \
     /* authentication and authorisation */                                                         \
     X(ACCESS_DENIED, false, 403, "AccessDenied", "Access Denied.")                                 \
+    X(INVALID_RETENTION_PERIOD, false, 400, "InvalidRetentionPeriod",                              \
+      "The retention period must be a positive integer value within its limits.")                  \
     X(OBJECT_LOCKED, false, 403, "AccessDenied",                                                   \
       "Access Denied because object protected by object lock.")                                    \
     X(NO_OBJECT_LOCK_CONFIG, false, 404, "ObjectLockConfigurationNotFoundError",                   \

@@ -2,6 +2,7 @@
 
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
+#include "s3/object_lock.h"
 
 #include "wire/date.h"
 
@@ -241,6 +242,8 @@ int FIBER s3_attrs_read(struct s3_request *q, struct store_attrs *ret)
         r = read_meta(q, &a);
     if (!r)
         r = s3_storage_class_read(q, &a.storage_class);
+    if (!r)
+        r = s3_lock_read(q, &a.lock);
     if (!r)
         r = s3_acl_of_write(q, &a);
     if (!r)

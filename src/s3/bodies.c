@@ -60,6 +60,109 @@ int s3_body_versioning(struct arena *a, struct str body, enum store_versioning *
     return 0;
 }
 
+/* ---- object lock ---------------------------------------------------------------------------- */
+
+#define DEFAULT_DAYS_MAX  36500
+#define DEFAULT_YEARS_MAX 100
+
+int s3_retention_parse(struct str text, enum store_retention *ret)
+{
+    if (str_eq(text, STR("GOVERNANCE")))
+        *ret = STORE_RETENTION_GOVERNANCE;
+    else if (str_eq(text, STR("COMPLIANCE")))
+        *ret = STORE_RETENTION_COMPLIANCE;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+struct str s3_retention_name(enum store_retention r)
+{
+    return r == STORE_RETENTION_COMPLIANCE ? STR("COMPLIANCE") : STR("GOVERNANCE");
+}
+
+int s3_hold_parse(struct str text, enum store_hold *ret)
+{
+    if (str_eq(text, STR("ON")))
+        *ret = STORE_HOLD_ON;
+    else if (str_eq(text, STR("OFF")))
+        *ret = STORE_HOLD_OFF;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+struct str s3_hold_name(enum store_hold h)
+{
+    return h == STORE_HOLD_ON ? STR("ON") : STR("OFF");
+}
+
+/* A period of 1 to `most`. */
+static int parse_period(const struct xml_node *n, uint32_t most, uint32_t *ret)
+{
+    uint64_t value;
+    struct str text = str_trim(n->text);
+    if (str_to_u64(text, &value))
+        return str_starts(text, STR("-")) ? -ERR_INVALID_RETENTION_PERIOD : -ERR_MALFORMED_XML;
+    if (value < 1 || value > most)
+        return -ERR_INVALID_RETENTION_PERIOD;
+    *ret = (uint32_t)value;
+    return 0;
+}
+
+static int parse_default(const struct xml_node *rule, struct s3_default_retention *ret)
+{
+    const struct xml_node *n = xml_child(rule, "DefaultRetention");
+    if (!n || s3_retention_parse(xml_child_text(n, "Mode"), &ret->mode))
+        return -ERR_MALFORMED_XML;
+    const struct xml_node *days = xml_child(n, "Days"), *years = xml_child(n, "Years");
+    if (!days == !years)
+        return -ERR_MALFORMED_XML;
+    return days ? parse_period(days, DEFAULT_DAYS_MAX, &ret->days)
+                : parse_period(years, DEFAULT_YEARS_MAX, &ret->years);
+}
+
+int s3_body_object_lock(struct arena *a, struct str body, struct s3_default_retention *ret)
+{
+    struct xml_node *root;
+    struct s3_default_retention d = {.mode = STORE_RETENTION_NONE};
+    int r = parse(a, body, "ObjectLockConfiguration", 16, &root);
+    if (r)
+        return r;
+    if (!str_eq(xml_child_text(root, "ObjectLockEnabled"), STR("Enabled")))
+        return -ERR_MALFORMED_XML;
+    const struct xml_node *rule = xml_child(root, "Rule");
+    r = rule ? parse_default(rule, &d) : 0;
+    if (!r)
+        *ret = d;
+    return r;
+}
+
+int s3_body_retention(struct arena *a, struct str body, struct store_lock *ret)
+{
+    struct xml_node *root;
+    int r = parse(a, body, "Retention", 16, &root);
+    if (r)
+        return r;
+    struct str mode = xml_child_text(root, "Mode"), until = xml_child_text(root, "RetainUntilDate");
+    ret->retention = STORE_RETENTION_NONE;
+    ret->until_ms = 0;
+    if (!mode.len && !until.len)
+        return 0;
+    if (s3_retention_parse(mode, &ret->retention) || date_parse_iso(until, &ret->until_ms))
+        return -ERR_MALFORMED_XML;
+    return 0;
+}
+
+int s3_body_legal_hold(struct arena *a, struct str body, enum store_hold *ret)
+{
+    struct xml_node *root;
+    int r = parse(a, body, "LegalHold", 16, &root);
+    if (r)
+        return r;
+    return s3_hold_parse(xml_child_text(root, "Status"), ret) ? -ERR_MALFORMED_XML : 0;
+}
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 static int parse_conditions(const struct xml_node *n, struct store_conditions *ret)

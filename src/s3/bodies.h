@@ -20,6 +20,25 @@ int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
 /* -ERR_MALFORMED_XML; -ERR_NOT_IMPLEMENTED for MFA delete. */
 int s3_body_versioning(struct arena *a, struct str body, enum store_versioning *ret);
 
+/* ---- object lock ---------------------------------------------------------------------------- */
+
+/* "GOVERNANCE" and "COMPLIANCE", "ON" and "OFF"; -EINVAL for any other text. */
+int s3_retention_parse(struct str text, enum store_retention *ret);
+struct str s3_retention_name(enum store_retention r);
+int s3_hold_parse(struct str text, enum store_hold *ret);
+struct str s3_hold_name(enum store_hold h);
+
+/* ObjectLockConfiguration. -ERR_MALFORMED_XML, -ERR_INVALID_RETENTION_PERIOD. */
+struct s3_default_retention {
+    enum store_retention mode; /* STORE_RETENTION_NONE: there is no default */
+    uint32_t days, years;      /* one of them */
+};
+int s3_body_object_lock(struct arena *a, struct str body, struct s3_default_retention *ret);
+/* Retention; an empty one asks for none. Sets mode and date. */
+int s3_body_retention(struct arena *a, struct str body, struct store_lock *ret);
+/* LegalHold */
+int s3_body_legal_hold(struct arena *a, struct str body, enum store_hold *ret);
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 #define S3_DELETE_KEYS_MAX 1000

@@ -6,6 +6,7 @@
 
 #include "s3/bodies.h"
 #include "s3/body.h"
+#include "s3/object_lock.h"
 
 #define REGION_FIRST STR("us-east-1") /* the region that has no location constraint */
 
@@ -38,13 +39,16 @@ static int read_location(struct s3_request *q, struct str *ret)
 
 /* Owner and rights are there from the bucket's first moment. */
 static int FIBER make_bucket(struct s3_request *q, struct str location, struct str ownership,
-                             struct str acl)
+                             struct str acl, bool object_lock)
 {
     _cleanup_buf_ struct buf controls;
     struct store_bucket_setting settings[2];
     struct store_bucket bucket;
-    struct store_bucket_spec spec = {
-        .name = q->bucket_name, .owner = q->who.account, .region = location, .settings = settings};
+    struct store_bucket_spec spec = {.name = q->bucket_name,
+                                     .owner = q->who.account,
+                                     .region = location,
+                                     .settings = settings,
+                                     .object_lock = object_lock};
     buf_init(&controls, 0);
     if (ownership.ptr) {
         s3_ownership_xml(&controls, ownership);
@@ -60,13 +64,16 @@ static int FIBER make_bucket(struct s3_request *q, struct str location, struct s
 int FIBER s3_create_bucket(struct s3_request *q)
 {
     struct str location, ownership, acl;
+    bool object_lock = false;
     int r = s3_ownership_read(q, &ownership);
     if (!r)
         r = s3_acl_of_new_bucket(q, ownership, &acl);
     if (!r)
+        r = s3_lock_of_new_bucket(q, &object_lock);
+    if (!r)
         r = read_location(q, &location);
     if (!r)
-        r = make_bucket(q, location, ownership, acl);
+        r = make_bucket(q, location, ownership, acl, object_lock);
     /* In us-east-1, and only there, creating one's own bucket again is no error. */
     if (r == -ERR_BUCKET_OWNED && str_eq(q->s3->region, REGION_FIRST))
         r = s3_acl_reset(q, acl);

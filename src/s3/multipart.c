@@ -237,6 +237,7 @@ static int FIBER copy_part(struct s3_request *q, const struct part *p, struct s3
     if (r)
         return r;
     s3_sse_headers(q, p->upload.attrs.seal);
+    s3_source_tell(q, source);
     return s3_respond_copied(q, "CopyPartResult", &etag, &copied.checksum, mtime_ms);
 }
 

@@ -8,8 +8,8 @@
 #include "s3/audit.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
-#include "s3/context.h"
 #include "s3/notice.h"
+#include "s3/object_lock.h"
 #include "s3/version.h"
 
 /* Gone already is deleted, also under a condition (API reference, DeleteObject, If-Match). */
@@ -22,14 +22,6 @@ static bool is_gone(int err)
 static struct store_object version_of(const struct store_deletion *d)
 {
     return (struct store_object){.seq = d->seq, .null_version = d->null_version};
-}
-
-/* Asked for by a header, and given to whoever has the right; others' request goes on without. */
-static bool FIBER may_bypass(struct s3_context *c)
-{
-    struct str wanted = s3_header(c->q, STR("x-amz-bypass-governance-retention"));
-    return str_eq_nocase(wanted, STR("true")) &&
-           s3_authorise_in(c, "s3:BypassGovernanceRetention") == 0;
 }
 
 static void set_headers(struct s3_request *q, const struct store_deletion *d)
@@ -54,7 +46,7 @@ int FIBER s3_delete_object(struct s3_request *q)
         .key = q->key,
         .version = q->version,
         .conditions = &conditions,
-        .bypass = may_bypass(&c),
+        .bypass = s3_may_bypass(&c),
         .owner = q->bucket.owner,
     };
     r = store_delete_many(q->s3->store, q->bucket.id, &d, 1, conditions.notice);
@@ -80,7 +72,7 @@ static int FIBER authorise_one(struct s3_request *q, struct s3_deletion *item)
     int r = s3_authorise_in(&c, s3_action(q->op->action, of_version));
     if (!r && s3_deletion_is_conditional(item))
         r = s3_authorise_in(&c, s3_action("s3:GetObject", of_version));
-    item->bypass = !r && may_bypass(&c);
+    item->bypass = !r && s3_may_bypass(&c);
     return r;
 }
 

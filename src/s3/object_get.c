@@ -7,6 +7,7 @@
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
+#include "s3/object_lock.h"
 #include "s3/range.h"
 #include "s3/sse.h"
 #include "s3/version.h"
@@ -119,6 +120,7 @@ static void set_headers(struct get *g)
     s3_object_headers(q, o);
     s3_sse_headers(q, o->attrs.seal);
     s3_set_version(q, o);
+    s3_lock_headers(q, o);
     set_checksum(g);
     if (g->partial && o->len_bytes > 0)
         (void)http_set_header(q->x, "Content-Range",

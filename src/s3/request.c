@@ -246,7 +246,6 @@ static const struct refused {
     bool acl;           /* nor by those that take an ACL */
 } refused_headers[] = {
     {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}, .acl = true},
-    {WORD("bucket-object-lock-enabled"), false, {WORD("false"), WORD("False")}},
     {WORD("checksum-md5"), false},
     {WORD("checksum-sha512"), false},
     {WORD("checksum-xxhash"), true},
@@ -254,7 +253,6 @@ static const struct refused {
     {WORD("grant-"), true, .acl = true},
     {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
-    {WORD("object-lock-"), true},
     {WORD("object-ownership"), false, .served = "CreateBucket"},
     {WORD("rename-source"), true},
     {WORD("write-offset-bytes"), false},

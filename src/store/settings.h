@@ -32,7 +32,8 @@
     X(STORAGE_CLASS, "storage-class")       \
     X(TAGGING, "tagging")                   \
     X(WEBSITE, "website")                   \
-    X(NOTIFICATION, "notification")
+    X(NOTIFICATION, "notification")         \
+    X(OBJECT_LOCK, "object-lock")
 enum store_setting_kind {
 #define X(name, row) STORE_SETTING_##name,
     STORE_SETTINGS(X)
