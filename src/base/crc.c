@@ -62,9 +62,23 @@ static uint64_t power_mod(uint64_t n, uint64_t poly, unsigned width)
     return result;
 }
 
+/* What a run of bytes multiplies by: mostly it is as long as the last one. */
+static uint64_t power_of_len(uint64_t len, uint64_t poly, unsigned width)
+{
+    static _Thread_local struct {
+        uint64_t len, poly, power;
+    } last;
+    if (last.len != len || last.poly != poly) {
+        last.power = power_mod(8 * len, poly, width);
+        last.len = len;
+        last.poly = poly;
+    }
+    return last.power;
+}
+
 static uint64_t combine(uint64_t a, uint64_t b, uint64_t len_b, uint64_t poly, unsigned width)
 {
-    return multiply_mod(power_mod(8 * len_b, poly, width), a, poly, width) ^ b;
+    return multiply_mod(power_of_len(len_b, poly, width), a, poly, width) ^ b;
 }
 
 uint32_t hash_crc32_combine(uint32_t a, uint32_t b, uint64_t len_b)

@@ -42,19 +42,33 @@ void kv_batch_clear(struct kv_batch *b)
     forget(b);
 }
 
-int kv_batch_put(struct kv_batch *b, struct str key, struct str value)
+static bool may_be_remembered(struct str key)
 {
-    return vmap_put(&b->changes, key, value, b->number);
-}
-
-int kv_batch_del(struct kv_batch *b, struct str key)
-{
-    return vmap_del(&b->changes, key, b->number);
+    return key.len > 0 && key.len <= KV_MEMO_KEY_MAX;
 }
 
 static struct kv_memo *memo_of(struct kv_batch *b, struct str key)
 {
     return &b->memos[hash_xxh3(key.ptr, key.len) % KV_MEMO_SLOTS];
+}
+
+/* So that what is remembered is what the batch shows. */
+static void forget_changed(struct kv_batch *b, struct str key)
+{
+    if (may_be_remembered(key))
+        memo_of(b, key)->key_len = 0;
+}
+
+int kv_batch_put(struct kv_batch *b, struct str key, struct str value)
+{
+    forget_changed(b, key);
+    return vmap_put(&b->changes, key, value, b->number);
+}
+
+int kv_batch_del(struct kv_batch *b, struct str key)
+{
+    forget_changed(b, key);
+    return vmap_del(&b->changes, key, b->number);
 }
 
 static void remember(struct kv_memo *m, struct str key, struct str value)
@@ -68,25 +82,31 @@ static void remember(struct kv_memo *m, struct str key, struct str value)
         memcpy(m->value, value.ptr, value.len);
 }
 
+static bool recall(struct kv_batch *b, struct str key, struct buf *ret)
+{
+    if (!may_be_remembered(key))
+        return false;
+    const struct kv_memo *m = memo_of(b, key);
+    if (!str_eq(key, str_make(m->key, m->key_len)))
+        return false;
+    buf_put_str(ret, str_make(m->value, m->value_len));
+    return true;
+}
+
 /* What the batch did not change. */
 static int get_below(struct kv_batch *b, struct str key, struct buf *ret)
 {
-    if (key.len == 0 || key.len > KV_MEMO_KEY_MAX)
-        return kv_get(b->kv, NULL, key, 0, ret);
-    struct kv_memo *m = memo_of(b, key);
-    if (str_eq(key, str_make(m->key, m->key_len))) {
-        buf_put_str(ret, str_make(m->value, m->value_len));
-        return buf_error(ret);
-    }
     size_t before = ret->len;
     int r = kv_get(b->kv, NULL, key, 0, ret);
-    if (r == 0)
-        remember(m, key, str_from_offset(buf_str(ret), before));
+    if (r == 0 && may_be_remembered(key))
+        remember(memo_of(b, key), key, str_from_offset(buf_str(ret), before));
     return r;
 }
 
 int kv_batch_get(struct kv_batch *b, struct str key, struct buf *ret)
 {
+    if (recall(b, key, ret))
+        return buf_error(ret);
     const struct vmap_version *v = vmap_find(&b->changes, key, VMAP_NEWEST);
     if (!v)
         return get_below(b, key, ret);

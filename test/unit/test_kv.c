@@ -185,6 +185,41 @@ static void savepoints_nest(void **state)
     kv_batch_free(b);
 }
 
+static void expect_in_batch(struct kv_batch *b, const char *key, const char *want)
+{
+    struct buf buf;
+    buf_init(&buf, 0);
+    for (unsigned again = 0; again < 2; again++) {
+        buf_reset(&buf);
+        assert_int_equal(kv_batch_get(b, str_from(key), &buf), want ? 0 : -ERR_NOT_FOUND);
+        assert_true(!want || str_eq(buf_str(&buf), str_from(want)));
+    }
+    buf_release(&buf);
+}
+
+/* Short keys are remembered from one question to the next. */
+static void a_batch_asked_again_shows_what_was_done_in_between(void **state)
+{
+    struct store *s = *state;
+    struct kv_batch *b;
+    put(s->kv, "a", "1");
+    assert_int_equal(kv_batch_new(s->kv, &b), 0);
+    expect_in_batch(b, "a", "1");
+    kv_batch_savepoint(b);
+    kv_batch_put(b, STR("a"), STR("2"));
+    expect_in_batch(b, "a", "2");
+    kv_batch_del(b, STR("a"));
+    expect_in_batch(b, "a", NULL);
+    assert_int_equal(kv_batch_rollback(b), 0);
+    expect_in_batch(b, "a", "1");
+    kv_batch_put(b, STR("a"), STR("3"));
+    expect_in_batch(b, "a", "3");
+    assert_int_equal(kv_write(s->kv, b, true), 0);
+    kv_batch_clear(b);
+    expect_in_batch(b, "a", "3");
+    kv_batch_free(b);
+}
+
 static void a_snapshot_and_an_iterator_keep_their_moment(void **state)
 {
     struct store *s = *state;
@@ -885,6 +920,7 @@ int main(int argc, char **argv)
         BOTH(a_written_batch_is_seen_and_survives_reopening),
         BOTH(a_batch_sees_its_own_changes_and_the_store_does_not),
         BOTH(savepoints_nest),
+        BOTH(a_batch_asked_again_shows_what_was_done_in_between),
         BOTH(a_snapshot_and_an_iterator_keep_their_moment),
         BOTH(a_prefix_bounds_both_directions),
         BOTH(an_iterator_sees_changes_made_under_it),
