@@ -8,10 +8,11 @@
  * has no write buffer manager; each store gets a quarter of the write-buffer budget as its buffer
  * and twice that as the limit of all its buffers.
  *
- * The write-ahead log. kv_write(sync) waits for fdatasync. After a crash rocks_log.c reads the log
- * first: only where it finds a torn last batch is it cut off there (point-in-time recovery, which
- * would silently drop more than that from a damaged one). The log is bounded by the write buffer,
- * for it is replayed at the start after a kill.
+ * The write-ahead log. kv_write(sync) waits for fdatasync. It lies in files of ours (wal.h). After
+ * a crash rocks_log.c judges it first; a log of before there were frames is cut off only where it
+ * finds a torn last batch (point-in-time recovery, which would silently drop more than that from a
+ * damaged one). The log is bounded by a few write buffers, for it is replayed at the start after a
+ * kill.
  */
 
 #include "kv/rocks_internal.h"
