@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Where a request came from when proxies that are trusted stand in front: each appends the address it
- * was called from to X-Forwarded-For, so the list is believed from its right end, as long as the
+ * Where a request came from when proxies that are trusted stand in front: each appends the address
+ * it was called from to X-Forwarded-For, so the list is believed from its right end, as long as the
  * one who says so is trusted. Whatever a client writes there itself stands further left.
  */
 

@@ -250,6 +250,19 @@ def test_every_write_is_told_as_s3_tells_it(local, receiver):
     assert [r['s3']['object']['sequencer'] for r in order] == sorted(r['s3']['object']['sequencer'] for r in order)
 
 
+def test_versions_and_markers_are_told_with_their_ids(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
+    notify(client, bucket, target)
+    version = client.put_object(Bucket=bucket, Key='k', Body=b'x')['VersionId']
+    marker = client.delete_object(Bucket=bucket, Key='k')['VersionId']
+    client.delete_object(Bucket=bucket, Key='k', VersionId=version)
+    wait_for('three events', lambda: len(receiver.records(bucket)) >= 3)
+    assert [(r['eventName'], r['s3']['object']['versionId']) for r in receiver.records(bucket)] == [
+        ('ObjectCreated:Put', version), ('ObjectRemoved:DeleteMarkerCreated', marker), ('ObjectRemoved:Delete', version)]
+
+
 def test_filters_and_other_buckets(local, receiver):
     client = make_client(local)
     bucket, other, target = make_bucket(client), make_bucket(client), add_target(local, 'webhook', url=receiver.url)
