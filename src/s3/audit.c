@@ -30,6 +30,7 @@ static const struct {
 } settings[] = {
     {"acl", STORE_SETTING_ACL},
     {"cors", STORE_SETTING_CORS},
+    {"encryption", STORE_SETTING_ENCRYPTION},
     {"notification", STORE_SETTING_NOTIFICATION},
     {"ownershipControls", STORE_SETTING_OWNERSHIP_CONTROLS},
     {"policy", STORE_SETTING_POLICY},
@@ -97,12 +98,13 @@ void s3_audit_end(struct s3_request *q)
     audit_put(q->s3->audit, &r);
 }
 
-void s3_audit_key(struct s3_request *q, struct str key, int err)
+void s3_audit_key(struct s3_request *q, struct str key, struct str version, int err)
 {
     if (!is_audited(q))
         return;
     struct audit_record r = record_of(q);
     r.key = key;
+    r.version = version;
     r.outcome = err ? AUDIT_FAILED : AUDIT_DONE;
     if (err)
         r.error = str_from(err_info(err)->s3_code);

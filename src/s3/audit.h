@@ -15,8 +15,9 @@
 int FIBER s3_audit_begin(struct s3_request *q);
 /* Once it was answered, while the request's bucket and identity are still there. */
 void s3_audit_end(struct s3_request *q);
-/* One key of several that a request is about; `err` is what became of it. */
-void s3_audit_key(struct s3_request *q, struct str key, int err);
+/* One key of several that a request is about, and the version if one is named; `err` is what became
+ * of it. */
+void s3_audit_key(struct s3_request *q, struct str key, struct str version, int err);
 
 /* For the query APIs: the action as "iam:CreateUser", and what it is about. */
 struct uri_query;

@@ -165,7 +165,7 @@ static int FIBER respond_results(struct s3_request *q, const struct s3_deletions
             put_deleted(&b, &d->items[i]);
     }
     for (size_t i = 0; i < d->count; i++)
-        s3_audit_key(q, d->items[i].key, d->items[i].err);
+        s3_audit_key(q, d->items[i].key, d->items[i].version_id, d->items[i].err);
     xml_close(&b, "DeleteResult");
     return s3_respond_xml(q, &b);
 }
