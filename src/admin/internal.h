@@ -97,6 +97,8 @@ json_t *admin_job_json(const struct job_status *s);
 /* An array of the jobs: name, state, progress. */
 json_t *admin_jobs_json(struct admin *a);
 
+/* Further disks that may be lost. */
+unsigned admin_losses_survived(struct admin *a);
 /* What the store as a whole survives. */
 json_t *FIBER admin_redundancy_json(struct admin *a);
 

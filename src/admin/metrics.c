@@ -135,7 +135,7 @@ static const struct field blob_fields[] = {
     COUNTER(blob_stats, reencoded, "cairn_blob_reencoded_chunks_total",
         "Chunks written anew because too many of their disks failed meanwhile."),
     GAUGE(blob_stats, lingering, "cairn_blob_lingering_reads",
-        "Slow reads that nobody waits for."),
+        "Slow reads and writes that nobody waits for."),
 };
 
 static const struct field disk_fields[] = {
@@ -253,12 +253,12 @@ static void write_redundancy(struct admin *a, struct buf *out)
     blob_stats(a->config.blob, &blob);
     WRITE_FIELDS(out, blob_fields, &blob);
     blob_disks(a->config.blob, &active, &usable);
-    unsigned m = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX).m, missing = active - usable;
     metrics_single(out, "cairn_disks", "gauge", "Disks that the store is to have.", active);
     metrics_single(out, "cairn_disks_usable", "gauge", "Of those, disks that take writes.", usable);
     metrics_single(out, "cairn_losses_survived", "gauge",
-                   "Further disks that may be lost without losing data.",
-                   m > missing ? m - missing : 0);
+                   "Further disks that may be lost without losing data.", admin_losses_survived(a));
+    metrics_single(out, "cairn_ring_epoch", "gauge", "The epoch by which chunks are placed.",
+                   blob_epoch(a->config.blob));
 }
 
 static void write_disks(struct admin *a, struct buf *out)

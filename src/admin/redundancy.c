@@ -30,6 +30,30 @@ static uint64_t FIBER raw_bytes(struct admin *a)
     return sum;
 }
 
+static unsigned away_count(const struct nodes *nodes)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < nodes_count(nodes); i++) {
+        const struct node *n = nodes_get(nodes, i);
+        count += n && node_role(n) == NODE_AWAY;
+    }
+    return count;
+}
+
+/* A disk that is away counts as lost until the others have taken over what it held, and for good
+ * where that cannot be, because every disk has a shard of every chunk. */
+unsigned admin_losses_survived(struct admin *a)
+{
+    unsigned active, usable, away = away_count(a->config.nodes);
+    struct jobs_stats jobs;
+    jobs_stats(a->config.jobs, &jobs);
+    blob_disks(a->config.blob, &active, &usable);
+    struct blob_code code = blob_code_for(BLOB_STANDARD, active + away, BLOB_CHUNK_MAX);
+    bool made_good = (unsigned)code.k + code.m <= active && !jobs.repair_pending;
+    unsigned missing = active - usable + (made_good ? 0 : away);
+    return code.m > missing ? code.m - missing : 0;
+}
+
 json_t *FIBER admin_redundancy_json(struct admin *a)
 {
     unsigned active, usable;
@@ -37,12 +61,11 @@ json_t *FIBER admin_redundancy_json(struct admin *a)
     jobs_stats(a->config.jobs, &jobs);
     blob_disks(a->config.blob, &active, &usable);
     struct blob_code code = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX);
-    unsigned missing = active - usable;
     uint64_t raw = raw_bytes(a), usable_bytes = raw / (code.k + code.m) * code.k;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks",
-                     (json_int_t)active, "usable", (json_int_t)usable, "code_k", (json_int_t)code.k,
-                     "code_m", (json_int_t)code.m, "losses_survived",
-                     (json_int_t)(code.m > missing ? code.m - missing : 0), "raw_bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks",
+                     (json_int_t)active, "away", (json_int_t)away_count(a->config.nodes), "usable",
+                     (json_int_t)usable, "code_k", (json_int_t)code.k, "code_m", (json_int_t)code.m,
+                     "losses_survived", (json_int_t)admin_losses_survived(a), "raw_bytes",
                      (json_int_t)raw, "usable_bytes", (json_int_t)usable_bytes, "repair_waiting",
                      (json_int_t)jobs.repair_left, "repair_unreadable",
                      (json_int_t)jobs.repair_lost, "metadata_mirrors", mirrors_json(a));

@@ -45,9 +45,10 @@ void admin_print_redundancy(const json_t *r)
 {
     char raw[32], usable[32];
     const json_t *mirrors = json_object_get(r, "metadata_mirrors");
-    printf("%llu disks, %llu there; %llu + %llu shards, %llu more losses survived\n",
+    printf("%llu disks, %llu there, %llu away; %llu + %llu shards, %llu more losses survived\n",
            (unsigned long long)admin_number_of(r, "disks"),
            (unsigned long long)admin_number_of(r, "usable"),
+           (unsigned long long)admin_number_of(r, "away"),
            (unsigned long long)admin_number_of(r, "code_k"),
            (unsigned long long)admin_number_of(r, "code_m"),
            (unsigned long long)admin_number_of(r, "losses_survived"));

@@ -22,7 +22,7 @@ struct jobs {
     bool sweep_done;
     uint64_t sweeps_wanted, sweeps_done; /* the second is the job's own */
     uint64_t spares_rounds;
-    uint64_t repaired_chunks, repaired_bytes, repair_left, repair_lost;
+    uint64_t repaired_chunks, repaired_bytes, repair_left, repair_lost, repair_rows;
     uint64_t repair_scans_wanted, repair_scans_done; /* the second is the job's own */
 };
 

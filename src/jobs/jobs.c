@@ -62,6 +62,8 @@ void jobs_stats(const struct jobs *j, struct jobs_stats *ret)
         .sweep_done = LOAD(sweep_done),
         .repaired_chunks = LOAD(repaired_chunks),
         .repaired_bytes = LOAD(repaired_bytes),
+        .repair_pending =
+            LOAD(repair_rows) > 0 || LOAD(repair_scans_wanted) != LOAD(repair_scans_done),
         .repair_left = LOAD(repair_left),
         .repair_lost = LOAD(repair_lost),
         .repair_errors = repair.errors,

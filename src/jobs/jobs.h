@@ -71,6 +71,7 @@ struct jobs_stats {
     uint64_t sweep_needles, sweep_orphans, sweep_bytes, sweep_errors;
     bool sweep_done;
     uint64_t repaired_chunks, repaired_bytes, repair_errors;
+    bool repair_pending;  /* the last pass found rows, or the disks have changed since */
     uint64_t repair_left; /* chunks that want repair and wait for a disk, at the last pass */
     uint64_t repair_lost; /* of those, chunks that cannot be read at present */
 };

@@ -48,7 +48,7 @@ static int FIBER scan(struct jobs *j, struct job *job)
         return 0;
     int r = store_repair_scan(j->config.store, scan_pace, job, &chunks);
     if (r == 0)
-        j->repair_scans_done = wanted;
+        __atomic_store_n(&j->repair_scans_done, wanted, __ATOMIC_RELAXED);
     return r;
 }
 
@@ -67,6 +67,7 @@ static int FIBER repair_round(struct job *job, void *arg)
         return JOB_IDLE;
     if (r < 0)
         return r;
+    __atomic_store_n(&j->repair_rows, found.rows, __ATOMIC_RELAXED);
     __atomic_store_n(&j->repair_left, found.left, __ATOMIC_RELAXED);
     __atomic_store_n(&j->repair_lost, found.lost, __ATOMIC_RELAXED);
     return found.repaired ? JOB_AGAIN : JOB_IDLE;

@@ -159,7 +159,8 @@ static int disk_unpack(const Cairn__Disk *pb, struct store_disks *t)
     d->zone = pb->zone;
     d->away = pb->away;
     memcpy(d->uuid, pb->uuid.data, 16);
-    memcpy(d->path, pb->path.data, pb->path.len);
+    if (pb->path.len)
+        memcpy(d->path, pb->path.data, pb->path.len);
     d->path[pb->path.len] = 0;
     return 0;
 }

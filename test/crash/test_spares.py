@@ -41,8 +41,12 @@ def role(server, number):
     return [d['role'] for d in disks(server) if d['number'] == number][0]
 
 
+def redundancy(server):
+    return json.loads(server.admin('info', '--json').stdout)['redundancy']
+
+
 def mirrors(server):
-    return json.loads(server.admin('info', '--json').stdout)['redundancy']['metadata_mirrors']
+    return redundancy(server)['metadata_mirrors']
 
 
 def test_a_disk_that_stays_gone_is_done_without(make_server):
@@ -57,10 +61,10 @@ def test_a_disk_that_stays_gone_is_done_without(make_server):
     wait_for(lambda: role(server, 1) == 'away')
     wait_for(lambda: not on_disk(server, 1, COUNT))
     wait_for(lambda: mirrors(server) == ['in'] * 3)
+    wait_for(lambda: redundancy(server)['losses_survived'] == 2)
     verify(server, COUNT)
     put(server, COUNT, COUNT + 20)
-    text = server.admin('info').stdout
-    assert 'away' in text
+    assert '4 disks, 4 there, 1 away; 2 + 2 shards, 2 more losses survived' in server.admin('info').stdout
 
     os.rename(aside, lost)
     wait_for(lambda: role(server, 1) == 'active')
