@@ -28,6 +28,7 @@
 #define SPARE_BYTES_MAX    (2 * MIB)
 #define REOPEN_BYTES       (8 * MIB) /* opening takes that at most, beside what the log holds */
 #define REOPEN_DESCRIPTORS 16        /* it takes fewer */
+#define FLUSH_DESCRIPTORS  8         /* a table of each family, its folder, the manifest */
 
 /*
  * The one place where RocksDB's errors, which the C API hands out as text, become codes. The first
@@ -181,12 +182,32 @@ static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
     return r < 0 && h->with_log ? write_failed(h, sequence, r) : r;
 }
 
-/* Empties the write buffers into tables. */
+/* 0, or why so many files cannot be opened now. */
+static int descriptors_left(int want)
+{
+    int fds[REOPEN_DESCRIPTORS], count = 0, r = 0;
+    CHECK(want <= REOPEN_DESCRIPTORS);
+    while (count < want && r == 0) {
+        fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fds[count] < 0)
+            r = -errno;
+        else
+            count++;
+    }
+    while (count > 0)
+        close(fds[--count]);
+    return r;
+}
+
+/*
+ * Empties the write buffers into tables. RocksDB that cannot open a table for want of descriptors
+ * takes no more writes until it is opened anew, so whether there are any is looked at before.
+ */
 static int flush_tables(struct rocks_kv *h, bool wait)
 {
     if (rocks_is_broken(h))
         return rocks_is_broken(h);
-    int r = 0;
+    int r = descriptors_left(FLUSH_DESCRIPTORS);
     rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(o, wait);
     for (unsigned i = 0; r == 0 && i < h->family_count; i++) {
@@ -317,28 +338,13 @@ static int open_db(struct rocks_kv *h)
 
 /* ---- recovering ----------------------------------------------------------------------------- */
 
-static int descriptors_left(void)
-{
-    int fds[REOPEN_DESCRIPTORS], count = 0, r = 0;
-    while (count < REOPEN_DESCRIPTORS && r == 0) {
-        fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (fds[count] < 0)
-            r = -errno;
-        else
-            count++;
-    }
-    while (count > 0)
-        close(fds[--count]);
-    return r;
-}
-
 static int rocks_recoverable(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     if (!rocks_is_broken(h) || rocks_is_broken(h) == -EIO)
         return rocks_is_broken(h);
     int r = rocks_reserve_floor(&h->reserve, REOPEN_BYTES);
-    return r < 0 ? r : descriptors_left();
+    return r < 0 ? r : descriptors_left(REOPEN_DESCRIPTORS);
 }
 
 /* Everything that was acknowledged is there, and nothing else. */

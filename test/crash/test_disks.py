@@ -10,6 +10,7 @@ from client import Client, content, metrics
 from conftest import SOAK
 from load import Load
 from oracle import Oracle
+from test_full_disk import eat, small_disk  # noqa: F401
 
 SEED = int(os.environ.get('CAIRN_SEED') or random.randrange(1 << 32))
 # Inline, beside the record, copied, striped, several stripes.
@@ -77,7 +78,9 @@ def test_two_of_six_disks_are_pulled_under_load_and_replaced(make_server, figure
     load.verify()
     check_deep(server)
     assert redundancy(server)['losses_survived'] == 2
-    assert metrics(server)['cairn_repair_chunks_total'] > 0
+    disks = json.loads(server.admin('disk', 'list', '--json').stdout)['disks']
+    # Repair or rebalance, whichever came to a chunk first, has filled the new ones.
+    assert [d['needles'] > 0 for d in disks if d['role'] == 'active'] == [True] * 6, disks
     figure('two of six disks replaced under load: whole after %.1f s; %s' % (seconds, load.done))
     assert server.stop() == 0
     for d in server.dirs:  # what is left of the old ones counts no more
@@ -185,4 +188,84 @@ def test_strange_and_unusable_directories_are_refused(make_server):
     assert refused.returncode != 0 and 'only a disk that is gone' in refused.stderr
     server.admin('disk', 'add', empty + '.more')
     assert redundancy(server)['disks'] == 3
+    assert server.stop() == 0
+
+
+def test_mount_point_without_its_disk_is_no_disk(make_server):
+    """Unmounted, what is left is an empty directory in its place: nothing is written there, nothing is read from it."""
+    server = make_server(disks=4)
+    server.start()
+    bodies = {'k%d' % i: content(i, SIZES[i % len(SIZES)]) for i in range(20)}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for key in list(bodies)[:10]:
+            assert c.put('disks', key, bodies[key]).status == 200
+    pull(server, 2)
+    os.mkdir(server.dirs[2])
+    wait_for(lambda: metrics(server)['cairn_disks_usable'] == 3)
+    with Client(server) as c:
+        for key in list(bodies)[10:]:
+            assert c.put('disks', key, bodies[key]).status == 200
+    assert server.stop() == 0
+    assert os.listdir(server.dirs[2]) == []
+    server.start()
+    assert redundancy(server)['usable'] == 3
+    with Client(server) as c:
+        for key, body in bodies.items():
+            assert c.get('disks', key).body == body
+    assert os.listdir(server.dirs[2]) == ['lock']  # so that nobody else begins a store there meanwhile
+    shutil.rmtree(server.dirs[2])
+    os.rename(server.dirs[2] + '.pulled', server.dirs[2])
+    wait_for(lambda: metrics(server)['cairn_disks_usable'] == 4 and whole(server))
+    with Client(server) as c:
+        for key, body in bodies.items():
+            assert c.get('disks', key).body == body
+    check_deep(server)
+    assert server.stop() == 0
+
+
+def test_scrub_repairs_flipped_bits_from_the_other_disks(make_server):
+    """Nobody reads the objects: the scrub alone finds what is wrong on one of four disks, and nothing is lost."""
+    server = make_server(disks=4)
+    server.start()
+    bodies = {'k%d' % i: content(i, [70000, 300000, 1 << 20][i % 3]) for i in range(30)}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for key, body in bodies.items():
+            assert c.put('disks', key, body).status == 200
+    assert server.stop() == 0
+    flip_bytes(server.dirs[1], random.Random(SEED))
+    server.start()
+    server.admin('scrub', 'start', '--wait', check=False)  # what it tells of meanwhile is repaired, or about to be
+    wait_for(lambda: server.admin('check', '--deep', check=False).returncode == 0)
+    assert metrics(server)['cairn_repair_chunks_total'] > 0
+    assert server.admin('scrub', 'start', '--wait').returncode == 0
+    assert not json.loads(server.admin('scrub', 'status', '--json').stdout)['list']
+    shutil.rmtree(server.dirs[2])  # two of the others suffice now
+    with Client(server) as c:
+        for key, body in bodies.items():
+            assert c.get('disks', key).body == body
+    assert server.stop() == 0
+
+
+def test_one_full_disk_of_four_is_written_around(make_server, small_disk):
+    """Another's file fills it: what is new goes to the others, what is there is read and deleted."""
+    server = make_server(disks=4)
+    server.dirs[3] = os.path.join(small_disk, 'd3')
+    server.start()
+    bodies = {'k%d' % i: content(i, SIZES[i % len(SIZES)]) for i in range(40)}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for key in list(bodies)[:20]:
+            assert c.put('disks', key, bodies[key]).status == 200
+        ballast = eat(small_disk)
+        for key in list(bodies)[20:]:
+            assert c.put('disks', key, bodies[key]).status == 200
+        for key, body in bodies.items():
+            assert c.get('disks', key).body == body
+        for key in list(bodies)[:10]:
+            assert c.delete('disks', key).status == 204
+        os.remove(ballast)
+    wait_for(lambda: whole(server))
+    check_deep(server)
     assert server.stop() == 0
