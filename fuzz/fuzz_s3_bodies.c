@@ -5,6 +5,7 @@
 
 #include "s3/bodies.h"
 #include "s3/cors.h"
+#include "s3/log_record.h"
 #include "s3/tags.h"
 #include "s3/website.h"
 #include "wire/date.h"
@@ -111,6 +112,21 @@ static void check_locks(struct arena *a, struct str body)
         CHECK(lock.retention < STORE_RETENTIONS && lock.until_ms <= DATE_MS_MAX);
 }
 
+static void check_logging(struct arena *a, struct str body)
+{
+    struct s3_logging l, again;
+    struct buf b;
+    bool on;
+    if (s3_logging_parse(a, body, &l, &on) || !on)
+        return;
+    buf_init(&b, 0);
+    s3_logging_xml(&b, &l);
+    CHECK(s3_logging_parse(a, buf_str(&b), &again, &on) == 0 && on);
+    CHECK(str_eq(l.bucket, again.bucket) && str_eq(l.prefix, again.prefix));
+    CHECK(l.partitioned == again.partitioned && l.by_event == again.by_event);
+    buf_release(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -129,6 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_tags(&a, body, S3_BUCKET_TAGS_MAX, false);
     else if (data[0] == 'C')
         check_cors(&a, body);
+    else if (data[0] == 'G')
+        check_logging(&a, body);
     else if (data[0] == 'W')
         check_website(&a, body);
     else if (data[0] == 'V')

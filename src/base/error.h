@@ -100,8 +100,7 @@
       "The web identity token that was passed could not be validated.")                            \
     X(EXPIRED_IDENTITY_TOKEN, false, 400, "ExpiredTokenException",                                 \
       "The web identity token that was passed is expired.")                                        \
-    X(IDP_REJECTED, false, 403, "IDPRejectedClaim",                                                \
-      "The identity provider's claim was rejected.")                                               \
+    X(IDP_REJECTED, false, 403, "IDPRejectedClaim", "The identity provider's claim was rejected.") \
     X(IDP_COMMUNICATION, true, 400, "IDPCommunicationError",                                       \
       "The identity provider could not be reached to verify the token.")                           \
     /* buckets */                                                                                  \
@@ -147,6 +146,9 @@
       "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \
       "validation.")                                                                               \
     X(QUOTA_EXCEEDED, false, 403, "QuotaExceeded", "The bucket's quota is used up.")               \
+    X(INVALID_LOG_TARGET, false, 400, "InvalidTargetBucketForLogging",                             \
+      "The target bucket for logging does not exist, is not owned by you, or does not have the "   \
+      "appropriate grants for the log-delivery group.")                                            \
     X(MALFORMED_ACL, false, 400, "MalformedACLError",                                              \
       "The XML you provided was not well-formed or did not validate against our published schema") \
     X(UNRESOLVABLE_EMAIL, false, 400, "UnresolvableGrantByEmailAddress",                           \

@@ -178,6 +178,8 @@ static int FIBER open_doors(struct server *s)
     s3.log = s->log;
     if (r == 0)
         r = s3_new(&s->s3, &s3);
+    if (r == 0)
+        r = s3_logs_start(s->s3);
     if (r < 0)
         return cli_fail("cannot set up the S3 door: %s", err_text(r));
     schedule_watch_load(jobs_schedule(s->engine.jobs), report_load, s->s3);
@@ -359,6 +361,7 @@ static void FIBER serve_until_asked(struct server *s)
     log_event(LOG_INFO, "stopping", "signal %d: requests under way may finish", s->signal);
     admin_set_draining(s->admin);
     http_server_stop(s->http, rt_now() + STOP_GRACE);
+    s3_logs_stop(s->s3);
 }
 
 static int FIBER serve(struct server *s)
@@ -440,6 +443,7 @@ static int FIBER server_fiber(void *arg)
     admin_free(s->admin);
     if (s->engine.jobs)
         schedule_watch_load(jobs_schedule(s->engine.jobs), NULL, NULL);
+    s3_logs_stop(s->s3);
     s3_free(s->s3);
     access_log_close(s->log);
     audit_close(s->audit);

@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "iam/internal.h"
 
-static struct iam_principal principal_of(const struct iam_identity *who)
+static struct iam_principal principal_of(const struct iam_identity *who, struct str service)
 {
+    if (!who && service.len)
+        return (struct iam_principal){.kind = IAM_SERVICE, .name = service};
     if (!who)
         return (struct iam_principal){.kind = IAM_ANONYMOUS};
     if (who->credential == IAM_WEB_IDENTITY)
@@ -47,7 +49,7 @@ static bool lacks_owner(enum iam_action action, const struct iam_access *a)
 /* An action that the table does not name is nobody's, root's included: it is a mistake of ours. */
 int iam_authorise(struct iam *iam, const struct iam_access *a, struct iam_decision *ret_why)
 {
-    struct iam_principal who = principal_of(a->who);
+    struct iam_principal who = principal_of(a->who, a->service);
     struct iam_decision d;
     int action = iam_action_find(a->action);
     if (action < 0 || lacks_owner((enum iam_action)action, a))

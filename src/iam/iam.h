@@ -88,7 +88,8 @@ int iam_account_of_email(struct iam *iam, struct arena *a, struct str email, str
 
 /* An action on a bucket, an object or nothing: "s3:GetObject" and the like. */
 struct iam_access {
-    const struct iam_identity *who; /* NULL: anonymous */
+    const struct iam_identity *who; /* NULL: anonymous, or: */
+    struct str service;             /* of ours, by its name (logging.s3.amazonaws.com) */
     struct str action;
     struct str bucket, key;    /* empty where the action has none */
     struct str bucket_owner;   /* an account; empty: no such bucket, or none involved */

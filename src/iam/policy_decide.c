@@ -452,10 +452,12 @@ static void decide_cross(const struct eval *e, const struct findings *f, const s
 }
 
 /* Those of no account: the anonymous, and services. */
-static void decide_stranger(const struct findings *f, const struct grants *g,
+static void decide_stranger(const struct eval *e, const struct findings *f, const struct grants *g,
                             struct iam_decision *ret)
 {
-    if (f->sessions_allow && (g->bucket != NAMED_NOT || g->acl == IAM_ACL_PUBLIC))
+    bool listed =
+        g->acl == IAM_ACL_PUBLIC || (g->acl == IAM_ACL_GRANTED && e->r->who->kind == IAM_SERVICE);
+    if (f->sessions_allow && (g->bucket != NAMED_NOT || listed))
         allow_by_grant(ret, f, g);
     else
         decide_plain(ret, IAM_IMPLICIT_DENY, g->blocked ? IAM_BY_PUBLIC_BLOCK : IAM_BY_NOTHING);
@@ -472,7 +474,7 @@ static void conclude(struct eval *e, const struct findings *f, struct iam_decisi
     else if (e->r->who->account.len > 0)
         decide_cross(e, f, &g, ret);
     else
-        decide_stranger(f, &g, ret);
+        decide_stranger(e, f, &g, ret);
 }
 
 /* "bucket" or "bucket/key", what the resources of S3 are compared with. */

@@ -37,6 +37,7 @@ struct s3 {
     char *strings; /* region and domains point here */
     struct s3_counters *counters;
     struct md5_pool *md5_pools; /* one a loop thread */
+    struct s3_logs *logs;
 };
 
 /* An element that the error body of some code carries beside the usual ones. */
@@ -76,6 +77,7 @@ struct s3_request {
     struct str owner_id, owner_name; /* the last that was looked up */
     struct str document;             /* a body that was read whole; ptr NULL: none */
     struct str audit_operation;      /* of a query API; ptr NULL: the operation's name */
+    struct str logging, log_owner;   /* of a bucket that logs: its configuration; empty: none */
     int err;                         /* what was answered: 0 or a negative code */
     struct str message;              /* in place of the error table's text */
     struct s3_detail details[S3_DETAILS_MAX];
@@ -241,6 +243,11 @@ bool s3_acl_is_only_owners(const struct store_bucket *bucket);
 void FIBER s3_digests_update(struct s3 *s3, struct md5 *md5, struct hash_stream *sha256,
                              struct str data);
 
+/* ---- log_delivery.c ------------------------------------------------------------------------- */
+
+/* Writes what is due, or all that has gathered. */
+void FIBER s3_logs_deliver(struct s3 *s3, bool all);
+
 /* ---- metrics.c ------------------------------------------------------------------------------ */
 
 struct s3_counters *s3_counters_new(void);
@@ -260,4 +267,5 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_put_object_acl, s3_put_bucket_notification, s3_get_bucket_notification,
     s3_put_bucket_versioning, s3_get_bucket_versioning, s3_list_object_versions,
     s3_put_object_lock_configuration, s3_get_object_lock_configuration, s3_put_object_retention,
-    s3_get_object_retention, s3_put_object_legal_hold, s3_get_object_legal_hold;
+    s3_get_object_retention, s3_put_object_legal_hold, s3_get_object_legal_hold,
+    s3_put_bucket_logging, s3_get_bucket_logging;

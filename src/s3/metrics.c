@@ -8,6 +8,7 @@
 
 #include "base/metrics.h"
 #include "http/access_log.h"
+#include "s3/log_delivery.h"
 
 struct op_counters {
     _Atomic uint64_t requests, errors_4xx, errors_5xx, bytes_in, bytes_out;
@@ -79,6 +80,8 @@ void s3_done(struct http_exchange *x, void *arg)
         q = NULL;
     if (q)
         count(q, rt_now() - http_started_ns(x));
+    if (q && q->logging.len)
+        s3_logs_add(s3->logs, q);
     if (!s3->log)
         return;
     if (q)
@@ -118,9 +121,26 @@ void s3_load(const struct s3 *s3, uint64_t *ret_requests, uint64_t *ret_took_ns)
     }
 }
 
+static void put_counter(struct buf *out, const char *name, const char *help, uint64_t v)
+{
+    metrics_family(out, name, "counter", help);
+    metrics_sample_u64(out, name, NULL, v);
+}
+
+static void put_logs(struct buf *out, struct s3_logs *logs)
+{
+    struct s3_logs_counts c;
+    s3_logs_count(logs, &c);
+    put_counter(out, "cairn_s3_log_lines_total", "Lines of buckets' access logs", c.lines);
+    put_counter(out, "cairn_s3_log_lines_dropped_total", "Of these, such as were not delivered",
+                c.dropped);
+    put_counter(out, "cairn_s3_log_objects_total", "Objects that hold access logs", c.objects);
+}
+
 void s3_metrics(struct buf *out, void *arg)
 {
     struct s3 *s3 = arg;
+    put_logs(out, s3->logs);
     for (unsigned f = 0; f <= ARRAY_LEN(families); f++) {
         bool times = f == ARRAY_LEN(families);
         if (times)

@@ -6,6 +6,7 @@
  */
 
 #include "s3/audit.h"
+#include "s3/log_delivery.h"
 #include "s3/md5_pool.h"
 #include "s3/query.h"
 
@@ -71,7 +72,8 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     int r = copy_strings(s3, config);
     s3->counters = s3_counters_new();
     s3->md5_pools = md5_pools_new(rt_thread_count());
-    if (!r && (!s3->counters || !s3->md5_pools))
+    s3->logs = s3_logs_new();
+    if (!r && (!s3->logs || !s3->counters || !s3->md5_pools))
         r = -ENOMEM;
     if (r) {
         s3_free(s3);
@@ -87,6 +89,7 @@ void s3_free(struct s3 *s3)
         return;
     s3_counters_free(s3->counters);
     md5_pools_free(s3->md5_pools);
+    s3_logs_free(s3->logs);
     free(s3->strings);
     free(s3);
 }
@@ -216,6 +219,16 @@ static int FIBER serve(struct s3_request *q)
     return s3_hide_absence(q, &q->bucket, q->key, r);
 }
 
+/* The bucket's settings go before the request has ended. */
+static void note_logging(struct s3_request *q)
+{
+    const struct store_setting *s = store_setting_of(q->bucket.settings, STORE_SETTING_LOGGING);
+    if (!s)
+        return;
+    q->logging = arena_dup(q->arena, s->text); /* without memory there is no line */
+    q->log_owner = q->bucket.owner;
+}
+
 void FIBER s3_handle(struct http_exchange *x, void *arg)
 {
     struct s3_request *q = arena_new(http_arena(x), struct s3_request);
@@ -235,6 +248,7 @@ void FIBER s3_handle(struct http_exchange *x, void *arg)
     if (r < 0)
         s3_respond_error(q, r);
     s3_audit_end(q);
+    note_logging(q);
     store_bucket_release(&q->bucket);
     if (q->signed_in)
         iam_identity_release(&q->who);

@@ -52,6 +52,11 @@ int s3_new(struct s3 **ret, const struct s3_config *config);
 /* Accepts NULL. No request may be under way. */
 void s3_free(struct s3 *s3);
 
+/* Access logs are delivered into buckets from the one to the other, which delivers what has
+ * gathered; it accepts NULL and a door that was not started. No request may be under way then. */
+int FIBER s3_logs_start(struct s3 *s3);
+void FIBER s3_logs_stop(struct s3 *s3);
+
 /* The http_handler: `arg` is the door. */
 void FIBER s3_handle(struct http_exchange *x, void *arg);
 /* For http_server_config.error_body: S3's XML for errors the server finds by itself. */

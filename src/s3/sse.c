@@ -351,6 +351,16 @@ int FIBER s3_sse_begin(struct s3_request *q, struct s3_data_key *ret, struct str
     return r ? r : s3_sse_make(q, &sse, ret, ret_seal);
 }
 
+int FIBER s3_sse_begin_unasked(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal)
+{
+    _cleanup_sse_ struct s3_sse sse = {0};
+    const struct s3_encryption *e;
+    int r = default_of(&q->bucket, &e);
+    if (!r)
+        r = apply_default(q, e, &sse);
+    return r ? r : s3_sse_make(q, &sse, ret, ret_seal);
+}
+
 bool s3_sse_is_already(const struct s3_sse *sse, struct str seal)
 {
     struct seal s;

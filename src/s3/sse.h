@@ -46,6 +46,9 @@ int FIBER s3_sse_make(struct s3_request *q, const struct s3_sse *sse, struct s3_
                       struct str *ret_seal);
 /* Both of them, for a new object or upload. */
 int FIBER s3_sse_begin(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal);
+/* The same of an object that no request writes: `q` has the door, an arena, bucket and key alone,
+ * and what the bucket and the server say counts. */
+int FIBER s3_sse_begin_unasked(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal);
 /* Whether bytes with this seal are encrypted just as `sse` asks: they need not be written anew. */
 bool s3_sse_is_already(const struct s3_sse *sse, struct str seal);
 

@@ -33,7 +33,9 @@
     X(TAGGING, "tagging")                   \
     X(WEBSITE, "website")                   \
     X(NOTIFICATION, "notification")         \
-    X(OBJECT_LOCK, "object-lock")
+    X(OBJECT_LOCK, "object-lock")           \
+    X(LOGGING, "logging")
+
 enum store_setting_kind {
 #define X(name, row) STORE_SETTING_##name,
     STORE_SETTINGS(X)
