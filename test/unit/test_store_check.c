@@ -167,6 +167,38 @@ CASE(bytes_of_no_record_are_found)
     check(h, false, "a row of an object's bytes belongs to no record: bucket/beside\n");
 }
 
+static void delete_k(struct store_home *h)
+{
+    bool existed;
+    assert_int_equal(store_delete(h->store, h->bucket, STR("k"), NULL, &existed), 0);
+}
+
+CASE(what_is_told_of_versions_is_held_against_them)
+{
+    struct key_buf k;
+    put(h, STR("k"), bytes_of(h, 3, 1));
+    assert_int_equal(store_bucket_set_versioning(h->store, h->bucket, STORE_VERSIONING_ENABLED), 0);
+    put(h, STR("k"), bytes_of(h, 3, 2));
+    check(h, false, "");
+    edit(h, key_raw(&k, KEY_TOPS, STR("k")), STR_NULL);
+    check(h, false, "a null version is not the one that is told of: bucket/k\n");
+    edit(h, key_raw(&k, KEY_TOPS, STR("none")), STR("\x08\x05"));
+    check(h, false,
+          "a null version is not the one that is told of: bucket/k\n"
+          "a version that is told of is not there: bucket/none\n");
+}
+
+CASE(a_marker_that_is_not_told_of_is_found)
+{
+    struct key_buf k;
+    assert_int_equal(store_bucket_set_versioning(h->store, h->bucket, STORE_VERSIONING_ENABLED), 0);
+    put(h, STR("k"), bytes_of(h, 3, 1));
+    delete_k(h);
+    check(h, false, "");
+    edit(h, key_raw(&k, KEY_TOPS, STR("k")), STR_NULL);
+    check(h, false, "a newest delete marker is not told of: bucket/k\n");
+}
+
 struct garbage {
     struct str key;
     struct chunk_id id;
@@ -325,6 +357,8 @@ int main(void)
         cmocka_unit_test(missing_bytes_beside_a_record_are_found),
         cmocka_unit_test(changed_bytes_beside_a_record_are_found),
         cmocka_unit_test(bytes_of_no_record_are_found),
+        cmocka_unit_test(what_is_told_of_versions_is_held_against_them),
+        cmocka_unit_test(a_marker_that_is_not_told_of_is_found),
         cmocka_unit_test(garbage_that_is_in_use_is_found),
         cmocka_unit_test(a_chunk_named_twice_is_found),
         cmocka_unit_test(a_part_without_its_upload_is_found),

@@ -279,12 +279,68 @@ CASE(check_tells_of_degraded_chunks)
     assert_int_equal(faults(h), 1);
 }
 
+/* Version `seq` of the key k. */
+static void expect_version(struct store_home *h, uint64_t seq, struct str data)
+{
+    struct store_version_ref v = {.kind = STORE_VERSION_SEQ, .seq = seq};
+    struct store_reader *r;
+    _cleanup_buf_ struct buf got;
+    buf_init(&got, 0);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), v, NULL, &r), 0);
+    assert_int_equal(store_read(r, 0, data.len, append_sink, &got), 0);
+    assert_memory_equal(got.data, data.ptr, data.len);
+    store_reader_close(r);
+}
+
+static uint64_t put_version(struct store_home *h, struct str data)
+{
+    struct store_reader *r;
+    put(h, STR("k"), data);
+    assert_int_equal(store_get(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, &r), 0);
+    uint64_t seq = store_reader_object(r)->seq;
+    store_reader_close(r);
+    return seq;
+}
+
+CASE(versions_are_repaired_where_they_lie)
+{
+    struct str data[3];
+    uint64_t seqs[3];
+    bool existed;
+    more_disks(h);
+    assert_int_equal(store_bucket_set_versioning(h->store, h->bucket, STORE_VERSIONING_ENABLED), 0);
+    disk_goes(h, 2);
+    disk_goes(h, 4);
+    for (unsigned i = 0; i < 3; i++) {
+        data[i] = bytes_of(h, 3000000, i);
+        seqs[i] = put_version(h, data[i]);
+    }
+    assert_int_equal(store_delete(h->store, h->bucket, STR("k"), NULL, &existed), 0);
+    home_close(h);
+    home_open(h);
+    assert_int_equal(repair(h).repaired, 3); /* none of them is a current object */
+    for (unsigned i = 0; i < 3; i++)
+        expect_version(h, seqs[i], data[i]);
+    expect_whole(h, 3 * 6);
+    disk_goes(h, 3);
+    node_set_role(nodes_get(&h->nodes, 3), NODE_RETIRED);
+    home_more_disk(h);
+    home_open_more(h, 5);
+    uint64_t chunks = 0;
+    assert_int_equal(store_repair_scan(h->store, NULL, NULL, &chunks), 0);
+    assert_int_equal(chunks, 3);
+    assert_int_equal(repair(h).repaired, 3);
+    for (unsigned i = 0; i < 3; i++)
+        expect_version(h, seqs[i], data[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_objects_have_no_repair_rows),
         cmocka_unit_test(object_written_without_a_disk_is_widened_when_it_is_back),
         cmocka_unit_test(replaced_disk_is_filled_again),
+        cmocka_unit_test(versions_are_repaired_where_they_lie),
         cmocka_unit_test(shard_found_damaged_by_a_read_is_repaired),
         cmocka_unit_test(repair_row_of_an_object_that_went_is_dropped),
         cmocka_unit_test(record_that_changed_keeps_its_shards),

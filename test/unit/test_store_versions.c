@@ -519,6 +519,53 @@ CASE(object_lock_keeps_versioning_on)
     store_bucket_release(&b);
 }
 
+/* ---- the sweep ------------------------------------------------------------------------------ */
+
+struct moving {
+    struct store_home *h;
+    struct store_version_ref newest;
+    bool done;
+};
+
+/* In the midst of the walk over the objects, behind this key's: its older version becomes current.
+ */
+static int move_back(void *arg)
+{
+    struct moving *m = arg;
+    if (m->done)
+        return 0;
+    m->done = true;
+    struct store_deletion d = {.key = STR("0"), .version = m->newest};
+    assert_int_equal(store_delete_many(m->h->store, m->h->bucket, &d, 1, NULL), 0);
+    assert_true(d.existed);
+    return 0;
+}
+
+CASE(the_sweep_spares_a_version_that_becomes_current_behind_it)
+{
+    struct moving m = {.h = h};
+    struct store_sweep_result result;
+    struct store_reader *r;
+    char key[16];
+    enable(h);
+    put(h, STR("0"), bytes_of(h, 50000, 1));
+    put(h, STR("0"), bytes_of(h, 3, 2));
+    assert_int_equal(store_get(h->store, h->bucket, STR("0"), STORE_CURRENT, NULL, &r), 0);
+    m.newest =
+        (struct store_version_ref){.kind = STORE_VERSION_SEQ, .seq = store_reader_object(r)->seq};
+    store_reader_close(r);
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(key, sizeof(key), "k-%u", i);
+        put(h, str_from(key), STR("x"));
+    }
+    home_close(h); /* the chunk is of a session before */
+    home_open(h);
+    assert_int_equal(store_sweep(h->store, h->session, move_back, &m, &result), 0);
+    assert_true(m.done);
+    assert_int_equal(result.orphans_deleted, 0);
+    expect(h, STR("0"), bytes_of(h, 50000, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_locked_null_version_is_not_written_over),
         cmocka_unit_test(a_lock_that_cannot_be_read_holds),
         cmocka_unit_test(object_lock_keeps_versioning_on),
+        cmocka_unit_test(the_sweep_spares_a_version_that_becomes_current_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
