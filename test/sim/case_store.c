@@ -55,6 +55,19 @@ void case_two_disks_of_six_die(struct history *h)
     disks_history(h, 60, 6, true);
 }
 
+/* Nothing is lost but what is removed by its version: at the end that is everything but the current
+ * objects. Over one disk, or over three that die. */
+void case_model_versions(struct history *h)
+{
+    struct sm m;
+    if (h->seed % 2)
+        sm_init(&m, h, SIM_KEEP_SEED, DISK_BYTES, 100);
+    else
+        sm_init_disks(&m, h, SIM_KEEP_SEED, DISK_BYTES, 60, 3);
+    m.versioned = true;
+    lives(&m, h->seed % 2 ? 100 : 60, 0);
+}
+
 void case_model_put_get_delete_list(struct history *h)
 {
     model_history(h, 150, 0);

@@ -90,7 +90,8 @@ static int FIBER open_bucket(struct sm *m)
     if (err && err != -ERR_BUCKET_OWNED)
         return err;
     m->bucket = b.id;
-    return 0;
+    return m->versioned ? store_bucket_set_versioning(m->store, m->bucket, STORE_VERSIONING_ENABLED)
+                        : 0;
 }
 
 void FIBER sm_close(struct sm *m)

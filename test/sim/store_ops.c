@@ -197,7 +197,8 @@ static void FIBER op_set_attrs(struct op *o)
     struct attrs_text attrs;
     attrs_for(&attrs, o->object->now.tag);
     int err = store_change_attrs(o->m->store, o->m->bucket, op_key(o), STORE_CURRENT, NULL,
-                                 sim_random_below(&o->r, 2), same_attrs, &attrs, &written);
+                                 sim_random_below(&o->r, 2) && !o->m->versioned, same_attrs, &attrs,
+                                 &written);
     if (err != -ERR_NO_SUCH_KEY)
         sm_excused(o->m, err, "set attributes", o->number);
 }
