@@ -5,6 +5,7 @@
 
 #include "s3/bodies.h"
 #include "s3/cors.h"
+#include "s3/encryption.h"
 #include "s3/log_record.h"
 #include "s3/tags.h"
 #include "s3/website.h"
@@ -127,6 +128,25 @@ static void check_logging(struct arena *a, struct str body)
     buf_release(&b);
 }
 
+static void check_encryption(struct arena *a, struct str body)
+{
+    struct s3_encryption e, again;
+    struct buf one, two;
+    struct str why;
+    if (s3_encryption_parse(a, body, &e, &why))
+        return;
+    CHECK(e.kind == SEAL_S3 || e.kind == SEAL_KMS || e.kind == SEAL_NONE);
+    CHECK(e.name.len <= SEAL_NAME_MAX && (e.kind == SEAL_KMS || !e.name.len));
+    buf_init(&one, 0);
+    buf_init(&two, 0);
+    s3_encryption_xml(&one, &e);
+    CHECK(s3_encryption_parse(a, buf_str(&one), &again, &why) == 0);
+    s3_encryption_xml(&two, &again);
+    CHECK(str_eq(buf_str(&one), buf_str(&two)));
+    buf_release(&one);
+    buf_release(&two);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -151,6 +171,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_website(&a, body);
     else if (data[0] == 'V')
         check_locks(&a, body);
+    else if (data[0] == 'E')
+        check_encryption(&a, body);
     else if (data[0] == 'H')
         check_tags(&a, body, S3_TAGS_MAX, true);
     else

@@ -9,7 +9,7 @@
  * by the key service; of SSE-C by the customer's key alone. The additional data of the first is the
  * bucket's id, the kind and the object's key: a record moved to another name or bucket does not
  * open. The version is not in it: a version's sequence is given in the transaction, and renewed by
- * changes that have no key at hand (ADR 008).
+ * changes that have no key at hand (docs/adr/012).
  *
  * The store keeps these bytes and does not look into them.
  */

@@ -146,6 +146,7 @@ struct store_writer {
     uint64_t open_bytes;
     char *data; /* inline or open: in this block */
     /* Of a sealed object or part (sealed.c): */
+    uint64_t least_bytes; /* with an open end: must come, though `len_bytes` is less */
     struct frame_sealer sealer;
     struct frame_id run;
     struct str sealed;        /* those of `data`, once they are sealed; memory of its own */

@@ -24,6 +24,7 @@ static struct store_writer *writer_new(const struct store_writer *like, size_t i
 static void settle_sure(struct store_writer *w)
 {
     uint64_t sure = w->len_bytes ? (w->len_bytes - 1) / FRAME_BLOCK * FRAME_BLOCK : 0;
+    w->least_bytes = w->len_bytes;
     w->open_bytes += w->len_bytes - sure;
     w->len_bytes = sure;
 }
@@ -162,7 +163,7 @@ int FIBER store_writer_finish(struct store_writer *w)
 {
     if (w->error < 0)
         return w->error;
-    if (w->written < w->len_bytes)
+    if (w->written < MAX(w->len_bytes, w->least_bytes))
         return -ERR_INCOMPLETE_BODY;
     int r = 0;
     if (w->blob && writer_is_sealed(w) && w->len_bytes == 0)

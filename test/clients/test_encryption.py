@@ -236,22 +236,27 @@ def test_rewrapping_changes_keys_and_no_bytes(own):
     for key, body in data.items():
         s3.put_object(Bucket='bucket', Key=key, Body=body, ServerSideEncryption='AES256')
     s3.put_object(Bucket='bucket', Key='plain', Body=b'x')
+    s3.create_bucket(Bucket='versioned')
+    s3.put_bucket_versioning(Bucket='versioned', VersioningConfiguration={'Status': 'Enabled'})
+    versions = [(s3.put_object(Bucket='versioned', Key='v', Body=body, ServerSideEncryption='AES256')['VersionId'], body)
+                for body in (b'one', os.urandom(9000), os.urandom(100000))]
     up = s3.create_multipart_upload(Bucket='bucket', Key='m', ServerSideEncryption='aws:kms')
     tag = s3.upload_part(Bucket='bucket', Key='m', UploadId=up['UploadId'], PartNumber=1, Body=b'part')['ETag']
 
     def rewrap():
         return json.loads(server.admin('key', 'rewrap', '--json').stdout)
-    assert rewrap() == {'seen': 6, 'rewrapped': 0, 'failed': 0, 'done': True}
+    assert rewrap() == {'seen': 9, 'rewrapped': 0, 'failed': 0, 'done': True}
     server.admin('key', 'rotate', 'cairn-s3')
     assert content(s3, 'bucket', 'k10') == data['k10']  # also one in memory
-    assert rewrap() == {'seen': 6, 'rewrapped': 4, 'failed': 0, 'done': True}
+    assert rewrap() == {'seen': 9, 'rewrapped': 7, 'failed': 0, 'done': True}
     server.admin('key', 'rotate', 'cairn-kms')
-    assert rewrap() == {'seen': 6, 'rewrapped': 1, 'failed': 0, 'done': True}
+    assert rewrap() == {'seen': 9, 'rewrapped': 1, 'failed': 0, 'done': True}
     assert rewrap()['rewrapped'] == 0
     s3.complete_multipart_upload(Bucket='bucket', Key='m', UploadId=up['UploadId'], MultipartUpload={'Parts': [{'PartNumber': 1, 'ETag': tag}]})
     data['m'] = b'part'
     for _ in range(2):
         assert all(content(s3, 'bucket', k) == body for k, body in data.items())
+        assert all(content(s3, 'versioned', 'v', VersionId=v) == body for v, body in versions)
         assert server.admin('check', '--deep').returncode == 0
         server.stop()
         server.start()

@@ -89,6 +89,20 @@ CASE(sealed_objects_of_an_open_end_read_back)
     expect_sound(h);
 }
 
+CASE(an_open_end_that_ends_too_early_stores_nothing)
+{
+    struct store_writer *w;
+    struct store_written written;
+    struct str data = bytes_of(h, 99999, 4);
+    struct store_etag etag = etag_of(data);
+    assert_int_equal(
+        store_put_begin_sealed(h->store, h->bucket, STR("k"), 100000, 150000, data_key, &w), 0);
+    assert_int_equal(store_write(w, data.ptr, data.len), 0);
+    assert_int_equal(store_put_commit(w, &sealed_attrs, &etag, NULL, NULL, &written),
+                     -ERR_INCOMPLETE_BODY);
+    expect_absent(h, STR("k"));
+}
+
 CASE(without_its_key_nothing_is_read)
 {
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -206,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sealed_objects_of_every_size_read_back),
         cmocka_unit_test(sealed_objects_of_an_open_end_read_back),
+        cmocka_unit_test(an_open_end_that_ends_too_early_stores_nothing),
         cmocka_unit_test(without_its_key_nothing_is_read),
         cmocka_unit_test(a_seal_and_a_key_go_together),
         cmocka_unit_test(new_attributes_leave_the_bytes_sealed),
