@@ -60,18 +60,16 @@ struct audit {
 /* Under the lock. */
 static bool seal(struct audit *a, struct str body)
 {
-    struct buf line;
-    buf_init(&line, AUDIT_LINE_MAX);
-    buf_put_str(&line, body);
+    size_t start = a->queue.len;
     char hash[AUDIT_HASH_LEN];
     memcpy(hash, a->hash, sizeof(hash));
-    audit_line_seal(&line, a->seq + 1, hash);
-    if (buf_error(&line) == 0)
-        buf_put_str(&a->queue, buf_str(&line));
-    bool ok = buf_error(&line) == 0 && buf_error(&a->queue) == 0;
-    buf_release(&line);
-    if (!ok)
+    buf_put_str(&a->queue, body);
+    audit_line_seal(&a->queue, start, a->seq + 1, hash);
+    if (buf_error(&a->queue) < 0) { /* no memory: as if it had not been tried */
+        a->queue.len = start;
+        a->queue.failed = false;
         return false;
+    }
     memcpy(a->hash, hash, sizeof(hash));
     a->seq++;
     a->records++;
@@ -98,10 +96,10 @@ static uint64_t append(struct audit *a, const struct audit_record *r, bool hurry
     struct buf body;
     uint64_t seq = 0;
     buf_init(&body, AUDIT_LINE_MAX - KIB);
+    (void)buf_reserve(&body, 1 * KIB); /* most are shorter */
     audit_line_body(&body, r, rt_wall_ms());
     bool ok = buf_error(&body) == 0;
     rt_lock(&a->lock);
-    /* A queue that has failed once would stay so: what does not fit is not tried. */
     ok = ok && a->queue.len + 2 * AUDIT_LINE_MAX < AUDIT_QUEUE_MAX;
     if (ok && a->lost)
         note_lost(a);

@@ -55,11 +55,11 @@ void audit_line_body(struct buf *b, const struct audit_record *r, uint64_t time_
     put_small(b, "after", r->after);
 }
 
-void audit_line_seal(struct buf *b, uint64_t seq, char hash[AUDIT_HASH_LEN])
+void audit_line_seal(struct buf *b, size_t start, uint64_t seq, char hash[AUDIT_HASH_LEN])
 {
     uint8_t digest[HASH_SHA256_LEN];
     buf_printf(b, SEQ "%llu" PREV "%.*s\"", (unsigned long long)seq, AUDIT_HASH_LEN, hash);
-    hash_sha256(buf_str(b), digest);
+    hash_sha256(str_from_offset(buf_str(b), start), digest);
     hex_encode(digest, sizeof(digest), hash);
     buf_printf(b, HASH "%.*s\"}\n", AUDIT_HASH_LEN, hash);
 }

@@ -16,8 +16,9 @@
 
 /* What does not hang on the place in the chain: all up to `"seq"`. */
 void audit_line_body(struct buf *b, const struct audit_record *r, uint64_t time_ms);
-/* The rest of it, and the line's end; `hash` is that of the line before, and becomes this one's. */
-void audit_line_seal(struct buf *b, uint64_t seq, char hash[AUDIT_HASH_LEN]);
+/* The rest of a line that begins at `start`, and its end; `hash` is that of the line before, and
+ * becomes this one's. */
+void audit_line_seal(struct buf *b, size_t start, uint64_t seq, char hash[AUDIT_HASH_LEN]);
 
 struct audit_link {
     uint64_t seq;

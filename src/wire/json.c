@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "wire/json.h"
 
+static void put_special(struct buf *b, unsigned char c)
+{
+    if (c == 0 || c >= 0x80) /* PostgreSQL's jsonb has no NUL */
+        buf_put_cstr(b, "\xEF\xBF\xBD");
+    else if (c == '"' || c == '\\')
+        buf_put(b, (const char[]){'\\', (char)c}, 2);
+    else
+        buf_printf(b, "\\u%04x", c);
+}
+
 void json_put_string(struct buf *b, struct str s)
 {
     bool utf8 = str_is_utf8(s);
+    size_t clean = 0; /* from here on nothing special yet */
     buf_put_char(b, '"');
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\')
-            buf_put_char(b, '\\');
-        if (c == 0 || (c >= 0x80 && !utf8)) /* PostgreSQL's jsonb has no NUL */
-            buf_put_cstr(b, "\xEF\xBF\xBD");
-        else if (c < ' ' || c == 0x7f)
-            buf_printf(b, "\\u%04x", c);
-        else
-            buf_put_char(b, (char)c);
+        bool special = c < ' ' || c == '"' || c == '\\' || c == 0x7f || (c >= 0x80 && !utf8);
+        if (!special)
+            continue;
+        buf_put(b, s.ptr + clean, i - clean);
+        put_special(b, c);
+        clean = i + 1;
     }
+    if (s.len > clean)
+        buf_put(b, s.ptr + clean, s.len - clean);
     buf_put_char(b, '"');
 }
 

@@ -310,7 +310,7 @@ static void a_line_survives_whatever_is_in_it(void **state)
                              .after = str_make(key, sizeof(key)),
                              .outcome = AUDIT_FAILED};
     audit_line_body(&b, &r, 77);
-    audit_line_seal(&b, 1ULL << 60, hash);
+    audit_line_seal(&b, 0, 1ULL << 60, hash);
     assert_int_equal(buf_error(&b), 0);
     assert_ptr_equal(memchr(b.data, '\n', b.len), b.data + b.len - 1);
     assert_true(audit_line_link(str_prefix(buf_str(&b), b.len - 1), &link));
