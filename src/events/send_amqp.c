@@ -9,7 +9,18 @@
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 #include <stdio.h>
+#include "events/library.h"
 #include "events/sender.h"
+#include "events/sonames.h"
+
+#define FUNCTIONS(X)                                                                           \
+    X(amqp_basic_publish)                                                                      \
+    X(amqp_channel_open) X(amqp_confirm_select) X(amqp_connection_close) X(amqp_cstring_bytes) \
+        X(amqp_destroy_connection) X(amqp_error_string2) X(amqp_get_rpc_reply) X(amqp_login)   \
+            X(amqp_maybe_release_buffers) X(amqp_new_connection) X(amqp_set_handshake_timeout) \
+                X(amqp_set_rpc_timeout) X(amqp_simple_wait_frame_noblock)                      \
+                    X(amqp_socket_open_noblock) X(amqp_tcp_socket_new)
+LIBRARY(lib, EVENT_RABBITMQ, FUNCTIONS)
 
 #define CHANNEL 1
 
@@ -25,8 +36,8 @@ static void close_amqp(void *self)
     struct amqp *s = self;
     if (s->conn) {
         if (s->open)
-            amqp_connection_close(s->conn, AMQP_REPLY_SUCCESS);
-        amqp_destroy_connection(s->conn);
+            lib.amqp_connection_close(s->conn, AMQP_REPLY_SUCCESS);
+        lib.amqp_destroy_connection(s->conn);
     }
     free(s);
 }
@@ -41,7 +52,7 @@ static int check(amqp_rpc_reply_t r, const char *what, char why[EVENT_WHY_MAX])
     if (r.reply_type == AMQP_RESPONSE_NORMAL)
         return 0;
     const char *detail = r.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION
-                             ? amqp_error_string2(r.library_error)
+                             ? lib.amqp_error_string2(r.library_error)
                              : "the broker refuses";
     return sender_say(why, -ERR_UNAVAILABLE, "AMQP, %s: %s", what, detail);
 }
@@ -50,20 +61,20 @@ static int log_in(struct amqp *s, const struct sender_config *c, char why[EVENT_
 {
     char vhost[256], user[256], password[EVENT_VALUE_MAX + 1];
     amqp_rpc_reply_t r =
-        amqp_login(s->conn, sender_text(c, "vhost", vhost, sizeof(vhost)), 0, 131072, 30,
-                   AMQP_SASL_METHOD_PLAIN, sender_text(c, "user", user, sizeof(user)),
-                   sender_text(c, "password", password, sizeof(password)));
+        lib.amqp_login(s->conn, sender_text(c, "vhost", vhost, sizeof(vhost)), 0, 131072, 30,
+                       AMQP_SASL_METHOD_PLAIN, sender_text(c, "user", user, sizeof(user)),
+                       sender_text(c, "password", password, sizeof(password)));
     explicit_bzero(password, sizeof(password));
     int err = check(r, "login", why);
     if (err < 0)
         return err;
     s->open = true;
-    amqp_channel_open(s->conn, CHANNEL);
-    err = check(amqp_get_rpc_reply(s->conn), "channel", why);
+    lib.amqp_channel_open(s->conn, CHANNEL);
+    err = check(lib.amqp_get_rpc_reply(s->conn), "channel", why);
     if (err < 0)
         return err;
-    amqp_confirm_select(s->conn, CHANNEL);
-    return check(amqp_get_rpc_reply(s->conn), "confirmations", why);
+    lib.amqp_confirm_select(s->conn, CHANNEL);
+    return check(lib.amqp_get_rpc_reply(s->conn), "confirmations", why);
 }
 
 static int connect_to(struct amqp *s, const struct sender_config *c, char why[EVENT_WHY_MAX])
@@ -74,12 +85,12 @@ static int connect_to(struct amqp *s, const struct sender_config *c, char why[EV
         event_address_resolve(event_option_of(c->spec, "address"), c->allow_local, ip, host, &port);
     if (r < 0)
         return sender_say_address(why, r);
-    amqp_socket_t *socket = amqp_tcp_socket_new(s->conn);
+    amqp_socket_t *socket = lib.amqp_tcp_socket_new(s->conn);
     if (!socket)
         return sender_say(why, -ENOMEM, "out of memory");
-    amqp_set_handshake_timeout(s->conn, &s->limit);
-    amqp_set_rpc_timeout(s->conn, &s->limit);
-    if (amqp_socket_open_noblock(socket, ip, port, &s->limit) != AMQP_STATUS_OK)
+    lib.amqp_set_handshake_timeout(s->conn, &s->limit);
+    lib.amqp_set_rpc_timeout(s->conn, &s->limit);
+    if (lib.amqp_socket_open_noblock(socket, ip, port, &s->limit) != AMQP_STATUS_OK)
         return sender_say(why, -ERR_UNAVAILABLE, "the AMQP broker takes no connection");
     return log_in(s, c, why);
 }
@@ -89,7 +100,7 @@ static int open_amqp(void **ret, const struct sender_config *c, char why[EVENT_W
     struct amqp *s = calloc(1, sizeof(*s));
     uint64_t ms = event_number_of(c->spec, "timeout-ms");
     if (s)
-        s->conn = amqp_new_connection();
+        s->conn = lib.amqp_new_connection();
     if (!s || !s->conn) {
         free(s);
         return sender_say(why, -ENOMEM, "out of memory");
@@ -112,13 +123,13 @@ static int wait_confirmed(struct amqp *s, char why[EVENT_WHY_MAX])
     bool returned = false;
     for (;;) {
         amqp_frame_t frame;
-        if (amqp_simple_wait_frame_noblock(s->conn, &frame, &s->limit) != AMQP_STATUS_OK)
+        if (lib.amqp_simple_wait_frame_noblock(s->conn, &frame, &s->limit) != AMQP_STATUS_OK)
             return sender_say(why, -ERR_UNAVAILABLE, "AMQP: no confirmation in time");
         if (frame.frame_type != AMQP_FRAME_METHOD)
             continue;
         switch (frame.payload.method.id) {
         case AMQP_BASIC_ACK_METHOD:
-            amqp_maybe_release_buffers(s->conn);
+            lib.amqp_maybe_release_buffers(s->conn);
             return returned ? sender_say(why, -ERR_INVALID_REQUEST, "AMQP: no queue takes it") : 0;
         case AMQP_BASIC_RETURN_METHOD:
             returned = true;
@@ -140,16 +151,16 @@ static int send_amqp(void *self, const struct event_message *m, char why[EVENT_W
     amqp_basic_properties_t p = {
         ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
                   AMQP_BASIC_MESSAGE_ID_FLAG,
-        .content_type = amqp_cstring_bytes("application/json"),
+        .content_type = lib.amqp_cstring_bytes("application/json"),
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .message_id = bytes_of(str_prefix(m->id, 255)),
     };
-    int status = amqp_basic_publish(
+    int status = lib.amqp_basic_publish(
         s->conn, CHANNEL, bytes_of(event_option_of(s->spec, "exchange")),
         bytes_of(event_option_of(s->spec, "routing-key")), 1, 0, &p, bytes_of(m->body));
     if (status != AMQP_STATUS_OK)
-        return sender_say(why, -ERR_UNAVAILABLE, "AMQP: %s", amqp_error_string2(status));
+        return sender_say(why, -ERR_UNAVAILABLE, "AMQP: %s", lib.amqp_error_string2(status));
     return wait_confirmed(s, why);
 }
 
-const struct sender_type sender_amqp = {open_amqp, send_amqp, close_amqp};
+const struct sender_type sender_amqp = {&lib.library, open_amqp, send_amqp, close_amqp};

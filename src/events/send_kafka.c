@@ -10,7 +10,17 @@
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
+#include "events/library.h"
 #include "events/sender.h"
+#include "events/sonames.h"
+
+#define FUNCTIONS(X)                                                                           \
+    X(rd_kafka_conf_destroy)                                                                   \
+    X(rd_kafka_conf_new) X(rd_kafka_conf_set) X(rd_kafka_conf_set_connect_cb)                  \
+        X(rd_kafka_conf_set_dr_msg_cb) X(rd_kafka_conf_set_log_cb) X(rd_kafka_conf_set_opaque) \
+            X(rd_kafka_destroy) X(rd_kafka_err2str) X(rd_kafka_new) X(rd_kafka_poll)           \
+                X(rd_kafka_producev) X(rd_kafka_purge)
+LIBRARY(lib, EVENT_RDKAFKA, FUNCTIONS)
 
 struct kafka {
     rd_kafka_t *producer;
@@ -50,7 +60,7 @@ static void no_log(const rd_kafka_t *rk, int level, const char *facility, const 
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
     char why[256];
-    return rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK;
+    return lib.rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK;
 }
 
 static bool set_credentials(rd_kafka_conf_t *conf, const struct sender_config *c)
@@ -73,10 +83,10 @@ static bool set_up(rd_kafka_conf_t *conf, struct kafka *s, const struct sender_c
 {
     char brokers[EVENT_VALUE_MAX + 1], timeout[16];
     snprintf(timeout, sizeof(timeout), "%llu", (unsigned long long)s->timeout_ms);
-    rd_kafka_conf_set_opaque(conf, s);
-    rd_kafka_conf_set_connect_cb(conf, connect_cb);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_conf_set_log_cb(conf, no_log);
+    lib.rd_kafka_conf_set_opaque(conf, s);
+    lib.rd_kafka_conf_set_connect_cb(conf, connect_cb);
+    lib.rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    lib.rd_kafka_conf_set_log_cb(conf, no_log);
     return set(conf, "bootstrap.servers", sender_text(c, "brokers", brokers, sizeof(brokers))) &&
            set(conf, "enable.idempotence", "true") && set(conf, "linger.ms", "0") &&
            set(conf, "client.id", "cairn") && set(conf, "message.timeout.ms", timeout) &&
@@ -87,9 +97,9 @@ static void close_kafka(void *self)
 {
     struct kafka *s = self;
     if (s->producer) {
-        rd_kafka_purge(s->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_poll(s->producer, 0);
-        rd_kafka_destroy(s->producer);
+        lib.rd_kafka_purge(s->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        lib.rd_kafka_poll(s->producer, 0);
+        lib.rd_kafka_destroy(s->producer);
     }
     free(s);
 }
@@ -98,17 +108,17 @@ static int open_kafka(void **ret, const struct sender_config *c, char why[EVENT_
 {
     char text[256];
     struct kafka *s = calloc(1, sizeof(*s));
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_t *conf = lib.rd_kafka_conf_new();
     if (s) {
         s->stop = c->stop;
         s->allow_local = c->allow_local;
         s->timeout_ms = event_number_of(c->spec, "timeout-ms");
         sender_text(c, "topic", s->topic, sizeof(s->topic));
         if (set_up(conf, s, c))
-            s->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+            s->producer = lib.rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
     }
     if (!s || !s->producer) {
-        rd_kafka_conf_destroy(conf);
+        lib.rd_kafka_conf_destroy(conf);
         free(s);
         return sender_say(why, -ERR_UNAVAILABLE, "no producer can be made of these options");
     }
@@ -121,7 +131,7 @@ static int wait_delivered(struct kafka *s)
 {
     /* message.timeout.ms ends it; a little more, for it to be told of. */
     for (uint64_t waited = 0; waited < s->timeout_ms + 5000; waited += 100) {
-        rd_kafka_poll(s->producer, 100);
+        lib.rd_kafka_poll(s->producer, 100);
         if (s->delivered)
             return 0;
         if (__atomic_load_n(s->stop, __ATOMIC_RELAXED))
@@ -134,7 +144,7 @@ static int send_kafka(void *self, const struct event_message *m, char why[EVENT_
 {
     struct kafka *s = self;
     s->delivered = false;
-    rd_kafka_resp_err_t err = rd_kafka_producev(
+    rd_kafka_resp_err_t err = lib.rd_kafka_producev(
         s->producer, RD_KAFKA_V_TOPIC(s->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
         RD_KAFKA_V_KEY(m->key.ptr, m->key.len),
         RD_KAFKA_V_VALUE((void *)(uintptr_t)m->body.ptr, m->body.len), RD_KAFKA_V_END);
@@ -149,7 +159,7 @@ static int send_kafka(void *self, const struct event_message *m, char why[EVENT_
     bool refused = err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
                    err == RD_KAFKA_RESP_ERR_INVALID_MSG || err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
     return sender_say(why, refused ? -ERR_INVALID_REQUEST : -ERR_UNAVAILABLE, "Kafka: %s",
-                      rd_kafka_err2str(err));
+                      lib.rd_kafka_err2str(err));
 }
 
-const struct sender_type sender_kafka = {open_kafka, send_kafka, close_kafka};
+const struct sender_type sender_kafka = {&lib.library, open_kafka, send_kafka, close_kafka};

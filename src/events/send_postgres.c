@@ -10,9 +10,18 @@
 
 #include <libpq-fe.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include "base/buf.h"
+#include "events/library.h"
 #include "events/sender.h"
+#include "events/sonames.h"
 #include "wire/date.h"
+
+#define FUNCTIONS(X)                                                                              \
+    X(PQclear)                                                                                    \
+    X(PQconnectdbParams) X(PQescapeIdentifier) X(PQexec) X(PQexecParams) X(PQfinish) X(PQfreemem) \
+        X(PQresultErrorField) X(PQresultStatus) X(PQsetNoticeProcessor) X(PQstatus)
+LIBRARY(lib, EVENT_PQ, FUNCTIONS)
 
 struct postgres {
     PGconn *conn;
@@ -22,8 +31,8 @@ struct postgres {
 static void close_postgres(void *self)
 {
     struct postgres *s = self;
-    PQfinish(s->conn);
-    PQfreemem(s->insert);
+    lib.PQfinish(s->conn);
+    free(s->insert);
     free(s);
 }
 
@@ -31,8 +40,8 @@ static void close_postgres(void *self)
  * the server may quote values; its code is enough. */
 static int judge(const struct postgres *s, PGresult *res, char why[EVENT_WHY_MAX])
 {
-    ExecStatusType status = PQresultStatus(res);
-    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    ExecStatusType status = lib.PQresultStatus(res);
+    const char *state = lib.PQresultErrorField(res, PG_DIAG_SQLSTATE);
     int r = 0;
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         bool refused = state && (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0);
@@ -40,14 +49,14 @@ static int judge(const struct postgres *s, PGresult *res, char why[EVENT_WHY_MAX
                        state ? "PostgreSQL refuses: SQLSTATE %s" : "PostgreSQL is not there%s",
                        state ? state : "");
     }
-    PQclear(res);
+    lib.PQclear(res);
     return r;
 }
 
 static int make_table(struct postgres *s, const char *table, char why[EVENT_WHY_MAX])
 {
     _cleanup_buf_ struct buf b;
-    char *name = PQescapeIdentifier(s->conn, table, strlen(table));
+    char *name = lib.PQescapeIdentifier(s->conn, table, strlen(table));
     buf_init(&b, 4096);
     if (!name)
         return sender_say(why, -ENOMEM, "no name for a table");
@@ -61,10 +70,10 @@ static int make_table(struct postgres *s, const char *table, char why[EVENT_WHY_
                "CREATE TABLE IF NOT EXISTS %s (event_id text PRIMARY KEY, event_time timestamptz "
                "NOT NULL, event_data jsonb NOT NULL)",
                name);
-    PQfreemem(name);
+    lib.PQfreemem(name);
     if (!s->insert || buf_error(&b))
         return sender_say(why, -ENOMEM, "out of memory");
-    return judge(s, PQexec(s->conn, b.data), why);
+    return judge(s, lib.PQexec(s->conn, b.data), why);
 }
 
 static int connect_to(struct postgres *s, const struct sender_config *c, char why[EVENT_WHY_MAX])
@@ -110,9 +119,9 @@ static int connect_to(struct postgres *s, const struct sender_config *c, char wh
                                   ms_text,
                                   ca_file,
                                   NULL};
-    s->conn = PQconnectdbParams(names, values, 0);
+    s->conn = lib.PQconnectdbParams(names, values, 0);
     explicit_bzero(password, sizeof(password));
-    if (PQstatus(s->conn) != CONNECTION_OK)
+    if (lib.PQstatus(s->conn) != CONNECTION_OK)
         return sender_say(why, -ERR_UNAVAILABLE, "PostgreSQL takes no connection");
     char table[64];
     return make_table(s, sender_text(c, "table", table, sizeof(table)), why);
@@ -134,7 +143,7 @@ static int open_postgres(void **ret, const struct sender_config *c, char why[EVE
         close_postgres(s);
         return r;
     }
-    PQsetNoticeProcessor(s->conn, no_notice, NULL);
+    lib.PQsetNoticeProcessor(s->conn, no_notice, NULL);
     *ret = s;
     return 0;
 }
@@ -148,9 +157,10 @@ static int send_postgres(void *self, const struct event_message *m, char why[EVE
     snprintf(id, sizeof(id), "%.*s", STR_FMT(m->id));
     date_format_iso(m->time_ms, time);
     const char *const values[] = {id, time, body};
-    int r = judge(s, PQexecParams(s->conn, s->insert, 3, NULL, values, NULL, NULL, 0), why);
+    int r = judge(s, lib.PQexecParams(s->conn, s->insert, 3, NULL, values, NULL, NULL, 0), why);
     free(body);
     return r;
 }
 
-const struct sender_type sender_postgres = {open_postgres, send_postgres, close_postgres};
+const struct sender_type sender_postgres = {&lib.library, open_postgres, send_postgres,
+                                            close_postgres};

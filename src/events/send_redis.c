@@ -3,7 +3,14 @@
 /* Redis over hiredis: RPUSH onto a list, or PUBLISH to a channel. */
 
 #include <hiredis/hiredis.h>
+#include "events/library.h"
 #include "events/sender.h"
+#include "events/sonames.h"
+
+#define FUNCTIONS(X)   \
+    X(freeReplyObject) \
+    X(redisCommandArgv) X(redisConnectWithTimeout) X(redisFree) X(redisSetTimeout)
+LIBRARY(lib, EVENT_HIREDIS, FUNCTIONS)
 
 struct redis {
     redisContext *context;
@@ -15,7 +22,7 @@ static void close_redis(void *self)
 {
     struct redis *s = self;
     if (s->context)
-        redisFree(s->context);
+        lib.redisFree(s->context);
     free(s);
 }
 
@@ -37,11 +44,11 @@ static int judge_error(const char *text, char why[EVENT_WHY_MAX])
 static int command(struct redis *s, int argc, const char **argv, const size_t *lens,
                    char why[EVENT_WHY_MAX])
 {
-    redisReply *reply = redisCommandArgv(s->context, argc, argv, lens);
+    redisReply *reply = lib.redisCommandArgv(s->context, argc, argv, lens);
     if (!reply)
         return sender_say(why, -ERR_UNAVAILABLE, "Redis: %s", s->context->errstr);
     int r = reply->type == REDIS_REPLY_ERROR ? judge_error(reply->str, why) : 0;
-    freeReplyObject(reply);
+    lib.freeReplyObject(reply);
     return r;
 }
 
@@ -74,11 +81,11 @@ static int connect_to(struct redis *s, const struct sender_config *c, char why[E
         event_address_resolve(event_option_of(c->spec, "address"), c->allow_local, ip, host, &port);
     if (r < 0)
         return sender_say_address(why, r);
-    s->context = redisConnectWithTimeout(ip, port, limit);
+    s->context = lib.redisConnectWithTimeout(ip, port, limit);
     if (!s->context || s->context->err)
         return sender_say(why, -ERR_UNAVAILABLE, "Redis: %s",
                           s->context ? s->context->errstr : "out of memory");
-    if (redisSetTimeout(s->context, limit) != REDIS_OK)
+    if (lib.redisSetTimeout(s->context, limit) != REDIS_OK)
         return sender_say(why, -ERR_UNAVAILABLE, "Redis: no timeout can be set");
     return authenticate(s, why);
 }
@@ -107,4 +114,4 @@ static int send_redis(void *self, const struct event_message *m, char why[EVENT_
     return command(s, 3, argv, lens, why);
 }
 
-const struct sender_type sender_redis = {open_redis, send_redis, close_redis};
+const struct sender_type sender_redis = {&lib.library, open_redis, send_redis, close_redis};

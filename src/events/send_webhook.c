@@ -6,11 +6,20 @@
  * followed.
  */
 
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "events/library.h"
 #include "events/sender.h"
+#include "events/sonames.h"
+
+#define FUNCTIONS(X)                                                                \
+    X(curl_easy_cleanup)                                                            \
+    X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_perform) X(curl_easy_setopt) \
+        X(curl_easy_strerror) X(curl_global_init) X(curl_slist_append) X(curl_slist_free_all)
+LIBRARY(lib, EVENT_CURL, FUNCTIONS)
 
 #define REPLY_MAX (64 * KIB) /* of the answer, which nobody reads */
 
@@ -47,7 +56,7 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 
 static bool add_header(struct webhook *w, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(w->headers, line);
+    struct curl_slist *longer = lib.curl_slist_append(w->headers, line);
     if (longer)
         w->headers = longer;
     return longer != NULL;
@@ -74,37 +83,37 @@ static bool set_up(struct webhook *w, const struct sender_config *c)
     long timeout_ms = (long)event_number_of(c->spec, "timeout-ms");
     bool ok = add_header(w, "Content-Type: application/json") && add_header(w, "Expect:") &&
               add_token(w, c);
-    ok = ok && !curl_easy_setopt(h, CURLOPT_URL, sender_text(c, "url", url, sizeof(url))) &&
-         !curl_easy_setopt(h, CURLOPT_HTTPHEADER, w->headers) &&
-         !curl_easy_setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION) &&
-         !curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
-         !curl_easy_setopt(h, CURLOPT_PROXY, "") &&
-         !curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L) &&
-         !curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) &&
-         !curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, timeout_ms) &&
-         !curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
-         !curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, w) &&
-         !curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_reply) &&
-         !curl_easy_setopt(h, CURLOPT_WRITEDATA, w) &&
-         !curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L) &&
-         !curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress) &&
-         !curl_easy_setopt(h, CURLOPT_XFERINFODATA, w);
+    ok = ok && !lib.curl_easy_setopt(h, CURLOPT_URL, sender_text(c, "url", url, sizeof(url))) &&
+         !lib.curl_easy_setopt(h, CURLOPT_HTTPHEADER, w->headers) &&
+         !lib.curl_easy_setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION) &&
+         !lib.curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
+         !lib.curl_easy_setopt(h, CURLOPT_PROXY, "") &&
+         !lib.curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L) &&
+         !lib.curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) &&
+         !lib.curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, timeout_ms) &&
+         !lib.curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
+         !lib.curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, w) &&
+         !lib.curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_reply) &&
+         !lib.curl_easy_setopt(h, CURLOPT_WRITEDATA, w) &&
+         !lib.curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L) &&
+         !lib.curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress) &&
+         !lib.curl_easy_setopt(h, CURLOPT_XFERINFODATA, w);
     if (ok && *sender_text(c, "ca", ca, sizeof(ca)))
-        ok = !curl_easy_setopt(h, CURLOPT_CAINFO, ca);
+        ok = !lib.curl_easy_setopt(h, CURLOPT_CAINFO, ca);
     return ok;
 }
 
 static void close_webhook(void *self)
 {
     struct webhook *w = self;
-    curl_easy_cleanup(w->curl);
-    curl_slist_free_all(w->headers);
+    lib.curl_easy_cleanup(w->curl);
+    lib.curl_slist_free_all(w->headers);
     free(w);
 }
 
 static void init_curl(void)
 {
-    curl_global_init(CURL_GLOBAL_ALL);
+    lib.curl_global_init(CURL_GLOBAL_ALL);
 }
 
 static int open_webhook(void **ret, const struct sender_config *c, char why[EVENT_WHY_MAX])
@@ -116,7 +125,7 @@ static int open_webhook(void **ret, const struct sender_config *c, char why[EVEN
         return sender_say(why, -ENOMEM, "out of memory");
     w->allow_local = c->allow_local;
     w->stop = c->stop;
-    w->curl = curl_easy_init();
+    w->curl = lib.curl_easy_init();
     if (!w->curl || !set_up(w, c)) {
         close_webhook(w);
         return sender_say(why, -ENOMEM, "cannot set up the connection");
@@ -141,17 +150,17 @@ static int send_webhook(void *self, const struct event_message *m, char why[EVEN
     long status = 0;
     w->denied = false;
     w->reply_bytes = 0;
-    if (curl_easy_setopt(w->curl, CURLOPT_POSTFIELDSIZE, (long)m->body.len) ||
-        curl_easy_setopt(w->curl, CURLOPT_POSTFIELDS, m->body.ptr))
+    if (lib.curl_easy_setopt(w->curl, CURLOPT_POSTFIELDSIZE, (long)m->body.len) ||
+        lib.curl_easy_setopt(w->curl, CURLOPT_POSTFIELDS, m->body.ptr))
         return sender_say(why, -ENOMEM, "out of memory");
-    CURLcode code = curl_easy_perform(w->curl);
+    CURLcode code = lib.curl_easy_perform(w->curl);
     if (w->denied)
         return sender_say_address(why, -ERR_ACCESS_DENIED);
     /* An answer that is too long is an answer. */
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && w->reply_bytes > REPLY_MAX))
-        return sender_say(why, -ERR_UNAVAILABLE, "%s", curl_easy_strerror(code));
-    curl_easy_getinfo(w->curl, CURLINFO_RESPONSE_CODE, &status);
+        return sender_say(why, -ERR_UNAVAILABLE, "%s", lib.curl_easy_strerror(code));
+    lib.curl_easy_getinfo(w->curl, CURLINFO_RESPONSE_CODE, &status);
     return judge_status(status, why);
 }
 
-const struct sender_type sender_webhook = {open_webhook, send_webhook, close_webhook};
+const struct sender_type sender_webhook = {&lib.library, open_webhook, send_webhook, close_webhook};

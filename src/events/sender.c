@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "events/sender.h"
+#include "events/library.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +22,11 @@ int BLOCKING sender_open(struct sender **ret, const struct sender_config *config
     if (!s)
         return sender_say(why, -ENOMEM, "out of memory");
     s->type = types[config->spec->type];
-    int r = s->type->open(&s->self, config, why);
+    int r = library_load(s->type->library);
+    if (r < 0)
+        r = sender_say(why, r, "%s is not installed", s->type->library->soname);
+    else
+        r = s->type->open(&s->self, config, why);
     if (r < 0)
         free(s);
     else

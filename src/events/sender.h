@@ -29,7 +29,9 @@ struct sender_config {
 };
 
 struct sender;
+struct library;
 struct sender_type {
+    struct library *library; /* loaded before anything else is called */
     int (*open)(void **ret, const struct sender_config *config, char why[EVENT_WHY_MAX]);
     int (*send)(void *sender, const struct event_message *m, char why[EVENT_WHY_MAX]);
     void (*close)(void *sender);
