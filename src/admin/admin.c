@@ -24,6 +24,7 @@ static const struct route routes[] = {
     {"GET", PREFIX "info", false, admin_info},
     {"GET", PREFIX "users", false, admin_user_list},
     {"POST", PREFIX "users", false, admin_user_add},
+    {"POST", PREFIX "users/", false, admin_user_change},
     {"DELETE", PREFIX "users/", false, admin_user_remove},
     {"GET", PREFIX "policies", false, admin_policy_list},
     {"POST", PREFIX "policies", false, admin_policy_add},

@@ -39,6 +39,7 @@ void FIBER admin_metrics(struct admin *a, struct http_exchange *x, struct str bo
 void FIBER admin_info(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_user_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_user_add(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_user_change(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_policy_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_policy_add(struct admin *a, struct http_exchange *x, struct str body);

@@ -13,6 +13,7 @@ static json_t *user_json(const struct iam_user *u)
     json_object_set_new(o, "policies", admin_json_names(u->policies, u->policy_count));
     json_object_set_new(o, "groups", admin_json_names(u->groups, u->group_count));
     json_object_set_new(o, "created_ms", json_integer((json_int_t)u->created_ms));
+    json_object_set_new(o, "requests_per_second", json_integer((json_int_t)u->request_rate));
     return o;
 }
 
@@ -98,6 +99,27 @@ static int FIBER owns_buckets(struct admin *a, struct http_exchange *x, struct s
         return r < 0 ? r : page.count > 0;
     }
     return r;
+}
+
+void FIBER admin_user_change(struct admin *a, struct http_exchange *x, struct str body)
+{
+    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *rate = json_object_get(in, "requests_per_second");
+    json_int_t n = json_integer_value(rate);
+    int r = json_is_integer(rate) && n >= 0 && n <= IAM_RATE_MAX ? 0 : -ERR_INVALID_ARGUMENT;
+    struct iam_user user;
+    json_decref(in);
+    if (r < 0) {
+        admin_respond_error(x, r, "requests_per_second is a whole number up to a million");
+        return;
+    }
+    r = iam_user_set_rate(a->config.iam, admin_path_name(x), (uint32_t)n);
+    if (r == 0)
+        r = iam_user_get(a->config.iam, http_arena(x), admin_path_name(x), &user);
+    if (r < 0)
+        admin_respond_error(x, r, r == -ERR_NOT_FOUND ? "there is no such user" : NULL);
+    else
+        admin_respond_json(x, 200, user_json(&user));
 }
 
 void FIBER admin_user_remove(struct admin *a, struct http_exchange *x, struct str body)

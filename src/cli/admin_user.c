@@ -85,6 +85,37 @@ static int list(char **operands, unsigned count)
     return 0;
 }
 
+static uint64_t rate;
+
+static const struct cli_option limit_options[] = {
+    {"requests-per-second", CLI_NUMBER, &rate, "N", "up to 1000000; 0 or not given: no limit"},
+    ADMIN_OPTIONS,
+    {NULL, CLI_FLAG, NULL, NULL, NULL},
+};
+
+static int limit(char **operands, unsigned count)
+{
+    struct buf path;
+    json_t *user = NULL, *body = json_pack("{s:I}", "requests_per_second", (json_int_t)rate);
+    buf_init(&path, 8192);
+    buf_put_cstr(&path, "/-/admin/v1/users/");
+    uri_encode(&path, str_from(operands[0]), false);
+    struct admin_call call = {.method = "POST", .path = path.data, .body = body};
+    int r = buf_error(&path) < 0 ? cli_fail("the name is too long") : admin_call(&call, &user);
+    json_decref(body);
+    buf_release(&path);
+    if (r != 0)
+        return r;
+    if (admin_options.json)
+        return admin_print_json(user);
+    if (rate)
+        printf("user %s: %llu requests a second\n", operands[0], (unsigned long long)rate);
+    else
+        printf("user %s: no limit\n", operands[0]);
+    json_decref(user);
+    return 0;
+}
+
 static int rm(char **operands, unsigned count)
 {
     struct buf path;
@@ -122,6 +153,21 @@ const struct cli_command cli_admin_user_list = {
     .description = "Lists the users in name order, without their secrets.",
     .options = common_options,
     .run = list,
+};
+
+const struct cli_command cli_admin_user_limit = {
+    .name = "admin user limit",
+    .operands = "NAME",
+    .summary = "limit how often a user may ask",
+    .description =
+        "Limits the requests a second of a user, with all its keys. What comes too soon is "
+        "answered\n"
+        "with SlowDown, which clients wait for and repeat. After a second of silence a second's\n"
+        "requests may come at once.",
+    .options = limit_options,
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = limit,
 };
 
 const struct cli_command cli_admin_user_rm = {

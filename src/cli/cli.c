@@ -13,6 +13,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_key_rewrap,
     &cli_admin_key_rotate,
     &cli_admin_user_add,
+    &cli_admin_user_limit,
     &cli_admin_user_list,
     &cli_admin_user_rm,
     &cli_admin_accesskey_add,

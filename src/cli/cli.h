@@ -40,12 +40,12 @@ struct cli_command {
 extern const struct cli_command cli_server, cli_help;
 extern const struct cli_command cli_admin_key_create, cli_admin_key_list, cli_admin_key_rewrap,
     cli_admin_key_rotate;
-extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_admin_user_rm,
-    cli_admin_info, cli_admin_check, cli_admin_quota_set, cli_admin_quota_show, cli_admin_job_list,
-    cli_admin_job_pause, cli_admin_job_resume, cli_admin_scrub_start, cli_admin_scrub_status,
-    cli_admin_scrub_stop, cli_admin_disk_list, cli_admin_bucket_class, cli_admin_disk_add,
-    cli_admin_disk_replace, cli_admin_disk_drain, cli_admin_disk_set, cli_admin_heal,
-    cli_admin_durability, cli_admin_event_target_add, cli_admin_event_target_list,
+extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_admin_user_limit,
+    cli_admin_user_rm, cli_admin_info, cli_admin_check, cli_admin_quota_set, cli_admin_quota_show,
+    cli_admin_job_list, cli_admin_job_pause, cli_admin_job_resume, cli_admin_scrub_start,
+    cli_admin_scrub_status, cli_admin_scrub_stop, cli_admin_disk_list, cli_admin_bucket_class,
+    cli_admin_disk_add, cli_admin_disk_replace, cli_admin_disk_drain, cli_admin_disk_set,
+    cli_admin_heal, cli_admin_durability, cli_admin_event_target_add, cli_admin_event_target_list,
     cli_admin_event_target_rm, cli_admin_event_test, cli_admin_event_dead, cli_admin_events,
     cli_admin_audit, cli_admin_audit_verify;
 

@@ -45,6 +45,7 @@ struct iam_identity {
     struct str account;              /* what owns the buckets it makes */
     struct str arn, alias_arn;       /* arn:aws:iam::ACCOUNT:user/NAME, arn:aws:iam:::user/NAME */
     bool root;                       /* the server's */
+    uint32_t request_rate;           /* of a user, with all its keys; 0: no limit */
     const struct iam_grants *grants; /* NULL: none; iam_identity_release() */
     enum iam_credential credential;
     struct str role_arn; /* IAM_ROLE_SESSION */
@@ -116,6 +117,7 @@ struct iam_user {
     struct str arn;
     struct str boundary; /* a policy's name; empty: none */
     uint64_t created_ms;
+    uint32_t request_rate;               /* a second; 0: no limit */
     const struct str *policies, *groups; /* names */
     size_t policy_count, group_count;
 };
@@ -155,6 +157,14 @@ int FIBER iam_user_rename(struct iam *iam, struct arena *a, struct str name, str
                           struct str new_path);
 /* Bounds what it may do by a policy; empty: no more. -ERR_NOT_FOUND (either). */
 int FIBER iam_user_set_boundary(struct iam *iam, struct str name, struct str policy);
+/* How many requests a second the user may make, up to IAM_RATE_MAX; 0: no limit. -ERR_NOT_FOUND. */
+#define IAM_RATE_MAX 1000000
+int FIBER iam_user_set_rate(struct iam *iam, struct str name, uint32_t rate);
+/*
+ * Counts a request against the rate of who makes it. False: it comes too soon. After a second of
+ * silence a second's requests may come at once. Thread-safe, never suspends.
+ */
+bool iam_take_turn(struct iam *iam, const struct iam_identity *who);
 /* A path: "/", or "/", graphic ASCII and "/". */
 bool iam_path_is_valid(struct str path);
 /* Ids as AWS makes them: a prefix and 17 of A-Z, 2-7. */

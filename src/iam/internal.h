@@ -78,8 +78,13 @@ struct iam_entry {
     size_t key_count;
     struct str alias_arn;
     struct iam_grants_slot grants;
+    uint64_t next_turn_ns; /* of its requests (rate.c); under the lock */
     max_align_t bytes[];
 };
+
+/* rate.c: whether a request at `now_ns` is in time; *next_ns is when the one after it would be on
+ * time. */
+bool iam_turn(uint64_t *next_ns, uint32_t rate, uint64_t now_ns);
 
 /* Frees it and lets its grants go. Accepts NULL. */
 void iam_entry_free(struct iam_entry *e);

@@ -106,6 +106,8 @@ int iam_user_validate(const struct iam_user *user)
         return -EINVAL;
     if (user->path.len && !iam_path_is_valid(user->path))
         return -EINVAL;
+    if (user->request_rate > IAM_RATE_MAX)
+        return -EINVAL;
     if (user->boundary.len && !iam_name_is_valid(user->boundary))
         return -EINVAL;
     if (!iam_is_text(user->email, MAIL_MAX_BYTES) ||
@@ -209,6 +211,7 @@ static void pack_user(struct pack *p, const struct iam_user *u, struct iam_user 
         .boundary = pack_str(p, u->boundary),
         .arn = pack_arn(p, u),
         .created_ms = u->created_ms,
+        .request_rate = u->request_rate,
         .policies = pack_names(p, u->policies, u->policy_count),
         .policy_count = u->policy_count,
         .groups = pack_names(p, u->groups, u->group_count),
@@ -325,6 +328,7 @@ static int fill_record(struct arena *a, const struct iam_entry *e, Iam__User *re
     record->account = arena_cstr(a, own ? STR("") : u->account);
     record->path = arena_cstr(a, str_eq(u->path, STR("/")) ? STR("") : u->path);
     record->boundary = arena_cstr(a, u->boundary);
+    record->request_rate = u->request_rate;
     record->policies = c_names(a, u->policies, u->policy_count);
     record->n_policies = u->policy_count;
     record->groups = c_names(a, u->groups, u->group_count);
@@ -412,6 +416,7 @@ static int entry_of(const Iam__User *record, struct iam_entry **ret)
         .account = str_from(record->account),
         .path = str_from(record->path),
         .boundary = str_from(record->boundary),
+        .request_rate = record->request_rate,
         .policies = policies,
         .policy_count = record->n_policies,
         .groups = groups,

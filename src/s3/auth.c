@@ -121,6 +121,11 @@ int s3_authenticate(struct s3_request *q)
     return r;
 }
 
+int s3_check_rate(struct s3_request *q)
+{
+    return !q->signed_in || iam_take_turn(q->s3->iam, &q->who) ? 0 : -ERR_SLOW_DOWN;
+}
+
 /* ---- the right ------------------------------------------------------------------------------ */
 
 /* Actions that are others when they are about one version (S3 User Guide, "Required permissions for

@@ -121,6 +121,8 @@ int s3_check_headers(struct s3_request *q);
 /* ---- auth.c: who asks ----------------------------------------------------------------------- */
 
 int s3_authenticate(struct s3_request *q);
+/* Whether the user may ask that often: -ERR_SLOW_DOWN. */
+int s3_check_rate(struct s3_request *q);
 /* Is it signed for this endpoint: -ERR_AUTH_… with a message. */
 int s3_check_scope(struct s3_request *q);
 /* May this request's identity do `action` on the object of that bucket? */

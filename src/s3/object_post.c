@@ -286,6 +286,8 @@ static int authenticate(struct post *p)
     bool v2 = field(p, "signature").ptr || field(p, "AWSAccessKeyId").ptr;
     int r = v2 ? check_signature_v2(p) : check_signature(p);
     if (!r)
+        r = s3_check_rate(p->q);
+    if (!r)
         r = read_policy(p);
     return r ? r : test_policy(p);
 }

@@ -194,6 +194,8 @@ static int FIBER serve(struct s3_request *q)
         return serve_anyone(q);
     s3_cors_apply(q);
     int r = s3_authenticate(q);
+    if (!r)
+        r = s3_check_rate(q);
     if (r)
         return r;
     r = s3_request_parse(q);

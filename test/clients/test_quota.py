@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Quotas of buckets, as `cairn admin quota` sets them and clients meet them."""
 import json
+import uuid
 
 import pytest
 from botocore.exceptions import ClientError
+
+from conftest import make_client
 
 
 def refused(call, **kwargs):
@@ -39,3 +42,24 @@ def test_a_quota_of_no_bucket_or_no_number_is_refused(server, bucket):
     assert server.admin('quota', 'set', 'no-such-bucket-here', '--bytes', '1', check=False).returncode != 0
     assert server.admin('quota', 'set', bucket, '--bytes', 'many', check=False).returncode != 0
     assert server.admin('quota', 'set', bucket, check=False).returncode != 0
+
+
+def test_a_user_that_asks_too_often_is_told_to_slow_down(server):
+    name = 'u' + uuid.uuid4().hex[:10]
+    server.admin('user', 'add', name, '--access-key', name, '--secret-key', 'secret/' + name)
+    try:
+        client = make_client(server, name, 'secret/' + name)
+        for _ in range(20):
+            client.list_buckets()
+        server.admin('user', 'limit', name, '--requests-per-second', '1')
+        with pytest.raises(ClientError) as e:
+            for _ in range(1000):
+                client.list_buckets()
+        response = e.value.response
+        assert (response['ResponseMetadata']['HTTPStatusCode'], response['Error']['Code']) == (503, 'SlowDown')
+        assert response['ResponseMetadata']['HTTPHeaders']['retry-after'] == '1'
+        server.admin('user', 'limit', name)
+        for _ in range(20):
+            client.list_buckets()
+    finally:
+        server.admin('user', 'rm', name)

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "iam/authenticate.h"
+#include "iam/internal.h"
 #include "kv/mem.h"
 #include "rt/rt.h"
 
@@ -296,6 +297,31 @@ static void cached_key_ends_with_its_secret(void **state)
     run(changed_secret);
 }
 
+/* ---- rates ---------------------------------------------------------------------------------- */
+
+static void a_rate_lets_a_seconds_requests_through_and_then_one_by_one(void **state)
+{
+    const uint64_t second = 1000000000, start = 77 * second;
+    uint64_t next = 0;
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(iam_turn(&next, 10, start));
+    assert_false(iam_turn(&next, 10, start));
+    assert_false(iam_turn(&next, 10, start + second / 10 - 1));
+    assert_true(iam_turn(&next, 10, start + second / 10));
+    assert_false(iam_turn(&next, 10, start + second / 10));
+    unsigned passed = 0;
+    for (unsigned i = 0; i < 10000; i++) /* asked a thousand times a second, for ten */
+        passed += iam_turn(&next, 10, start + second / 5 + i * (second / 1000));
+    assert_in_range(passed, 99, 101);
+    for (unsigned i = 0; i < 10; i++) /* after a silence */
+        assert_true(iam_turn(&next, 10, start + 100 * second));
+    assert_false(iam_turn(&next, 10, start + 100 * second));
+    next = 0;
+    assert_true(iam_turn(&next, 1, start));
+    assert_false(iam_turn(&next, 1, start + second - 1));
+    assert_true(iam_turn(&next, 1, start + second));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +334,7 @@ int main(void)
         cmocka_unit_test(rights_are_the_owners_and_roots),
         cmocka_unit_test(signatures_are_verified_cold_and_cached),
         cmocka_unit_test(cached_key_ends_with_its_secret),
+        cmocka_unit_test(a_rate_lets_a_seconds_requests_through_and_then_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
