@@ -163,7 +163,9 @@ struct scrub_pace scrub_pace(const struct scrub_state *s, unsigned days, uint64_
                              uint64_t now_ms)
 {
     struct scrub_pace fastest = {bytes_max, RECORDS_MAX, true};
-    if (s->manual || days == 0)
+    /* Between passes only what was repaired is looked at again, and whoever asks for a pass waits.
+     */
+    if (s->manual || days == 0 || s->phase == SCRUB_IDLE)
         return fastest;
     /* The needles have four fifths of the half, the records what is left to nine tenths. */
     uint64_t half_s = days * DAY_MS / 2000, gone_s = since_ms(s->started_ms, now_ms) / 1000;
