@@ -8,15 +8,15 @@
 #include "base/plant.h"
 #include "sim/cases.h"
 
-#define PLANTED_CASES(X)                                              \
-    X(sync_order, SYNC_ORDER, store_crash_every_write, 2)             \
-    X(index_replay, INDEX_REPLAY, model_put_get_delete_list, 40)      \
-    X(gc_recheck, GC_RECHECK, moves_to_and_fro, 20)                   \
-    X(gc_readers, GC_READERS, reader_during_gc, 300)                  \
-    X(encode_ids, ENCODE_IDS, encodings_are_not_mixed, 12)            \
-    X(source_first, SOURCE_FIRST, moves_to_and_fro, 20)               \
-    X(sweep_beside_moves, SWEEP_BESIDE_MOVES, sweep_beside_moves, 20) \
-    X(quorum, QUORUM, disks_fail_within_a_write, 20)
+#define PLANTED_CASES(X)                                               \
+    X(sync_order, SYNC_ORDER, store_crash_every_write, 10)             \
+    X(index_replay, INDEX_REPLAY, model_put_get_delete_list, 100)      \
+    X(gc_recheck, GC_RECHECK, moves_to_and_fro, 300)                   \
+    X(gc_readers, GC_READERS, reader_during_gc, 1000)                  \
+    X(encode_ids, ENCODE_IDS, encodings_are_not_mixed, 300)            \
+    X(source_first, SOURCE_FIRST, moves_to_and_fro, 300)               \
+    X(sweep_beside_moves, SWEEP_BESIDE_MOVES, sweep_beside_moves, 300) \
+    X(quorum, QUORUM, disks_fail_within_a_write, 300)
 
 enum plant plant_now;
 
