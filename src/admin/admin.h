@@ -12,8 +12,8 @@
  * - GET /-/admin/v1/info
  * - GET /-/admin/v1/users; POST: name, access_key, secret_key, id, email, display_name
  * - DELETE /-/admin/v1/users/NAME
- * - GET /-/admin/v1/accesskeys/USER: access keys and service accounts; POST /-/admin/v1/accesskeys: user,
- *   service, and perhaps access_key, secret_key, policy, name, description, expires_ms
+ * - GET /-/admin/v1/accesskeys/USER: access keys and service accounts; POST /-/admin/v1/accesskeys:
+ * user, service, and perhaps access_key, secret_key, policy, name, description, expires_ms
  * - POST /-/admin/v1/accesskeys/ID: active (true or false); DELETE
  * - GET /-/admin/v1/roles; POST: name, trust, account, description, max_session_s; DELETE .../NAME
  * - POST /-/admin/v1/check[?deep=true]: a line of JSON for each fault and for progress

@@ -4,6 +4,7 @@
 #include "farm_help.h"
 #include "store/disks.h"
 #include <math.h>
+#include "node/internal.h"
 
 #define DISKS 10
 #define SLOTS 9 /* RS(6,3) */
@@ -277,6 +278,89 @@ FARM_CASE(the_row_has_the_whole_epoch, 1)
     store_disks_release(&back);
 }
 
+/* ---- while a write is under way ------------------------------------------------------------- */
+
+struct changing {
+    struct disks *d;
+    struct store_disks table;
+};
+
+static void next_epoch(struct changing *c)
+{
+    struct ring *next;
+    assert_int_equal(store_disks_next_ring(&c->table, 0, &next, NULL), 0);
+    assert_non_null(next);
+    ring_free(c->table.ring);
+    c->table.ring = next;
+    assert_int_equal(blob_set_ring(c->d->blob, next), 0);
+}
+
+/* `early` bytes come, a disk is to be drained, and the rest comes. */
+static void write_over_a_change(struct changing *c, uint64_t early, uint64_t len,
+                                struct blob_layout *ret)
+{
+    struct blob_writer *w;
+    uint8_t *data = malloc(len);
+    for (uint64_t i = 0; i < len; i++)
+        data[i] = byte_at(7, i);
+    assert_int_equal(blob_begin(c->d->blob, BLOB_STANDARD, len, &w), 0);
+    assert_int_equal(blob_write(w, data, early), 0);
+    c->table.list[2].state = STORE_DISK_DRAINING;
+    node_set_role(nodes_get(&c->d->nodes, 2), NODE_DRAINING);
+    next_epoch(c);
+    assert_int_equal(blob_write(w, data + early, len - early), 0);
+    assert_int_equal(blob_finish(w, &c->d->arena, ret), 0);
+    free(data);
+}
+
+static unsigned count_on(const struct blob_chunk *c, uint32_t disk)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->shard_count; i++)
+        n += c->shards[i].disk == disk;
+    return n;
+}
+
+static int FIBER change_(void *arg)
+{
+    struct disks *d = arg;
+    struct changing c = {.d = d};
+    /* Placed and begun; placed and not begun yet; two chunks, the second placed after it. */
+    static const struct {
+        uint64_t early, len;
+        unsigned left_on_2, missing; /* of the first chunk */
+    } cases[] = {{3 * MIB, 5 * MIB, 1, 0}, {1000, 5 * MIB, 0, 1}, {3 * MIB, 66 * MIB, 1, 0}};
+    disks_open(d);
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct blob_layout l;
+        assert_int_equal(store_disks_init(&c.table), 0);
+        for (unsigned n = 0; n < d->count; n++)
+            store_disks_add(&c.table)->weight = 1 * GIB;
+        node_set_role(nodes_get(&d->nodes, 2), NODE_ACTIVE);
+        blob_close(d->blob);
+        for (unsigned n = 0; n < d->count; n++) /* as after a start */
+            nodes_get(&d->nodes, n)->epoch = 0;
+        struct blob_config config = {.nodes = &d->nodes, .session = ++d->session};
+        assert_int_equal(blob_open(&d->blob, &config), 0);
+        next_epoch(&c);
+        write_over_a_change(&c, cases[i].early, cases[i].len, &l);
+        assert_int_equal(count_on(&l.chunks[0], 2), cases[i].left_on_2);
+        assert_int_equal(count_on(&l.chunks[0], BLOB_DISK_NONE), cases[i].missing);
+        assert_int_equal(blob_wants_repair(d->blob, &l.chunks[0]), cases[i].missing > 0);
+        if (l.count > 1)
+            assert_int_equal(count_on(&l.chunks[1], 2), 0);
+        blob_reads_all(d, 7, &l);
+        store_disks_release(&c.table);
+    }
+    disks_close(d);
+    return 0;
+}
+
+static void an_epoch_that_comes_during_a_write(void **state)
+{
+    with_disks(6, change_);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +369,7 @@ int main(void)
         cmocka_unit_test(no_change_is_no_epoch),
         cmocka_unit_test(an_epoch_never_goes_back),
         cmocka_unit_test(the_row_has_the_whole_epoch),
+        cmocka_unit_test(an_epoch_that_comes_during_a_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
