@@ -312,10 +312,13 @@ int FIBER iam_group_member(struct iam *iam, struct str group, struct str user, b
 
 /* ---- inline policies ------------------------------------------------------------------------ */
 
+/* Ids of users, groups and roles may meet: users' are given, old groups' are their names. */
 static struct str inline_key(struct arena *a, const struct holder *h, struct str name)
 {
-    return arena_printf(a, "%c%.*s%c%.*s", IAM_INLINE_MARK, STR_FMT(h->id), IAM_INLINE_MARK,
-                        STR_FMT(name));
+    static const char kinds[] = {
+        [IAM_HOLDER_USER] = 'u', [IAM_HOLDER_GROUP] = 'g', [IAM_HOLDER_ROLE] = 'r'};
+    return arena_printf(a, "%c%c%.*s%c%.*s", IAM_INLINE_MARK, kinds[h->kind], STR_FMT(h->id),
+                        IAM_INLINE_MARK, STR_FMT(name));
 }
 
 /* The policy first: until the holder names it, it is of no effect. */

@@ -164,12 +164,20 @@ static int FIBER add_group(struct iam *iam, struct arena *a, struct str account,
     return info.id.ptr ? store_group(iam, &info) : -ENOMEM;
 }
 
+/* Inside an account a slash would make it another account's. */
+static bool is_local_name(struct str account, struct str name)
+{
+    return iam_name_is_valid(name) &&
+           (str_eq(account, STR("root")) || str_find_char(name, '/', 0) < 0);
+}
+
 int FIBER iam_group_create(struct iam *iam, struct arena *a, struct str account, struct str name,
                            struct str path, struct iam_group_info *ret)
 {
     struct iam_group_info spec = {.name = iam_qualify(a, account, name),
                                   .path = path.len ? path : STR("/")};
-    if (!iam_name_is_valid(name) || !iam_name_is_valid(spec.name) || !iam_path_is_valid(spec.path))
+    if (!iam_name_is_valid(spec.name) || !is_local_name(account, name) ||
+        !iam_path_is_valid(spec.path))
         return -EINVAL;
     int r = iam_writer_enter(iam);
     if (r)
@@ -340,7 +348,8 @@ static int FIBER rename_group(struct iam *iam, struct arena *a, struct str accou
         to.name = iam_qualify(a, account, new_name);
     if (new_path.len)
         to.path = new_path;
-    if (!iam_name_is_valid(to.name) || !iam_path_is_valid(to.path))
+    if (!iam_name_is_valid(to.name) || !iam_path_is_valid(to.path) ||
+        (new_name.len && !is_local_name(account, new_name)))
         return -EINVAL;
     if (str_eq(to.name, old->info.name))
         return store_group(iam, &to);

@@ -95,7 +95,8 @@ static int is_local(struct table_node *n, void *arg)
 {
     struct local_test *t = arg;
     struct str local = iam_local_name(t->account, n->key);
-    bool inside = local.len != n->key.len || str_eq(t->account, ROOT_ID);
+    bool root = str_eq(t->account, ROOT_ID);
+    bool inside = root || (local.len != n->key.len && str_find_char(local, '/', 0) < 0);
     if (inside && str_eq_nocase(local, t->name) && local.len == t->name.len)
         t->found = n;
     return t->found != NULL;
@@ -108,7 +109,8 @@ struct table_node *iam_find_local(const struct table *t, struct str account, str
     struct local_test test = {account, name, NULL};
     bool root = str_eq(account, ROOT_ID);
     size_t len = root ? name.len : account.len + 1 + name.len;
-    if (len > sizeof(text) || name.len == 0)
+    /* With a slash it would be a name of another account: "a/b" of x is "b" of x/a. */
+    if (len > sizeof(text) || name.len == 0 || (!root && str_find_char(name, '/', 0) >= 0))
         return NULL;
     char *at = text;
     if (!root) {

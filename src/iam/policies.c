@@ -2,7 +2,7 @@
 
 /*
  * Policies that can be attached, with their versions, and inline ones, which differ by their name
- * alone: MARK, the holder's id, MARK, the name its holder knows (record.c).
+ * alone: MARK, the holder's kind and id, MARK, the name its holder knows (record.c).
  */
 
 #include "iam/internal.h"

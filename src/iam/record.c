@@ -44,7 +44,7 @@ bool iam_name_is_valid(struct str name)
     return name.len > 0 && iam_is_text(name, NAME_MAX_BYTES);
 }
 
-/* MARK, id of the holder, MARK, name. */
+/* MARK, the holder's kind (u, g, r) and id, MARK, name. */
 struct str iam_inline_name(struct str policy)
 {
     ptrdiff_t mark = iam_is_inline(policy) ? str_find_char(policy, IAM_INLINE_MARK, 1) : -1;

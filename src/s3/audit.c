@@ -121,6 +121,7 @@ static const char *const told[] = {
     "NewGroupName",
     "NewPath",
     "NewUserName",
+    "OpenIDConnectProviderArn",
     "Path",
     "PolicyArn",
     "PermissionsBoundary",
@@ -131,6 +132,7 @@ static const char *const told[] = {
     "RoleSessionName",
     "SetAsDefault",
     "Status",
+    "Url",
     "UserName",
     "VersionId",
 };
