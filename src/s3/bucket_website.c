@@ -116,7 +116,7 @@ static int FIBER redirect(struct s3_request *q, const struct s3_website_redirect
 
 static bool FIBER is_there(struct s3_request *q, struct str key)
 {
-    struct store_reader *reader;
+    struct store_reader *reader = NULL;
     if (key.len > STORE_KEY_MAX || s3_authorise(q, "s3:GetObject", &q->bucket, key) ||
         store_get(q->s3->store, q->bucket.id, key, STORE_CURRENT, NULL, &reader)) {
         if (reader)

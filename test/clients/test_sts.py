@@ -288,6 +288,34 @@ def test_external_id_and_policies_of_a_session(account):
     assert code_of(s3.delete_object, Bucket=bucket, Key='k') == 'AccessDenied'
 
 
+@pytest.mark.skipif(not os.path.exists('/usr/bin/aws'), reason='the aws command is not here')
+def test_the_aws_command_makes_a_role_and_assumes_it(account, tmp_path):
+    def aws(*words, creds=None):
+        env = dict(os.environ, AWS_ACCESS_KEY_ID=account.key, AWS_SECRET_ACCESS_KEY=account.secret,
+                   AWS_DEFAULT_REGION='us-east-1', AWS_EC2_METADATA_DISABLED='true')
+        if account.server.tls:
+            env['AWS_CA_BUNDLE'] = account.server.ca
+        if creds:
+            env.update(AWS_ACCESS_KEY_ID=creds['AccessKeyId'], AWS_SECRET_ACCESS_KEY=creds['SecretAccessKey'],
+                       AWS_SESSION_TOKEN=creds['SessionToken'])
+        out = subprocess.run(['/usr/bin/aws', '--endpoint-url', account.server.url, '--output', 'json', *words],
+                             env=env, check=True, capture_output=True, timeout=120).stdout
+        return json.loads(out) if out.strip() else None
+    trusted = tmp_path / 'trust.json'
+    trusted.write_text(trust({'AWS': account.id}))
+    role = aws('iam', 'create-role', '--role-name', 'by-aws', '--assume-role-policy-document', 'file://%s' % trusted)
+    aws('iam', 'attach-role-policy', '--role-name', 'by-aws', '--policy-arn',
+        'arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess')
+    creds = aws('sts', 'assume-role', '--role-arn', role['Role']['Arn'], '--role-session-name', 'cli')['Credentials']
+    assert aws('sts', 'get-caller-identity', creds=creds)['Arn'].endswith(':assumed-role/by-aws/cli')
+    bucket = account.bucket()
+    listed = aws('s3api', 'list-objects-v2', '--bucket', bucket, creds=creds)
+    assert [o['Key'] for o in listed['Contents']] == ['k']
+    aws('iam', 'detach-role-policy', '--role-name', 'by-aws', '--policy-arn',
+        'arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess')
+    aws('iam', 'delete-role', '--role-name', 'by-aws')
+
+
 # ---- what may not be outgrown ---------------------------------------------------------------------------------------
 
 def service_account(account, user, *options, policy_text=None, tmp_path=None):
