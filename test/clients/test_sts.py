@@ -290,16 +290,17 @@ def test_external_id_and_policies_of_a_session(account):
 
 @pytest.mark.skipif(not os.path.exists('/usr/bin/aws'), reason='the aws command is not here')
 def test_the_aws_command_makes_a_role_and_assumes_it(account, tmp_path):
+    if account.server.tls:
+        pytest.skip('once is enough of six commands')
+
     def aws(*words, creds=None):
         env = dict(os.environ, AWS_ACCESS_KEY_ID=account.key, AWS_SECRET_ACCESS_KEY=account.secret,
                    AWS_DEFAULT_REGION='us-east-1', AWS_EC2_METADATA_DISABLED='true')
-        if account.server.tls:
-            env['AWS_CA_BUNDLE'] = account.server.ca
         if creds:
             env.update(AWS_ACCESS_KEY_ID=creds['AccessKeyId'], AWS_SECRET_ACCESS_KEY=creds['SecretAccessKey'],
                        AWS_SESSION_TOKEN=creds['SessionToken'])
         out = subprocess.run(['/usr/bin/aws', '--endpoint-url', account.server.url, '--output', 'json', *words],
-                             env=env, check=True, capture_output=True, timeout=120).stdout
+                             env=env, check=True, capture_output=True).stdout
         return json.loads(out) if out.strip() else None
     trusted = tmp_path / 'trust.json'
     trusted.write_text(trust({'AWS': account.id}))
