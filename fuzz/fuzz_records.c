@@ -17,6 +17,7 @@ static uint64_t digest(const struct record *r)
     h ^= hash_xxh3(o->attrs.content_type.ptr, o->attrs.content_type.len);
     h ^= hash_xxh3(o->attrs.owner.ptr, o->attrs.owner.len) * 3;
     h ^= hash_xxh3(o->attrs.storage_class.ptr, o->attrs.storage_class.len) * 5;
+    h ^= o->attrs.lock.until_ms * 19 + o->attrs.lock.retention * 23 + o->attrs.lock.hold * 29;
     h ^= r->beside * 17 ^ r->digest.lo ^ r->digest.hi * 3;
     h ^= hash_xxh3(r->data.ptr, r->data.len) * 7 ^ hash_xxh3(r->upload.ptr, r->upload.len) * 9;
     for (size_t i = 0; i < o->attrs.meta_count; i++)
@@ -105,6 +106,8 @@ static void fuzz_rows(unsigned which, struct str value, struct arena *a)
         struct garbage_row garbage;
         struct str drop;
         struct outbox_row outbox;
+        struct tops_row tops;
+        struct config_row config;
     } row;
     if (which == 1)
         (void)name_row_decode(value, a, &row.name);
@@ -118,6 +121,10 @@ static void fuzz_rows(unsigned which, struct str value, struct arena *a)
         (void)drop_row_decode(value, a, &row.drop);
     else if (which == 7)
         (void)outbox_row_decode(STR("Q\4hook\0\0\0\0\0\0\0\0\1"), value, a, &row.outbox);
+    else if (which == 8 && tops_row_decode(value, &row.tops) == 0)
+        CHECK(row.tops.null_seq || row.tops.marker_seq);
+    else if (which == 9 && config_row_decode(value, a, &row.config) == 0)
+        CHECK(row.config.versioning < STORE_VERSIONINGS);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
