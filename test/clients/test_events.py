@@ -420,6 +420,47 @@ def test_postgres_gets_rows_and_each_once(local):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.soak
+def test_amqp_confirms_and_refuses_what_no_queue_takes(local):
+    found = glob.glob('/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server')
+    if not found:
+        pytest.skip('rabbitmq-server is not installed: it brings all of Erlang, so tools/setup does not')
+    names = free_port()
+    folder, port, node = tempfile.mkdtemp(prefix='cairn-rmq-'), free_port(), 'cairn%s@localhost' % uuid.uuid4().hex[:6]
+    env = dict(os.environ, RABBITMQ_NODENAME=node, RABBITMQ_NODE_PORT=str(port), RABBITMQ_DIST_PORT=str(free_port()),
+               ERL_EPMD_PORT=str(names), RABBITMQ_MNESIA_BASE=folder + '/mnesia', RABBITMQ_LOG_BASE=folder + '/log',
+               RABBITMQ_PID_FILE=folder + '/pid', HOME=folder, RABBITMQ_CONF_ENV_FILE='/dev/null',
+               RABBITMQ_ENABLED_PLUGINS_FILE=folder + '/plugins', RABBITMQ_NODE_IP_ADDRESS='127.0.0.1')
+
+    def ctl(*words):
+        return subprocess.run([found[0].replace('rabbitmq-server', 'rabbitmqctl'), '-n', node, '-q'] + list(words), env=env,
+                              capture_output=True, text=True)
+    broker = subprocess.Popen(found, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for('rabbitmq', lambda: ctl('await_startup').returncode == 0)
+        declare = ctl('eval', 'rabbit_amqqueue:declare({resource,<<"/">>,queue,<<"q">>},true,false,[],none,<<"test">>).')
+        assert declare.returncode == 0, declare.stderr
+        options = {'address': '127.0.0.1:%d' % port, 'user': 'guest', 'password': 'guest', 'timeout_ms': 30000}
+        target = add_target(local, 'amqp', routing_key='q', **options)
+        lost = add_target(local, 'amqp', routing_key='absent', **options)
+        local.admin('event', 'test', target)
+        refused = local.admin('event', 'test', lost, check=False)
+        assert refused.returncode == 1 and 'no queue' in refused.stderr
+        client = make_client(local)
+        bucket = make_bucket(client)
+        notify(client, bucket, target)
+        for i in range(10):
+            client.put_object(Bucket=bucket, Key='k', Body=b'x' * i)
+        wait_for('all', lambda: info(local, target)['delivered'] >= 11)
+        assert ctl('list_queues', 'name', 'messages').stdout.split()[-2:] == ['q', '12']
+    finally:
+        ctl('stop')
+        broker.kill()
+        broker.wait()
+        subprocess.run(['epmd', '-port', str(names), '-kill'], capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 # ---- what must not happen -----------------------------------------------------------------------
 
 def test_ssrf_by_a_target_is_refused(server, receiver):
