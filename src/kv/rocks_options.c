@@ -60,13 +60,17 @@ static void set_levels(rocksdb_options_t *o, size_t buffer_bytes)
     rocksdb_options_set_target_file_size_base(o, 64 * MIB);
 }
 
+/* Most keys that are asked for are not among the newest: a filter spares the search. */
+static void set_buffer_filter(rocksdb_options_t *o)
+{
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, BUFFER_FILTER);
+    rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+}
+
 static void set_write_path(rocksdb_options_t *o, size_t buffer_bytes, bool with_log)
 {
     rocksdb_options_set_write_buffer_size(o, buffer_bytes);
     rocksdb_options_set_max_write_buffer_number(o, 3);
-    /* Most keys that are asked for are not among the newest: a filter spares the search. */
-    rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, BUFFER_FILTER);
-    rocksdb_options_set_memtable_whole_key_filtering(o, 1);
     rocksdb_options_set_db_write_buffer_size(o, 2 * buffer_bytes);
     rocksdb_options_set_max_total_wal_size(o, with_log ? LOG_BUFFERS * buffer_bytes : 0);
     rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
@@ -105,6 +109,8 @@ rocksdb_options_t *rocks_options_new(const struct kv_rocks_shared *shared, bool 
     set_tables(o, shared);
     set_levels(o, buffer_bytes);
     set_write_path(o, buffer_bytes, with_log);
+    if (with_log)
+        set_buffer_filter(o);
     set_opening(o);
     set_quiet(o);
     return o;

@@ -29,7 +29,7 @@
 #include "kv/wal.h"
 
 #define AHEAD_BYTES     (1 * MIB)   /* so much is written ahead at least */
-#define ZEROS_BYTES     (256 * KIB) /* a step of that */
+#define ZEROS_BYTES     (128 * KIB) /* a step of that */
 #define STAGE_FIRST     (256 * KIB)
 #define STAGE_KEPT      (2 * MIB)
 #define STAGED_MAX      (32 * MIB) /* what more comes together is written without being asked */
@@ -86,7 +86,7 @@ static int write_at(int fd, const void *data, size_t len, uint64_t at)
 
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
-    static const char zeros[ZEROS_BYTES] __attribute__((aligned(WAL_BLOCK)));
+    static char zeros[ZEROS_BYTES] __attribute__((aligned(WAL_BLOCK))); /* takes no memory */
     int r = 0;
     while (r == 0 && from < to) {
         size_t n = MIN(to - from, (uint64_t)sizeof(zeros));
