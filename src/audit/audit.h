@@ -4,7 +4,7 @@
 /*
  * The audit log: who changed, or tried to change, what, from where, and what came of it. Lines of
  * JSON in append-only files, each line with the SHA-256 of the one before, so that nothing can be
- * taken out, put in or altered without it being seen (docs/adr/014).
+ * taken out, put in or altered without it being seen (docs/adr/015).
  *
  * Promises
  *  - A record that audit_put() takes is on disk within AUDIT_FLUSH_NS, in the order of the calls.
