@@ -297,6 +297,7 @@ static void FIBER begin_change(struct jm *m)
         node_set_gone(nodes_get(&m->nodes, 1), -ENODEV);
         set_role(m, 1, NODE_AWAY);
     } else if (m->what == REPLACE && m->count == DISKS) {
+        m->roles[1] = NODE_RETIRED; /* both at once, wherever the power goes */
         m->count = DISKS_ALL;
         node_set_gone(nodes_get(&m->nodes, 1), -ENODEV);
         struct node *n;
