@@ -15,7 +15,8 @@
 
 #define FUNCTIONS(X)                                                                           \
     X(amqp_basic_publish)                                                                      \
-    X(amqp_channel_open) X(amqp_confirm_select) X(amqp_connection_close) X(amqp_cstring_bytes) \
+    X(amqp_channel_open)                                                                       \
+    X(amqp_confirm_select) X(amqp_connection_close) X(amqp_cstring_bytes)                      \
         X(amqp_destroy_connection) X(amqp_error_string2) X(amqp_get_rpc_reply) X(amqp_login)   \
             X(amqp_maybe_release_buffers) X(amqp_new_connection) X(amqp_set_handshake_timeout) \
                 X(amqp_set_rpc_timeout) X(amqp_simple_wait_frame_noblock)                      \

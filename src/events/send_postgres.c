@@ -17,10 +17,11 @@
 #include "events/sonames.h"
 #include "wire/date.h"
 
-#define FUNCTIONS(X)                                                                              \
-    X(PQclear)                                                                                    \
-    X(PQconnectdbParams) X(PQescapeIdentifier) X(PQexec) X(PQexecParams) X(PQfinish) X(PQfreemem) \
-        X(PQresultErrorField) X(PQresultStatus) X(PQsetNoticeProcessor) X(PQstatus)
+#define FUNCTIONS(X)                                                                               \
+    X(PQclear)                                                                                     \
+    X(PQconnectdbParams)                                                                           \
+    X(PQescapeIdentifier) X(PQexec) X(PQexecParams) X(PQfinish) X(PQfreemem) X(PQresultErrorField) \
+        X(PQresultStatus) X(PQsetNoticeProcessor) X(PQstatus)
 LIBRARY(lib, EVENT_PQ, FUNCTIONS)
 
 struct postgres {

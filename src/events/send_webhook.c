@@ -15,10 +15,11 @@
 #include "events/sender.h"
 #include "events/sonames.h"
 
-#define FUNCTIONS(X)                                                                \
-    X(curl_easy_cleanup)                                                            \
-    X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_perform) X(curl_easy_setopt) \
-        X(curl_easy_strerror) X(curl_global_init) X(curl_slist_append) X(curl_slist_free_all)
+#define FUNCTIONS(X)                                                                 \
+    X(curl_easy_cleanup)                                                             \
+    X(curl_easy_getinfo)                                                             \
+    X(curl_easy_init) X(curl_easy_perform) X(curl_easy_setopt) X(curl_easy_strerror) \
+        X(curl_global_init) X(curl_slist_append) X(curl_slist_free_all)
 LIBRARY(lib, EVENT_CURL, FUNCTIONS)
 
 #define REPLY_MAX (64 * KIB) /* of the answer, which nobody reads */
