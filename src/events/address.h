@@ -2,18 +2,11 @@
 #pragma once
 
 /*
- * Where a target may not lead. An address is judged after its name was resolved, at each
- * connection, so that neither a name nor a redirect nor a second look-up leads to where the machine
- * trusts itself: loopback, link-local (metadata services of clouds), multicast and unspecified
- * addresses are refused, in whatever notation (IPv4 in IPv6 too). Networks of one's own (RFC 1918,
- * RFC 4193) are where targets usually are.
+ * Names that targets were given, resolved and judged (http/outgoing.h) at each connection, so that
+ * neither a name nor a second look-up leads to where the machine trusts itself.
  */
 
-#include <sys/socket.h>
 #include "base/str.h"
-
-/* 0 or -ERR_ACCESS_DENIED. `allow_local`: loopback and link-local are taken. */
-int event_address_test(const struct sockaddr *sa, bool allow_local);
 
 #define EVENT_IP_MAX 64
 /*

@@ -13,6 +13,7 @@
 #include "events/library.h"
 #include "events/sender.h"
 #include "events/sonames.h"
+#include "http/outgoing.h"
 
 #define FUNCTIONS(X)                                                                    \
     X(rd_kafka_conf_destroy)                                                            \
@@ -37,7 +38,7 @@ struct kafka {
 static int connect_cb(int fd, const struct sockaddr *sa, int len, const char *id, void *opaque)
 {
     struct kafka *s = opaque;
-    if (event_address_test(sa, s->allow_local) < 0) {
+    if (http_outgoing_test(sa, s->allow_local) < 0) {
         __atomic_store_n(&s->denied, true, __ATOMIC_RELAXED);
         return EACCES;
     }

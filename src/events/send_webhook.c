@@ -14,6 +14,7 @@
 #include "events/library.h"
 #include "events/sender.h"
 #include "events/sonames.h"
+#include "http/outgoing.h"
 
 #define FUNCTIONS(X)                                                                 \
     X(curl_easy_cleanup)                                                             \
@@ -35,7 +36,7 @@ struct webhook {
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct webhook *w = arg;
-    if (event_address_test(&a->addr, w->allow_local) < 0) {
+    if (http_outgoing_test(&a->addr, w->allow_local) < 0) {
         w->denied = true;
         return CURL_SOCKET_BAD;
     }

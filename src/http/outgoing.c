@@ -8,52 +8,71 @@
 
 enum scope { SCOPE_OPEN, SCOPE_LOCAL, SCOPE_NEVER };
 
-static enum scope scope_of_ip4(const uint8_t ip[4])
+static enum scope scope_of_ip4(uint32_t ip)
 {
-    if (ip[0] == 0 || ip[0] >= 224)
+    uint8_t first = (uint8_t)(ip >> 24);
+    if (first == 0 || first >= 224) /* this network; multicast, reserved, broadcast */
         return SCOPE_NEVER;
-    return ip[0] == 127 || (ip[0] == 169 && ip[1] == 254) ? SCOPE_LOCAL : SCOPE_OPEN;
+    if (first == 127 || (ip >> 16) == 0xa9fe)
+        return SCOPE_LOCAL;
+    return SCOPE_OPEN;
 }
 
-/* IPv4 in IPv6: mapped and compatible (RFC 4291 2.5.5), translated (RFC 6052), 6to4 (RFC 3056). */
-static const uint8_t *inner_ip4(const uint8_t ip[16])
+static uint32_t ip4_at(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* An IPv4 address in one of the notations that lead to it: mapped and compatible (RFC 4291 2.5.5),
+ * 64:ff9b::/96 (RFC 6052), 2002::/16 (RFC 3056). */
+static bool embedded_ip4(const uint8_t ip[16], uint32_t *ret)
 {
     static const uint8_t zeros[12], mapped[12] = {[10] = 0xff, 0xff},
                                     nat64[12] = {0x00, 0x64, 0xff, 0x9b};
     if (memcmp(ip, mapped, 12) == 0 || memcmp(ip, nat64, 12) == 0 || memcmp(ip, zeros, 12) == 0)
-        return ip + 12;
-    return ip[0] == 0x20 && ip[1] == 0x02 ? ip + 2 : NULL;
+        *ret = ip4_at(ip + 12);
+    else if (ip[0] == 0x20 && ip[1] == 0x02)
+        *ret = ip4_at(ip + 2);
+    else
+        return false;
+    return true;
 }
 
 static enum scope scope_of_ip6(const uint8_t ip[16])
 {
     static const uint8_t loopback[16] = {[15] = 1};
-    /* A cloud's metadata service at an address that is not link-local. */
+    /* The address of a cloud's metadata service, though not link-local. */
     static const uint8_t metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, 0x54};
-    if (memcmp(ip, loopback, 16) == 0 || memcmp(ip, metadata, 16) == 0)
+    uint32_t ip4;
+    if (memcmp(ip, loopback, 16) == 0 || memcmp(ip, metadata, 16) == 0 ||
+        (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80))
         return SCOPE_LOCAL;
-    if (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80)
-        return SCOPE_LOCAL;
-    const uint8_t *inner = inner_ip4(ip);
-    return inner ? scope_of_ip4(inner) : ip[0] == 0xff ? SCOPE_NEVER : SCOPE_OPEN;
+    if (ip[0] == 0xff)
+        return SCOPE_NEVER;
+    return embedded_ip4(ip, &ip4) ? scope_of_ip4(ip4) : SCOPE_OPEN;
 }
 
-static enum scope scope_of(const struct rt_address *a)
+static enum scope scope_of(const struct sockaddr *sa)
 {
-    struct sockaddr_storage ss;
-    memcpy(&ss, a->bytes, sizeof(ss));
-    if (ss.ss_family == AF_INET)
-        return scope_of_ip4((const uint8_t *)&((const struct sockaddr_in *)&ss)->sin_addr);
-    if (ss.ss_family == AF_INET6)
-        return scope_of_ip6((const uint8_t *)&((const struct sockaddr_in6 *)&ss)->sin6_addr);
+    if (sa->sa_family == AF_INET)
+        return scope_of_ip4(ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr));
+    if (sa->sa_family == AF_INET6)
+        return scope_of_ip6(((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr.s6_addr);
     return SCOPE_NEVER;
 }
 
-int http_outgoing_test(const struct rt_address *a, bool allow_local)
+int http_outgoing_test(const struct sockaddr *sa, bool allow_local)
 {
-    enum scope scope = scope_of(a);
-    bool good = scope == SCOPE_OPEN || (scope == SCOPE_LOCAL && allow_local);
-    return good ? 0 : -ERR_ACCESS_DENIED;
+    enum scope scope = scope_of(sa);
+    bool open = scope == SCOPE_OPEN || (scope == SCOPE_LOCAL && allow_local);
+    return open ? 0 : -ERR_ACCESS_DENIED;
+}
+
+static int address_test(const struct rt_address *a, bool allow_local)
+{
+    struct sockaddr_storage ss;
+    memcpy(&ss, a->bytes, sizeof(ss));
+    return http_outgoing_test((const struct sockaddr *)&ss, allow_local);
 }
 
 /* ---- a URL ---------------------------------------------------------------------------------- */
@@ -148,7 +167,7 @@ int FIBER http_outgoing_get(struct arena *a, struct str url, const struct http_o
     if (!r)
         r = rt_address_parse(&config.address, p.address);
     if (!r)
-        r = http_outgoing_test(&config.address, how->allow_local);
+        r = address_test(&config.address, how->allow_local);
     if (r)
         return r;
     config.tls_host = p.tls ? p.host : NULL;

@@ -2,16 +2,20 @@
 #pragma once
 
 /*
- * Documents fetched from addresses that somebody named. A name is resolved, the address is judged,
- * and that very address is connected to, so that no second answer of the resolver leads elsewhere:
- * loopback, link-local (metadata services of clouds), multicast and unspecified addresses are
- * refused, in IPv6's notations of them too, unless local ones are allowed. No redirect is followed.
+ * Where requests to addresses that somebody named may lead, and documents fetched from there. A
+ * name is resolved, the address is judged, and that very address is connected to, so that no second
+ * answer of the resolver leads elsewhere: loopback, link-local (metadata services of clouds),
+ * multicast and unspecified addresses are refused, in whatever notation (IPv4 in IPv6 too), unless
+ * local ones are allowed. Networks of one's own (RFC 1918, RFC 4193) are taken. No redirect is
+ * followed.
  */
 
+#include <sys/socket.h>
 #include "http/http.h"
 
-/* 0 or -ERR_ACCESS_DENIED. */
-int http_outgoing_test(const struct rt_address *a, bool allow_local);
+/* 0 or -ERR_ACCESS_DENIED, of an address once its name is resolved. `allow_local`: loopback and
+ * link-local are taken. */
+int http_outgoing_test(const struct sockaddr *sa, bool allow_local);
 
 struct http_outgoing {
     bool allow_local;    /* loopback and link-local are taken, and http without TLS from there */

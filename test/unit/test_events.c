@@ -13,6 +13,7 @@
 #include "events/message.h"
 #include "events/rules.h"
 #include "events/sender.h"
+#include "http/outgoing.h"
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
@@ -21,9 +22,9 @@ static int test_text(const char *ip, bool allow_local)
     struct sockaddr_in in4 = {.sin_family = AF_INET};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
     if (inet_pton(AF_INET, ip, &in4.sin_addr) == 1)
-        return event_address_test((const struct sockaddr *)&in4, allow_local);
+        return http_outgoing_test((const struct sockaddr *)&in4, allow_local);
     assert_int_equal(inet_pton(AF_INET6, ip, &in6.sin6_addr), 1);
-    return event_address_test((const struct sockaddr *)&in6, allow_local);
+    return http_outgoing_test((const struct sockaddr *)&in6, allow_local);
 }
 
 static void local_addresses_need_a_word_and_some_are_never_taken(void **state)
@@ -46,7 +47,7 @@ static void local_addresses_need_a_word_and_some_are_never_taken(void **state)
     for (unsigned i = 0; i < ARRAY_LEN(open); i++)
         assert_int_equal(test_text(open[i], false), 0);
     struct sockaddr other = {.sa_family = AF_UNIX};
-    assert_int_equal(event_address_test(&other, true), -ERR_ACCESS_DENIED);
+    assert_int_equal(http_outgoing_test(&other, true), -ERR_ACCESS_DENIED);
 }
 
 static void names_are_resolved_before_they_are_judged(void **state)

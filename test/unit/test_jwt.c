@@ -228,8 +228,11 @@ static int resolve(void *arg)
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         struct rt_address a;
         CHECK(rt_address_parse(&a, cases[i].address) == 0);
-        CHECK(http_outgoing_test(&a, false) == cases[i].open);
-        CHECK(http_outgoing_test(&a, true) == cases[i].local);
+        struct sockaddr_storage ss;
+        memcpy(&ss, a.bytes, sizeof(ss));
+        const struct sockaddr *sa = (const struct sockaddr *)&ss;
+        CHECK(http_outgoing_test(sa, false) == cases[i].open);
+        CHECK(http_outgoing_test(sa, true) == cases[i].local);
     }
     return 0;
 }
