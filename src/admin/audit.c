@@ -6,6 +6,7 @@
 
 #include "admin/internal.h"
 #include "wire/date.h"
+#include "wire/json.h"
 #include "wire/uri.h"
 
 #define QUERY_MAX 1000000 /* records an answer */
@@ -29,8 +30,7 @@ static bool may_be_told(const char *name)
 
 static struct str told_of(struct http_exchange *x, struct str body)
 {
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL),
-           *value;
+    json_t *in = json_read(body), *value;
     json_t *out = json_object();
     const char *name;
     json_object_foreach(in, name, value)

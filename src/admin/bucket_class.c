@@ -3,6 +3,7 @@
 /* The storage class that a bucket's new objects get when their request names none. */
 
 #include "admin/internal.h"
+#include "wire/json.h"
 
 static struct str class_of(const struct store_bucket *b)
 {
@@ -44,7 +45,7 @@ static int FIBER bucket_class(struct admin *a, struct http_exchange *x, const js
 
 void FIBER admin_bucket_class(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     json_t *out = NULL;
     int r = bucket_class(a, x, in, &out);
     json_decref(in);

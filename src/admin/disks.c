@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include <stdio.h>
 #include "admin/internal.h"
+#include "wire/json.h"
 
 #define WEIGHT_MAX (INT64_C(1) << 60)
 
@@ -96,7 +97,7 @@ void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct st
     struct admin_disk_change change = {.number = 0};
     char why[ADMIN_WHY_MAX] = "";
     uint32_t number = 0;
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     int r = parse_change(in, &change);
     if (r < 0)
         snprintf(why, sizeof(why),

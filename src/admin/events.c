@@ -6,6 +6,7 @@
  */
 
 #include "admin/internal.h"
+#include "wire/json.h"
 #include <stdio.h>
 #include "wire/uri.h"
 
@@ -112,7 +113,7 @@ void FIBER admin_event_target_add(struct admin *a, struct http_exchange *x, stru
     char why[EVENT_WHY_MAX] = "";
     if (absent(a, x))
         return;
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     int r = read_spec(in, &spec, why);
     if (r == 0) {
         why[0] = 0;
@@ -199,7 +200,7 @@ void FIBER admin_event_dead_change(struct admin *a, struct http_exchange *x, str
     uint64_t count = 0;
     if (absent(a, x))
         return;
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     struct str action = text_of(json_object_get(in, "action"));
     int r = -ERR_INVALID_ARGUMENT;
     if (str_eq(action, STR("resend")))

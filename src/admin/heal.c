@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include <stdio.h>
 #include "admin/internal.h"
+#include "wire/json.h"
 
 static const char *shard_state(const struct heal_chunk *c, unsigned shard)
 {
@@ -67,7 +68,7 @@ static int FIBER heal(struct admin *a, struct bucket_id b, struct str key, bool 
 
 void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     const json_t *bucket = json_object_get(in, "bucket"), *key = json_object_get(in, "key");
     json_t *out = json_object();
     struct store_bucket b;

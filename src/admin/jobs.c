@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "admin/internal.h"
+#include "wire/json.h"
 
 json_t *admin_job_json(const struct job_status *s)
 {
@@ -43,7 +44,7 @@ void FIBER admin_job_change(struct admin *a, struct http_exchange *x, struct str
         admin_respond_error(x, -ERR_NOT_FOUND, "there is no such job");
         return;
     }
-    json_t *in = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     json_t *paused = json_object_get(in, "paused");
     int r = json_is_boolean(paused) ? job_pause(j, json_is_true(paused)) : -ERR_INVALID_ARGUMENT;
     json_decref(in);

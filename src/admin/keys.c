@@ -7,6 +7,7 @@
 #include "admin/internal.h"
 #include "crypt/seal.h"
 #include "kms/kms.h"
+#include "wire/json.h"
 
 static json_t *key_json(const struct kms_key *k)
 {
@@ -111,7 +112,7 @@ static void FIBER rewrap_all(struct admin *a, struct http_exchange *x)
 
 void FIBER admin_key_change(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *o = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(body);
     struct str action = str_from(json_string_value(json_object_get(o, "action")));
     struct str name = str_from(json_string_value(json_object_get(o, "name")));
     int r = -EINVAL;

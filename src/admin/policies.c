@@ -7,12 +7,13 @@
 #include "admin/internal.h"
 #include "iam/bucket_policy.h"
 #include "iam/grants.h"
+#include "wire/json.h"
 
 /* ---- bodies --------------------------------------------------------------------------------- */
 
 json_t *FIBER admin_read_object(struct http_exchange *x, struct str body)
 {
-    json_t *o = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(body);
     if (json_is_object(o))
         return o;
     json_decref(o);

@@ -5,6 +5,7 @@
  */
 
 #include "admin/internal.h"
+#include "wire/json.h"
 
 static void FIBER respond_quota(struct admin *a, struct http_exchange *x,
                                 const struct store_bucket *b, const struct store_quota *quota)
@@ -32,7 +33,7 @@ static int read_number(const json_t *in, const char *name, uint64_t otherwise, u
 
 static int read_quota(struct str body, struct store_quota *quota)
 {
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     int r = json_is_object(in) ? 0 : -ERR_INVALID_ARGUMENT;
     if (r == 0)
         r = read_number(in, "bytes", quota->bytes, &quota->bytes);

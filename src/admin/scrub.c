@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include <stdio.h>
 #include "admin/internal.h"
+#include "wire/json.h"
 
 #define LISTED_MAX 1000 /* damages in one answer; the counts are of all */
 
@@ -88,7 +89,7 @@ void FIBER admin_scrub_status(struct admin *a, struct http_exchange *x, struct s
 
 void FIBER admin_scrub_change(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     struct str action = str_from(json_string_value(json_object_get(in, "action")));
     bool start = str_eq(action, STR("start")), stop = str_eq(action, STR("stop"));
     json_decref(in);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "admin/internal.h"
+#include "wire/json.h"
 
 static json_t *user_json(const struct iam_user *u)
 {
@@ -66,7 +67,7 @@ void FIBER admin_user_add(struct admin *a, struct http_exchange *x, struct str b
 {
     struct iam_user_spec spec;
     struct iam_user user;
-    json_t *o = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(body);
     int r = parse_spec(o, &spec);
     if (r == 0)
         r = iam_user_add(a->config.iam, http_arena(x), &spec, &user);
@@ -103,7 +104,7 @@ static int FIBER owns_buckets(struct admin *a, struct http_exchange *x, struct s
 
 void FIBER admin_user_change(struct admin *a, struct http_exchange *x, struct str body)
 {
-    json_t *in = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *in = json_read(body);
     const json_t *rate = json_object_get(in, "requests_per_second");
     json_int_t n = json_integer_value(rate);
     int r = json_is_integer(rate) && n >= 0 && n <= IAM_RATE_MAX ? 0 : -ERR_INVALID_ARGUMENT;

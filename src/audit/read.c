@@ -7,6 +7,7 @@
 #include "audit/files.h"
 #include "audit/line.h"
 #include "wire/date.h"
+#include "wire/json.h"
 
 /* ---- searching ------------------------------------------------------------------------------ */
 
@@ -47,7 +48,7 @@ struct query {
 static int FIBER query_line(struct str line, void *arg)
 {
     struct query *q = arg;
-    json_t *o = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(line);
     bool fits = o && record_fits(q->filter, o);
     json_decref(o);
     if (!fits)
@@ -61,7 +62,7 @@ static int FIBER query_line(struct str line, void *arg)
 /* The time of a file's first record; 0: it has none. */
 static int FIBER first_time(struct str line, void *arg)
 {
-    json_t *o = json_loadb(line.ptr, line.len, 0, NULL);
+    json_t *o = json_read(line);
     if (o)
         (void)date_parse_iso(member(o, "time"), arg);
     json_decref(o);

@@ -4,49 +4,19 @@
 
 /* ---- the configuration, parsed once --------------------------------------------------------- */
 
-struct kept {
-    struct arena arena;
-    struct event_rules rules;
-};
-
-static void free_kept(void *made)
-{
-    struct kept *k = made;
-    arena_release(&k->arena);
-    free(k);
-}
-
-static int make_kept(struct str text, struct kept **ret)
+static int parse(struct arena *a, struct str text, void *made)
 {
     struct event_fault fault;
-    struct kept *k = malloc(sizeof(*k));
-    if (!k)
-        return -ENOMEM;
-    arena_init(&k->arena, 0);
-    int r = event_rules_parse(&k->arena, text, &k->rules, &fault);
-    if (r == 0) {
-        *ret = k;
-        return 0;
-    }
-    free_kept(k);
-    return r == -ENOMEM ? r : -ERR_CORRUPT;
+    return event_rules_parse(a, text, made, &fault);
 }
 
 static int rules_of(const struct store_bucket *b, const struct event_rules **ret)
 {
-    const struct store_setting *s = store_setting_of(b->settings, STORE_SETTING_NOTIFICATION);
-    struct kept *k = store_setting_parsed(b->settings, STORE_SETTING_NOTIFICATION);
-    *ret = NULL;
-    if (!s)
-        return 0;
-    if (!k) {
-        int r = make_kept(s->text, &k);
-        if (r < 0)
-            return r;
-        k = store_setting_keep(b->settings, STORE_SETTING_NOTIFICATION, k, free_kept);
-    }
-    *ret = &k->rules;
-    return 0;
+    const void *made;
+    int r =
+        store_setting_made(b->settings, STORE_SETTING_NOTIFICATION, sizeof(**ret), parse, &made);
+    *ret = r ? NULL : made;
+    return r;
 }
 
 /* ---- the notice ----------------------------------------------------------------------------- */

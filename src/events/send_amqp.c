@@ -13,14 +13,25 @@
 #include "events/sender.h"
 #include "events/sonames.h"
 
-#define FUNCTIONS(X)                                                                           \
-    X(amqp_basic_publish)                                                                      \
-    X(amqp_channel_open)                                                                       \
-    X(amqp_confirm_select) X(amqp_connection_close) X(amqp_cstring_bytes)                      \
-        X(amqp_destroy_connection) X(amqp_error_string2) X(amqp_get_rpc_reply) X(amqp_login)   \
-            X(amqp_maybe_release_buffers) X(amqp_new_connection) X(amqp_set_handshake_timeout) \
-                X(amqp_set_rpc_timeout) X(amqp_simple_wait_frame_noblock)                      \
-                    X(amqp_socket_open_noblock) X(amqp_tcp_socket_new)
+/* clang-format off */
+#define FUNCTIONS(X)                  \
+    X(amqp_basic_publish)             \
+    X(amqp_channel_open)              \
+    X(amqp_confirm_select)            \
+    X(amqp_connection_close)          \
+    X(amqp_cstring_bytes)             \
+    X(amqp_destroy_connection)        \
+    X(amqp_error_string2)             \
+    X(amqp_get_rpc_reply)             \
+    X(amqp_login)                     \
+    X(amqp_maybe_release_buffers)     \
+    X(amqp_new_connection)            \
+    X(amqp_set_handshake_timeout)     \
+    X(amqp_set_rpc_timeout)           \
+    X(amqp_simple_wait_frame_noblock) \
+    X(amqp_socket_open_noblock)       \
+    X(amqp_tcp_socket_new)
+/* clang-format on */
 LIBRARY(lib, EVENT_RABBITMQ, FUNCTIONS)
 
 #define CHANNEL 1

@@ -15,13 +15,22 @@
 #include "events/sonames.h"
 #include "http/outgoing.h"
 
-#define FUNCTIONS(X)                                                                    \
-    X(rd_kafka_conf_destroy)                                                            \
-    X(rd_kafka_conf_new)                                                                \
-    X(rd_kafka_conf_set) X(rd_kafka_conf_set_connect_cb) X(rd_kafka_conf_set_dr_msg_cb) \
-        X(rd_kafka_conf_set_log_cb) X(rd_kafka_conf_set_opaque) X(rd_kafka_destroy)     \
-            X(rd_kafka_err2str) X(rd_kafka_new) X(rd_kafka_poll) X(rd_kafka_producev)   \
-                X(rd_kafka_purge)
+/* clang-format off */
+#define FUNCTIONS(X)                \
+    X(rd_kafka_conf_destroy)        \
+    X(rd_kafka_conf_new)            \
+    X(rd_kafka_conf_set)            \
+    X(rd_kafka_conf_set_connect_cb) \
+    X(rd_kafka_conf_set_dr_msg_cb)  \
+    X(rd_kafka_conf_set_log_cb)     \
+    X(rd_kafka_conf_set_opaque)     \
+    X(rd_kafka_destroy)             \
+    X(rd_kafka_err2str)             \
+    X(rd_kafka_new)                 \
+    X(rd_kafka_poll)                \
+    X(rd_kafka_producev)            \
+    X(rd_kafka_purge)
+/* clang-format on */
 LIBRARY(lib, EVENT_RDKAFKA, FUNCTIONS)
 
 struct kafka {

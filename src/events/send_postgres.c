@@ -17,11 +17,20 @@
 #include "events/sonames.h"
 #include "wire/date.h"
 
-#define FUNCTIONS(X)                                                                               \
-    X(PQclear)                                                                                     \
-    X(PQconnectdbParams)                                                                           \
-    X(PQescapeIdentifier) X(PQexec) X(PQexecParams) X(PQfinish) X(PQfreemem) X(PQresultErrorField) \
-        X(PQresultStatus) X(PQsetNoticeProcessor) X(PQstatus)
+/* clang-format off */
+#define FUNCTIONS(X)        \
+    X(PQclear)              \
+    X(PQconnectdbParams)    \
+    X(PQescapeIdentifier)   \
+    X(PQexec)               \
+    X(PQexecParams)         \
+    X(PQfinish)             \
+    X(PQfreemem)            \
+    X(PQresultErrorField)   \
+    X(PQresultStatus)       \
+    X(PQsetNoticeProcessor) \
+    X(PQstatus)
+/* clang-format on */
 LIBRARY(lib, EVENT_PQ, FUNCTIONS)
 
 struct postgres {

@@ -7,9 +7,14 @@
 #include "events/sender.h"
 #include "events/sonames.h"
 
-#define FUNCTIONS(X)   \
-    X(freeReplyObject) \
-    X(redisCommandArgv) X(redisConnectWithTimeout) X(redisFree) X(redisSetTimeout)
+/* clang-format off */
+#define FUNCTIONS(X)           \
+    X(freeReplyObject)         \
+    X(redisCommandArgv)        \
+    X(redisConnectWithTimeout) \
+    X(redisFree)               \
+    X(redisSetTimeout)
+/* clang-format on */
 LIBRARY(lib, EVENT_HIREDIS, FUNCTIONS)
 
 struct redis {

@@ -16,11 +16,18 @@
 #include "events/sonames.h"
 #include "http/outgoing.h"
 
-#define FUNCTIONS(X)                                                                 \
-    X(curl_easy_cleanup)                                                             \
-    X(curl_easy_getinfo)                                                             \
-    X(curl_easy_init) X(curl_easy_perform) X(curl_easy_setopt) X(curl_easy_strerror) \
-        X(curl_global_init) X(curl_slist_append) X(curl_slist_free_all)
+/* clang-format off */
+#define FUNCTIONS(X)       \
+    X(curl_easy_cleanup)   \
+    X(curl_easy_getinfo)   \
+    X(curl_easy_init)      \
+    X(curl_easy_perform)   \
+    X(curl_easy_setopt)    \
+    X(curl_easy_strerror)  \
+    X(curl_global_init)    \
+    X(curl_slist_append)   \
+    X(curl_slist_free_all)
+/* clang-format on */
 LIBRARY(lib, EVENT_CURL, FUNCTIONS)
 
 #define REPLY_MAX (64 * KIB) /* of the answer, which nobody reads */

@@ -11,8 +11,8 @@
 #include <openssl/rsa.h>
 #include "base/encode.h"
 #include "base/error.h"
+#include "wire/json.h"
 
-#define DEPTH_MAX     6
 #define RSA_BITS_MIN  2048
 #define RSA_BITS_MAX  8192
 #define NUMBER_MAX    1100 /* bytes of a number in a key */
@@ -95,31 +95,10 @@ static int decode_part(struct arena *a, struct str text, struct str *ret)
     return r;
 }
 
-/* The parser below us recurses: depth is bounded before it sees the text. */
-static bool is_shallow(struct str s)
-{
-    unsigned depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (text && c == '\\')
-            i++;
-        else if (c == '"')
-            text = !text;
-        else if (!text && (c == '{' || c == '[') && ++depth > DEPTH_MAX)
-            return false;
-        else if (!text && (c == '}' || c == ']') && depth > 0)
-            depth--;
-    }
-    return true;
-}
-
 /* NULL: no object. */
 static json_t *load_object(struct str text)
 {
-    json_t *o = is_shallow(text)
-                    ? json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, NULL)
-                    : NULL;
+    json_t *o = json_read(text);
     if (json_is_object(o))
         return o;
     json_decref(o);

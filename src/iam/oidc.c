@@ -14,6 +14,7 @@
 #include "http/outgoing.h"
 #include "iam/oidc.h"
 #include "iam/user.pb-c.h"
+#include "wire/json.h"
 
 #define PROVIDER_ROW   "Ioidc "
 #define FETCH_NS       (10 * RT_S)
@@ -355,7 +356,7 @@ static int FIBER get(struct iam *iam, struct arena *a, struct str url, size_t ma
 /* The discovery document is the issuer's own and says where the keys are. */
 static int read_discovery(struct arena *a, struct str text, struct str issuer, struct str *ret)
 {
-    json_t *o = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(text);
     const char *named = json_string_value(json_object_get(o, "issuer"));
     const char *uri = json_string_value(json_object_get(o, "jwks_uri"));
     bool good = named && uri && str_eq(str_from(named), issuer);

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include "base/error.h"
+#include "wire/json.h"
 
 #define ID_TEXT_MAX    1024
 #define SID_TEXT_MAX   256
@@ -48,25 +49,6 @@ int parse_fault(struct parse *p, const char *fmt, ...)
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
-/* The parser below us recurses: depth is bounded before it sees the text. */
-static bool too_deep(struct str s)
-{
-    unsigned depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (text && c == '\\')
-            i++;
-        else if (c == '"')
-            text = !text;
-        else if (!text && (c == '{' || c == '[') && ++depth > POLICY_DEPTH_MAX)
-            return true;
-        else if (!text && (c == '}' || c == ']') && depth > 0)
-            depth--;
-    }
-    return false;
-}
-
 static int load_json(struct parse *p, struct str document, json_t **ret)
 {
     json_error_t why;
@@ -75,7 +57,7 @@ static int load_json(struct parse *p, struct str document, json_t **ret)
                            POLICY_DOCUMENT_MAX);
     if (document.len == 0 || document.ptr[0] != '{')
         return parse_fault(p, "Policies must be valid JSON and the first byte must be '{'");
-    if (too_deep(document))
+    if (!json_is_shallow(document, POLICY_DEPTH_MAX))
         return parse_fault(p, "Policies must be valid JSON nested at most %d deep",
                            POLICY_DEPTH_MAX);
     *ret = json_loadb(document.ptr, document.len, JSON_REJECT_DUPLICATES, &why);

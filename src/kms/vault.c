@@ -12,6 +12,7 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "http/http.h"
+#include "wire/json.h"
 #include "wire/uri.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -185,8 +186,7 @@ static int FIBER ask(struct vault *v, const char *method, struct str path, struc
         log_event(LOG_WARN, "Vault cannot be reached", "%s: %s", v->url, err_text(r));
         return r == -ECANCELED ? r : -ERR_KMS_UNAVAILABLE;
     }
-    json_t *answer =
-        text.len ? json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *answer = json_read(buf_str(&text));
     r = judge(v, path, status, answer, refused);
     if (r == 0 && ret)
         *ret = answer;

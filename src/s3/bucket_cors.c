@@ -16,41 +16,19 @@
 
 /* ---- a bucket's rules, parsed once ---------------------------------------------------------- */
 
-struct kept {
-    struct arena arena;
-    struct s3_cors cors;
-};
-
-static void free_kept(void *made)
+static int parse(struct arena *a, struct str text, void *made)
 {
-    struct kept *k = made;
-    arena_release(&k->arena);
-    free(k);
+    struct str why;
+    return s3_cors_parse(a, text, made, &why);
 }
 
-/* NULL: the bucket has none. A document that was valid when it was put is valid now. */
+/* NULL: the bucket has none. */
 static int rules_of(const struct store_bucket *b, const struct s3_cors **ret)
 {
-    const struct store_setting *s = store_setting_of(b->settings, STORE_SETTING_CORS);
-    struct kept *k = store_setting_parsed(b->settings, STORE_SETTING_CORS);
-    struct str why;
-    *ret = NULL;
-    if (!s)
-        return 0;
-    if (!k) {
-        k = malloc(sizeof(*k));
-        if (!k)
-            return -ENOMEM;
-        arena_init(&k->arena, 0);
-        int r = s3_cors_parse(&k->arena, s->text, &k->cors, &why);
-        if (r) {
-            free_kept(k);
-            return r == -ENOMEM ? r : -ERR_CORRUPT;
-        }
-        k = store_setting_keep(b->settings, STORE_SETTING_CORS, k, free_kept);
-    }
-    *ret = &k->cors;
-    return 0;
+    const void *made;
+    int r = store_setting_made(b->settings, STORE_SETTING_CORS, sizeof(**ret), parse, &made);
+    *ret = r ? NULL : made;
+    return r;
 }
 
 int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret)

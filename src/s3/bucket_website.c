@@ -13,39 +13,18 @@
 
 /* ---- the configuration, parsed once --------------------------------------------------------- */
 
-struct kept {
-    struct arena arena;
-    struct s3_website site;
-};
-
-static void free_kept(void *made)
+static int parse(struct arena *a, struct str text, void *made)
 {
-    struct kept *k = made;
-    arena_release(&k->arena);
-    free(k);
+    struct str why;
+    return s3_website_parse(a, text, made, &why);
 }
 
 static int site_of(const struct store_bucket *b, const struct s3_website **ret)
 {
-    const struct store_setting *s = store_setting_of(b->settings, STORE_SETTING_WEBSITE);
-    struct kept *k = store_setting_parsed(b->settings, STORE_SETTING_WEBSITE);
-    struct str why;
-    if (!s)
-        return -ERR_NO_SUCH_WEBSITE;
-    if (!k) {
-        k = malloc(sizeof(*k));
-        if (!k)
-            return -ENOMEM;
-        arena_init(&k->arena, 0);
-        int r = s3_website_parse(&k->arena, s->text, &k->site, &why);
-        if (r) {
-            free_kept(k);
-            return r == -ENOMEM ? r : -ERR_CORRUPT;
-        }
-        k = store_setting_keep(b->settings, STORE_SETTING_WEBSITE, k, free_kept);
-    }
-    *ret = &k->site;
-    return 0;
+    const void *made;
+    int r = store_setting_made(b->settings, STORE_SETTING_WEBSITE, sizeof(**ret), parse, &made);
+    *ret = r ? NULL : made;
+    return r || made ? r : -ERR_NO_SUCH_WEBSITE;
 }
 
 int s3_canonical_website(struct s3_request *q, struct str body, struct buf *ret)

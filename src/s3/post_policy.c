@@ -3,6 +3,7 @@
 #include "s3/post_policy.h"
 #include "base/error.h"
 #include "wire/date.h"
+#include "wire/json.h"
 
 #include <jansson.h>
 
@@ -26,28 +27,7 @@ static void json_release(json_t **j)
 }
 #define _cleanup_json_ _cleanup_(json_release)
 
-/* The parser below us recurses on a fiber's stack: what nests deeper than a policy is refused
- * before.
- */
 #define DEPTH_MAX 8
-
-static bool is_too_deep(struct str s)
-{
-    unsigned depth = 0;
-    bool in_text = false;
-    for (size_t i = 0; i < s.len && depth <= DEPTH_MAX; i++) {
-        char c = s.ptr[i];
-        if (in_text && c == '\\')
-            i++;
-        else if (c == '"')
-            in_text = !in_text;
-        else if (!in_text && (c == '[' || c == '{'))
-            depth++;
-        else if (!in_text && (c == ']' || c == '}') && depth > 0)
-            depth--;
-    }
-    return depth > DEPTH_MAX;
-}
 
 /* S3 lets a policy write \$ and \v, which JSON does not know ("Character escaping"). */
 static struct str plain_json(struct arena *a, struct str text)
@@ -190,7 +170,7 @@ int s3_post_policy_parse(struct arena *a, struct str text, struct s3_post_policy
     struct str plain = plain_json(a, text);
     if (!plain.ptr)
         return -ENOMEM;
-    if (is_too_deep(plain))
+    if (!json_is_shallow(plain, DEPTH_MAX))
         return bad(&p, "Invalid JSON.");
     _cleanup_json_ json_t *root = json_loadb(plain.ptr, plain.len, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(root))

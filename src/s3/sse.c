@@ -15,6 +15,7 @@
 #include "kms/kms.h"
 #include "s3/bucket_config.h"
 #include "s3/encryption.h"
+#include "wire/json.h"
 #include <jansson.h>
 
 #define SSE       "x-amz-server-side-encryption"
@@ -129,9 +130,7 @@ static int canonical_context(struct s3_request *q, struct str text, struct str *
     char *bytes = arena_alloc(q->arena, text.len + 1);
     if (!bytes)
         return -ENOMEM;
-    json_t *o = base64_decode(text, bytes, text.len, &len)
-                    ? NULL
-                    : json_loadb(bytes, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = base64_decode(text, bytes, text.len, &len) ? NULL : json_read(str_make(bytes, len));
     bool ok = json_is_object(o);
     const char *name;
     json_t *value;
@@ -202,41 +201,19 @@ static int read_headers(struct s3_request *q, struct s3_sse *sse)
 
 /* ---- the bucket's default -------------------------------------------------------------------- */
 
-struct kept {
-    struct arena arena;
-    struct s3_encryption e;
-};
-
-static void free_kept(void *made)
+static int parse(struct arena *a, struct str text, void *made)
 {
-    struct kept *k = made;
-    arena_release(&k->arena);
-    free(k);
+    struct str why;
+    return s3_encryption_parse(a, text, made, &why);
 }
 
-/* NULL: the bucket has none. A document that was valid when it was put is valid now. */
+/* NULL: the bucket has none. */
 static int default_of(const struct store_bucket *b, const struct s3_encryption **ret)
 {
-    const struct store_setting *s = store_setting_of(b->settings, STORE_SETTING_ENCRYPTION);
-    struct kept *k = store_setting_parsed(b->settings, STORE_SETTING_ENCRYPTION);
-    struct str why;
-    *ret = NULL;
-    if (!s)
-        return 0;
-    if (!k) {
-        k = malloc(sizeof(*k));
-        if (!k)
-            return -ENOMEM;
-        arena_init(&k->arena, 0);
-        int r = s3_encryption_parse(&k->arena, s->text, &k->e, &why);
-        if (r) {
-            free_kept(k);
-            return r == -ENOMEM ? r : -ERR_CORRUPT;
-        }
-        k = store_setting_keep(b->settings, STORE_SETTING_ENCRYPTION, k, free_kept);
-    }
-    *ret = &k->e;
-    return 0;
+    const void *made;
+    int r = store_setting_made(b->settings, STORE_SETTING_ENCRYPTION, sizeof(**ret), parse, &made);
+    *ret = r ? NULL : made;
+    return r;
 }
 
 int s3_canonical_encryption(struct s3_request *q, struct str body, struct buf *ret)

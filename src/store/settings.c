@@ -96,6 +96,52 @@ void *store_setting_keep(struct store_settings *set, enum store_setting_kind kin
     return expected;
 }
 
+/* What a parser made, with what it points to. */
+struct made {
+    struct arena arena;
+    max_align_t bytes[];
+};
+
+static void free_made(void *made)
+{
+    struct made *m = made;
+    arena_release(&m->arena);
+    free(m);
+}
+
+static int make(struct str text, size_t size, store_setting_parser *parse, struct made **ret)
+{
+    struct made *m = calloc(1, sizeof(*m) + size);
+    if (!m)
+        return -ENOMEM;
+    arena_init(&m->arena, 0);
+    int r = parse(&m->arena, text, m->bytes);
+    if (r == 0) {
+        *ret = m;
+        return 0;
+    }
+    free_made(m);
+    return r == -ENOMEM ? r : -ERR_CORRUPT;
+}
+
+int store_setting_made(struct store_settings *set, enum store_setting_kind kind, size_t size,
+                       store_setting_parser *parse, const void **ret)
+{
+    const struct store_setting *s = store_setting_of(set, kind);
+    struct made *m = s ? store_setting_parsed(set, kind) : NULL;
+    *ret = NULL;
+    if (!s)
+        return 0;
+    if (!m) {
+        int r = make(s->text, size, parse, &m);
+        if (r < 0)
+            return r;
+        m = store_setting_keep(set, kind, m, free_made);
+    }
+    *ret = m->bytes;
+    return 0;
+}
+
 /* ---- reading -------------------------------------------------------------------------------- */
 
 struct gathered {

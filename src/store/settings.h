@@ -67,6 +67,14 @@ const struct store_setting *store_setting_of(const struct store_settings *set,
 void *store_setting_parsed(const struct store_settings *set, enum store_setting_kind kind);
 void *store_setting_keep(struct store_settings *set, enum store_setting_kind kind, void *made,
                          void (*release)(void *made));
+/*
+ * The same for what a parser makes: the setting as `parse` fills `made` (`size` bytes, zeroed; what
+ * it points to in `a`), until the set is given back; *ret NULL: there is none of that kind. What
+ * was valid when it was put is valid now, so what does not parse is -ERR_CORRUPT. -ENOMEM.
+ */
+typedef int store_setting_parser(struct arena *a, struct str text, void *made);
+int store_setting_made(struct store_settings *set, enum store_setting_kind kind, size_t size,
+                       store_setting_parser *parse, const void **ret);
 
 /* Gives back what store_bucket_get() took, if anything; `b` zeroed is fine. */
 void store_bucket_release(struct store_bucket *b);

@@ -37,3 +37,28 @@ void json_put_member(struct buf *b, const char *name, struct str value)
     buf_put_cstr(b, "\":");
     json_put_string(b, value);
 }
+
+bool json_is_shallow(struct str text, unsigned most)
+{
+    unsigned depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '{' || c == '[') && ++depth > most)
+            return false;
+        else if (!quoted && (c == '}' || c == ']') && depth > 0)
+            depth--;
+    }
+    return true;
+}
+
+json_t *json_read(struct str text)
+{
+    if (text.len == 0 || !json_is_shallow(text, JSON_DEPTH_MAX))
+        return NULL;
+    return json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
+}

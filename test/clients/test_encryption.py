@@ -191,6 +191,7 @@ SSE = 'x-amz-server-side-encryption'
     ({SSE: 'aws:kms', SSE + '-aws-kms-key-id': 'not-there'}, 400, 'KMS.NotFoundException'),
     ({SSE: 'aws:kms', SSE + '-aws-kms-key-id': 'a b'}, 400, 'InvalidArgument'),
     ({SSE: 'aws:kms', SSE + '-context': 'bm8ganNvbg=='}, 400, 'InvalidArgument'),
+    ({SSE: 'aws:kms', SSE + '-context': base64.b64encode(b'{"a":' * 1500).decode()}, 400, 'InvalidArgument'),
     ({SSE: 'aws:kms', SSE + '-bucket-key-enabled': 'perhaps'}, 400, 'InvalidArgument'),
 ])
 def test_headers_that_make_no_sense_store_nothing(server, s3, bucket, headers, status, code):

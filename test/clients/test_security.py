@@ -326,6 +326,15 @@ def test_other_users_have_no_admin_rights(server):
     server.admin('user', 'rm', user)
 
 
+def test_json_that_nests_deep_is_refused_before_it_is_parsed(server):
+    """A parser that recurses would leave its fiber's stack."""
+    signer = Signer(server.access_key, server.secret_key)
+    for body in (b'[' * 2000, b'{"a":' * 2000, b'{"name":' + b'[' * 2000):
+        r = request(server, 'POST', '/-/admin/v1/users', body=body, signer=signer)
+        assert r.status == 400, r
+    assert server.process.poll() is None
+
+
 def test_no_secret_reaches_the_log(server, place):
     signer = Signer(server.access_key, server.secret_key)
     query = signer.presign('GET', server.host, '/%s/present' % place)
