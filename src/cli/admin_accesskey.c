@@ -52,24 +52,6 @@ static int call_on(const char *method, const char *name, json_t *body, json_t **
     return admin_call(&(struct admin_call){.method = method, .path = path.data, .body = body}, ret);
 }
 
-static int read_policy(const char *path, struct buf *ret)
-{
-    char piece[4096];
-    size_t n;
-    FILE *f = path ? fopen(path, "r") : NULL;
-    if (path && !f)
-        return cli_fail("cannot read %s", path);
-    while (f && (n = fread(piece, 1, sizeof(piece), f)) > 0)
-        buf_put(ret, piece, n);
-    bool failed = f && ferror(f);
-    if (f)
-        (void)fclose(f);
-    if (failed)
-        return cli_fail("cannot read %s", path);
-    return buf_error(ret) < 0 ? cli_fail("a policy has at most %llu bytes", POLICY_DOCUMENT_MAX)
-                              : 0;
-}
-
 static const char *or_empty(const char *s)
 {
     return s ? s : "";
@@ -83,7 +65,7 @@ static int add(const char *user, bool service)
     buf_init(&policy, 2 * POLICY_DOCUMENT_MAX);
     if (!spec.key != !spec.secret)
         return cli_fail("--key and --secret go together");
-    if (read_policy(spec.policy, &policy) != 0)
+    if (spec.policy && admin_read_policy(spec.policy, &policy) != 0)
         return 1;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     json_int_t expires =

@@ -2,6 +2,7 @@
 #include "cli/admin_client.h"
 #include "cli/credentials.h"
 #include "cli/world.h"
+#include "iam/policy.h"
 #include "rt/rt.h"
 #include "wire/date.h"
 #include "wire/sigv4.h"
@@ -226,4 +227,23 @@ uint64_t admin_number_of(const json_t *o, const char *name)
 {
     json_int_t v = json_integer_value(json_object_get(o, name));
     return v > 0 ? (uint64_t)v : 0;
+}
+
+int admin_read_policy(const char *path, struct buf *ret)
+{
+    bool stdin_named = str_eq(str_from(path), STR("-"));
+    FILE *f = stdin_named ? stdin : fopen(path, "r");
+    if (!f)
+        return cli_fail("cannot read %s", path);
+    char piece[4096];
+    size_t n;
+    while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
+        buf_put(ret, piece, n);
+    bool failed = ferror(f);
+    if (!stdin_named)
+        (void)fclose(f);
+    if (failed)
+        return cli_fail("cannot read %s", path);
+    return buf_error(ret) < 0 ? cli_fail("a policy has at most %llu bytes", POLICY_DOCUMENT_MAX)
+                              : 0;
 }

@@ -66,3 +66,5 @@ void admin_print_job(const json_t *job);
 void admin_print_damages(const json_t *scrub);
 /* As admin_call. */
 int admin_pause_job(const char *name, bool paused, json_t **ret_job);
+/* Appends a policy's document: a file, or standard input for "-". 0, or 1 with the fault told. */
+int admin_read_policy(const char *path, struct buf *ret);

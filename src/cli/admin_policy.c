@@ -73,31 +73,11 @@ static int say(int r, const char *what, const char *name, const char *how)
 
 /* ---- policies ------------------------------------------------------------------------------- */
 
-/* A file, or standard input for "-". */
-static int read_document(const char *path, struct buf *ret)
-{
-    bool stdin_named = str_eq(str_from(path), STR("-"));
-    FILE *f = stdin_named ? stdin : fopen(path, "r");
-    if (!f)
-        return cli_fail("cannot read %s", path);
-    char piece[4096];
-    size_t n;
-    while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
-        buf_put(ret, piece, n);
-    bool failed = ferror(f);
-    if (!stdin_named)
-        (void)fclose(f);
-    if (failed)
-        return cli_fail("cannot read %s", path);
-    return buf_error(ret) < 0 ? cli_fail("a policy has at most %llu bytes", POLICY_DOCUMENT_MAX)
-                              : 0;
-}
-
 static int add(char **operands, unsigned count)
 {
     _cleanup_buf_ struct buf document;
     buf_init(&document, 2 * POLICY_DOCUMENT_MAX);
-    int r = read_document(operands[1], &document);
+    int r = admin_read_policy(operands[1], &document);
     if (r != 0)
         return r;
     r = post(POLICIES,

@@ -30,31 +30,12 @@ static const struct cli_option add_options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
-static int read_trust(const char *path, struct buf *ret)
-{
-    char piece[4096];
-    size_t n;
-    bool stdin_named = str_eq(str_from(path), STR("-"));
-    FILE *f = stdin_named ? stdin : fopen(path, "r");
-    if (!f)
-        return cli_fail("cannot read %s", path);
-    while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
-        buf_put(ret, piece, n);
-    bool failed = ferror(f);
-    if (!stdin_named)
-        (void)fclose(f);
-    if (failed)
-        return cli_fail("cannot read %s", path);
-    return buf_error(ret) < 0 ? cli_fail("a policy has at most %llu bytes", POLICY_DOCUMENT_MAX)
-                              : 0;
-}
-
 static int add(char **operands, unsigned count)
 {
     _cleanup_buf_ struct buf trust;
     json_t *made = NULL;
     buf_init(&trust, 2 * POLICY_DOCUMENT_MAX);
-    if (read_trust(operands[1], &trust) != 0)
+    if (admin_read_policy(operands[1], &trust) != 0)
         return 1;
     json_t *body = json_pack(
         "{s:s, s:s%, s:s, s:s, s:I}", "name", operands[0], "trust", trust.data ? trust.data : "",
