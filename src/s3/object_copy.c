@@ -134,6 +134,7 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
 struct own {
     struct s3_request *q;
     const struct copy_request *c;
+    uint64_t seq; /* of the source: its conditions, encryption and class were tested */
     struct store_etag etag;
     struct store_checksum checksum;
 };
@@ -141,6 +142,8 @@ struct own {
 static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs, void *arg)
 {
     struct own *own = arg;
+    if (o->seq != own->seq)
+        return -ERR_BUCKET_STATE;
     own->etag = o->etag;
     own->checksum = o->checksum;
     struct str seal = o->attrs.seal; /* the bytes stay as they are */
@@ -161,11 +164,12 @@ static int check_own(struct s3_request *q, const struct copy_request *c)
                     "redirect location or encryption attributes.");
 }
 
-/* -ERR_BUCKET_STATE: versions are kept, so the bytes must be copied after all. */
+/* -ERR_BUCKET_STATE: versions are kept, or the object is no longer the source, so the bytes must be
+ * copied after all. */
 static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_request *c,
                                   const struct s3_source *source)
 {
-    struct own own = {.q = q, .c = c};
+    struct own own = {.q = q, .c = c, .seq = source->object->seq};
     struct store_written written;
     int r = store_change_attrs(q->s3->store, q->bucket.id, q->key, STORE_CURRENT, &c->conditions,
                                true, set_own_attrs, &own, &written);
@@ -220,7 +224,7 @@ int FIBER s3_copy_object(struct s3_request *q)
         r = check_own(q, &c);
     if (!r)
         r = in_place ? copy_onto_itself(q, &c, &source) : copy_bytes(q, &c, &source);
-    if (r == -ERR_BUCKET_STATE) /* versioning was switched on meanwhile */
+    if (r == -ERR_BUCKET_STATE) /* the bucket or the object changed meanwhile */
         r = copy_bytes(q, &c, &source);
     s3_source_close(&source);
     return r;

@@ -211,6 +211,41 @@ def test_copy(s3, bucket):
     s3.copy_object(Bucket=bucket, Key='x', CopySource=own, CopySourceIfMatch=etag)
 
 
+def test_a_copy_onto_itself_is_of_what_was_tested(server, s3, bucket):
+    """Another object comes between the source's conditions and the write: it is not taken for the source."""
+    own = {'Bucket': bucket, 'Key': 'k'}
+    tags = ['"%s"' % hashlib.md5(body).hexdigest() for body in (b'one', b'two')]
+    s3.put_object(Bucket=bucket, Key='k', Body=b'one')
+    stop = threading.Event()
+
+    def overwrite():
+        other = make_client(server)
+        while not stop.is_set():
+            for body in (b'two', b'one'):
+                other.put_object(Bucket=bucket, Key='k', Body=body)
+
+    writers = [threading.Thread(target=overwrite) for _ in range(2)]
+    for w in writers:
+        w.start()
+    try:
+        for i in range(30):
+            try:
+                r = s3.copy_object(Bucket=bucket, Key='k', CopySource=own, CopySourceIfMatch=tags[0],
+                                   MetadataDirective='REPLACE', Metadata={'n': str(i)})
+            except ClientError as e:
+                assert e.response['Error']['Code'] == 'PreconditionFailed'
+                continue
+            assert r['CopyObjectResult']['ETag'] == tags[0]
+    finally:
+        stop.set()
+        for w in writers:
+            w.join()
+    s3.put_object(Bucket=bucket, Key='k', Body=b'one')
+    s3.copy_object(Bucket=bucket, Key='k', CopySource=own, CopySourceIfMatch=tags[0], MetadataDirective='REPLACE',
+                   Metadata={'last': 'yes'})
+    assert (get(s3, bucket, 'k'), s3.head_object(Bucket=bucket, Key='k')['Metadata']) == (b'one', {'last': 'yes'})
+
+
 def test_copy_of_a_large_object(s3, bucket):
     data = data_of(9 << 20, 8)
     s3.put_object(Bucket=bucket, Key='large', Body=data)
