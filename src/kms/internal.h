@@ -9,6 +9,7 @@
  * wait.
  */
 
+#include "base/hash.h"
 #include "kms/kms.h"
 #include "rt/rt.h"
 
@@ -18,9 +19,9 @@ struct vault;
 #define KEPT_FOR (5 * 60 * RT_S) /* as long as S3 keeps a bucket key at most */
 
 struct kept_key {
-    uint64_t until_ns; /* 0: free */
-    uint64_t use;      /* digest of what it is for */
-    bool shared;       /* may be taken for new objects */
+    uint64_t until_ns;            /* 0: free */
+    uint8_t use[HASH_SHA256_LEN]; /* digest of what it is for: clients choose a part of that */
+    bool shared;                  /* may be taken for new objects */
     size_t wrapped_len;
     char wrapped[SEAL_SERVICE_MAX];
     uint8_t key[CRYPT_KEY_LEN];

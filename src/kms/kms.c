@@ -6,7 +6,6 @@
 
 #include "kms/internal.h"
 #include "base/encode.h"
-#include "base/hash.h"
 #include <stdio.h>
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -123,20 +122,17 @@ static bool is_own(struct str name)
 
 /* ---- keys in memory ------------------------------------------------------------------------- */
 
-static uint64_t digest_of(struct str aad)
-{
-    return hash_xxh3(aad.ptr, aad.len) | 1;
-}
-
 /* With `wrapped` ptr NULL: any that may be shared. */
-static bool find_kept(struct kms *k, uint64_t use, struct str wrapped, struct kept_key *ret)
+static bool find_kept(struct kms *k, struct str aad, struct str wrapped, struct kept_key *ret)
 {
+    uint8_t use[HASH_SHA256_LEN];
     uint64_t now = rt_now();
     bool found = false;
+    hash_sha256(aad, use);
     rt_lock(&k->lock);
     for (unsigned i = 0; !found && i < KEPT_MAX; i++) {
         const struct kept_key *e = &k->kept[i];
-        found = e->until_ns > now && e->use == use &&
+        found = e->until_ns > now && memcmp(e->use, use, sizeof(use)) == 0 &&
                 (wrapped.ptr ? str_eq(wrapped, str_make(e->wrapped, e->wrapped_len)) : e->shared);
         if (found)
             *ret = *e;
@@ -145,14 +141,16 @@ static bool find_kept(struct kms *k, uint64_t use, struct str wrapped, struct ke
     return found;
 }
 
-static void keep(struct kms *k, uint64_t use, bool shared, struct str wrapped, const uint8_t *key)
+static void keep(struct kms *k, struct str aad, bool shared, struct str wrapped, const uint8_t *key)
 {
     if (wrapped.len > SEAL_SERVICE_MAX)
         return;
+    uint8_t use[HASH_SHA256_LEN];
+    hash_sha256(aad, use);
     rt_lock(&k->lock);
     struct kept_key *e = &k->kept[k->kept_next++ % KEPT_MAX];
     e->until_ns = rt_now() + KEPT_FOR;
-    e->use = use;
+    memcpy(e->use, use, sizeof(use));
     e->shared = shared;
     e->wrapped_len = wrapped.len;
     memcpy(e->wrapped, wrapped.ptr, wrapped.len);
@@ -207,7 +205,7 @@ static int FIBER new_key(struct kms *k, const struct kms_use *use, struct str aa
     if (r == 0) {
         memcpy(ret_key, key, sizeof(key));
         if (k->kept)
-            keep(k, digest_of(aad), use->shared, *ret_wrapped, key);
+            keep(k, aad, use->shared, *ret_wrapped, key);
     }
     explicit_bzero(key, sizeof(key));
     return r;
@@ -222,7 +220,7 @@ int FIBER kms_new_key(struct kms *k, const struct kms_use *use, struct arena *a,
     kms_additional(use, &aad);
     if (buf_error(&aad))
         return buf_error(&aad);
-    if (!k->kept || !use->shared || !find_kept(k, digest_of(buf_str(&aad)), STR_NULL, &kept))
+    if (!k->kept || !use->shared || !find_kept(k, buf_str(&aad), STR_NULL, &kept))
         return new_key(k, use, buf_str(&aad), a, ret_key, ret_wrapped);
     memcpy(ret_key, kept.key, sizeof(kept.key));
     *ret_wrapped = arena_dup(a, str_make(kept.wrapped, kept.wrapped_len));
@@ -234,14 +232,14 @@ static int FIBER open_by_vault(struct kms *k, const struct kms_use *use, struct 
                                struct str wrapped, uint8_t *ret_key)
 {
     struct kept_key kept;
-    if (find_kept(k, digest_of(aad), wrapped, &kept)) {
+    if (find_kept(k, aad, wrapped, &kept)) {
         memcpy(ret_key, kept.key, sizeof(kept.key));
         explicit_bzero(kept.key, sizeof(kept.key));
         return 0;
     }
     int r = vault_unwrap(k->vault, kms_plain_name(use->name), aad, wrapped, ret_key);
     if (r == 0)
-        keep(k, digest_of(aad), false, wrapped, ret_key);
+        keep(k, aad, false, wrapped, ret_key);
     return r;
 }
 
@@ -294,6 +292,7 @@ int FIBER kms_create(struct kms *k, struct str name)
 
 int FIBER kms_rotate(struct kms *k, struct str name)
 {
-    forget_kept(k); /* so that new objects take the new version */
-    return k->vault ? vault_rotate(k->vault, name) : ring_add(k, name, true);
+    int r = k->vault ? vault_rotate(k->vault, name) : ring_add(k, name, true);
+    forget_kept(k); /* also what came meanwhile: new objects take the new version */
+    return r;
 }
