@@ -193,6 +193,7 @@ static int keep_file(struct audit *a, uint32_t number, uint64_t bytes, uint64_t 
     return 0;
 }
 
+/* Kept once, however often the next file cannot be made. */
 static int FIBER next_file(struct audit *a)
 {
     if (a->off < a->file_bytes)
@@ -201,7 +202,10 @@ static int FIBER next_file(struct audit *a)
     if (r < 0)
         return r;
     rt_file_close(TAKE_PTR(a->file));
-    return open_file(a, a->number + 1, 0);
+    r = open_file(a, a->number + 1, 0);
+    if (r < 0)
+        a->kept_count--;
+    return r;
 }
 
 static void tell_removed(struct audit *a, const struct kept_file *f)
@@ -213,6 +217,17 @@ static void tell_removed(struct audit *a, const struct kept_file *f)
                                         .before = str_from(text)});
 }
 
+/* False: it is still there. Whoever took it away himself has done what there was to do. */
+static bool FIBER remove_file(struct audit *a, const struct kept_file *f)
+{
+    char path[PATH_MAX];
+    audit_file_path(a->dir, f->number, path);
+    int r = rt_unlink(path);
+    if (r == 0)
+        tell_removed(a, f);
+    return r == 0 || r == -ENOENT;
+}
+
 /* The oldest file goes when it is too old, or all are too many. */
 static void FIBER remove_old(struct audit *a)
 {
@@ -221,14 +236,11 @@ static void FIBER remove_old(struct audit *a)
         sum += a->kept[i].bytes;
     while (a->kept_count) {
         struct kept_file f = a->kept[0];
-        char path[PATH_MAX];
         bool old = f.last_ms + a->keep_days * DAY_MS < now_ms;
-        audit_file_path(a->dir, f.number, path);
-        if ((!old && sum <= a->keep_bytes) || rt_unlink(path) < 0)
+        if ((!old && sum <= a->keep_bytes) || !remove_file(a, &f))
             return;
         sum -= f.bytes;
         memmove(a->kept, a->kept + 1, --a->kept_count * sizeof(f));
-        tell_removed(a, &f);
     }
 }
 
@@ -359,14 +371,31 @@ static int FIBER cut_torn(struct audit *a, uint64_t whole, uint64_t *ret_torn)
     return r < 0 ? r : rt_file_sync(a->file);
 }
 
-/* Goes on in the last file, or in a new one when its end is no record. */
-static int FIBER go_on(struct audit *a, uint32_t number)
+/* The last record before a file in which there is none yet: a crash, or a full disk, came between
+ * its making and its first. */
+static int FIBER look_back(struct audit *a, const struct audit_files *files, struct last_line *last)
+{
+    char path[PATH_MAX];
+    uint64_t whole;
+    int r = 0;
+    for (size_t i = files->count - 1; r == 0 && !last->any && i > 0; i--) {
+        audit_file_path(a->dir, files->numbers[i - 1], path);
+        r = audit_file_lines(path, note_last, last, &whole);
+    }
+    return r;
+}
+
+/* Goes on in the last file, behind its last whole line. */
+static int FIBER go_on(struct audit *a, const struct audit_files *files)
 {
     struct last_line last = {.any = false};
     char path[PATH_MAX], text[96];
     uint64_t whole = 0, torn = 0;
+    uint32_t number = files->numbers[files->count - 1];
     audit_file_path(a->dir, number, path);
     int r = audit_file_lines(path, note_last, &last, &whole);
+    if (r == 0)
+        r = look_back(a, files, &last);
     if (r == 0)
         r = open_file(a, number, whole);
     if (r == 0)
@@ -409,7 +438,7 @@ static int FIBER find_files(struct audit *a)
     }
     memset(a->hash, '0', sizeof(a->hash));
     if (r == 0)
-        r = files.count ? go_on(a, files.numbers[files.count - 1]) : open_file(a, 1, 0);
+        r = files.count ? go_on(a, &files) : open_file(a, 1, 0);
     free(files.numbers);
     return r;
 }

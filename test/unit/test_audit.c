@@ -211,6 +211,81 @@ CASE(files_follow_one_another_and_the_oldest_goes)
     assert_true(verify(h).sound);
 }
 
+CASE(a_file_that_has_no_record_yet_breaks_no_chain)
+{
+    static const char *const left[] = {"", "{\"time\":\"2026-01-0"};
+    for (unsigned i = 0; i < ARRAY_LEN(left); i++) {
+        char path[PATH_MAX];
+        open_log(h);
+        put(h, "PutObject", "k");
+        audit_close(h->audit);
+        audit_file_path(h->dir, i + 2, path);
+        FILE *f = fopen(path, "w");
+        fputs(left[i], f);
+        fclose(f);
+    }
+    open_log(h);
+    audit_close(h->audit);
+    struct audit_verdict v = verify(h);
+    assert_true(v.sound);
+    assert_int_equal(v.files, 3);
+    assert_int_equal(v.first_seq, 1);
+    assert_int_equal(v.records, v.last_seq);
+}
+
+/* Flushes until the log is written again, or for as long as it is not. */
+static int flush_for(struct home *h, uint64_t ns)
+{
+    uint64_t end = rt_now() + ns;
+    int err = audit_flush(h->audit);
+    while (err < 0 && rt_now() < end) {
+        rt_sleep_until(rt_now() + 20 * RT_MS);
+        err = audit_flush(h->audit);
+    }
+    return err;
+}
+
+CASE(a_next_file_that_cannot_be_made_is_counted_once)
+{
+    char path[PATH_MAX];
+    h->config.file_bytes = 4000;
+    h->config.keep_bytes = 11000;
+    open_log(h);
+    for (unsigned i = 0; i < 20; i++)
+        put(h, "PutObject", "k");
+    assert_int_equal(audit_flush(h->audit), 0);
+    audit_file_path(h->dir, 2, path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put(h, "PutObject", "k");
+    assert_true(flush_for(h, 3 * RT_S) < 0); /* it is tried some times */
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(flush_for(h, 60 * RT_S), 0);
+    audit_close(h->audit);
+    struct audit_verdict v = verify(h);
+    assert_true(v.sound);
+    assert_int_equal(v.first_seq, 1); /* the two are less than may be kept */
+}
+
+CASE(a_file_that_somebody_took_away_holds_up_no_removal)
+{
+    char path[PATH_MAX];
+    h->config.file_bytes = 2000;
+    h->config.keep_bytes = 8000;
+    open_log(h);
+    for (unsigned i = 0; i < 200; i++) {
+        put(h, "PutObject", "k");
+        if (i % 4 == 0)
+            assert_int_equal(audit_flush(h->audit), 0);
+        audit_file_path(h->dir, 1, path);
+        if (i == 12)
+            assert_int_equal(unlink(path), 0);
+    }
+    audit_close(h->audit);
+    struct audit_verdict v = verify(h);
+    assert_true(v.sound);
+    assert_true(v.files < 10);
+}
+
 CASE(filters_meet)
 {
     open_log(h);
@@ -331,6 +406,9 @@ int main(void)
         cmocka_unit_test(what_was_altered_taken_out_or_put_in_is_seen),
         cmocka_unit_test(what_a_crash_left_of_a_line_is_cut_off),
         cmocka_unit_test(files_follow_one_another_and_the_oldest_goes),
+        cmocka_unit_test(a_file_that_has_no_record_yet_breaks_no_chain),
+        cmocka_unit_test(a_next_file_that_cannot_be_made_is_counted_once),
+        cmocka_unit_test(a_file_that_somebody_took_away_holds_up_no_removal),
         cmocka_unit_test(filters_meet),
         cmocka_unit_test(changes_are_refused_while_a_required_log_cannot_be_written),
         cmocka_unit_test(a_log_that_cannot_be_written_refuses_or_loses_and_says_so),
