@@ -163,7 +163,7 @@ static int send_webhook(void *self, const struct event_message *m, char why[EVEN
         lib.curl_easy_setopt(w->curl, CURLOPT_POSTFIELDS, m->body.ptr))
         return sender_say(why, -ENOMEM, "out of memory");
     CURLcode code = lib.curl_easy_perform(w->curl);
-    if (w->denied)
+    if (code != CURLE_OK && w->denied) /* else another of the name's addresses has taken it */
         return sender_say_address(why, -ERR_ACCESS_DENIED);
     /* An answer that is too long is an answer. */
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && w->reply_bytes > REPLY_MAX))
