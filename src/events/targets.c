@@ -95,13 +95,23 @@ bool events_target_known(struct events *e, struct str name, enum event_type *ret
     return t != NULL;
 }
 
+/* One that was removed has its name until its rows are gone: by that name they are deleted. */
+static bool name_taken(struct events *e, struct str name)
+{
+    struct event_target *t;
+    LIST_FOR (t, &e->targets, link)
+        if (str_eq(t->spec.name, name))
+            return true;
+    return false;
+}
+
 /* Takes the table's reference over; in order of the names. */
 static int insert(struct events *e, struct event_target *t)
 {
     struct event_target *at;
     int r = 0;
     rt_lock(&e->lock);
-    if (find_locked(e, t->spec.name))
+    if (name_taken(e, t->spec.name))
         r = -ERR_EXISTS;
     else if (e->target_count == EVENT_TARGETS_MAX)
         r = -ERR_LIMIT;
