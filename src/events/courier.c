@@ -82,8 +82,8 @@ void courier_add(struct courier *l, struct bucket_id id, uint64_t rows, uint64_t
     rt_unlock(&l->lock);
 }
 
-/* `rows` less, up to the sequence before `from`; a bucket that has none left goes. */
-static void take_off(struct courier *l, struct bucket_id id, uint64_t rows, uint64_t from)
+/* `rows` less; a bucket that has none left goes. */
+static void take_off(struct courier *l, struct bucket_id id, uint64_t rows)
 {
     rt_lock(&l->lock);
     struct courier_bucket *b = find_bucket(l, id);
@@ -91,13 +91,22 @@ static void take_off(struct courier *l, struct bucket_id id, uint64_t rows, uint
         rows = MIN(rows, b->rows);
         b->rows -= rows;
         l->rows -= rows;
-        b->from = MAX(b->from, from);
     }
     if (b && b->rows == 0) {
         list_remove(&b->link);
         table_del(&l->buckets, str_make(&b->id, sizeof(b->id)));
         free(b);
     }
+    rt_unlock(&l->lock);
+}
+
+/* What is left begins with `from`, or before it: with what came meanwhile. */
+static void go_on_from(struct courier *l, struct bucket_id id, uint64_t from)
+{
+    rt_lock(&l->lock);
+    struct courier_bucket *b = find_bucket(l, id);
+    if (b)
+        b->from = MIN(b->from, from);
     rt_unlock(&l->lock);
 }
 
@@ -111,7 +120,9 @@ static bool allowed(const struct courier *l)
     return rt_now() < events_load_u64(&l->target->events->allowed_until_ns);
 }
 
-/* The next bucket as it is now, which goes to the end of the line. False: the courier ends. */
+/* The next bucket as it is now, which goes to the end of the line. False: the courier ends. Rows
+ * that were given up may come back before those that are read: where it goes on is put together
+ * from what came meanwhile and from how far this came. */
 static bool FIBER next_bucket(struct courier *l, struct courier_bucket *ret)
 {
     bool found = false;
@@ -119,7 +130,9 @@ static bool FIBER next_bucket(struct courier *l, struct courier_bucket *ret)
     while (!found && !stopping(l)) {
         struct list *first = allowed(l) ? list_pop_front(&l->waiting) : NULL;
         if (first) {
-            *ret = *container_of(first, struct courier_bucket, link);
+            struct courier_bucket *b = container_of(first, struct courier_bucket, link);
+            *ret = *b;
+            b->from = UINT64_MAX; /* of what comes meanwhile: go_on_from() */
             list_push_back(&l->waiting, first);
             found = true;
         } else {
@@ -261,73 +274,101 @@ static void note_success(struct event_target *t, uint64_t sent)
 }
 
 /* Whether the message has been tried for as long as it may. */
-static bool is_over(const struct courier *l, const struct outbox_row *row)
+static bool is_over(const struct courier *l, const struct courier_trial *trial,
+                    const struct outbox_row *row)
 {
     const struct event_spec *spec = &l->target->spec;
     uint64_t age_ms = event_number_of(spec, "max-age") * 1000, now_ms = rt_wall_ms();
     if (l->batch_err == -ERR_INVALID_REQUEST)
-        return l->tries >= event_number_of(spec, "attempts");
+        return trial->tries >= event_number_of(spec, "attempts");
     /* One that was sent again after it had been given up is as old as it is: it gets its time
      * anew. */
-    return now_ms > MAX(row->event.time_ms, l->first_try_ms) + age_ms;
+    return now_ms > MAX(row->event.time_ms, trial->first_ms) + age_ms;
 }
 
 static int FIBER give_up(struct courier *l, const struct outbox_place *place,
-                         struct outbox_row *row)
+                         struct outbox_row *row, uint64_t tries)
 {
     struct event_target *t = l->target;
     row->died_ms = rt_wall_ms();
-    row->attempts = l->tries;
+    row->attempts = tries;
     row->why = str_from(l->why);
     int r = store_outbox_move(t->events->store, place, row);
     if (r < 0)
         return r;
-    l->tries = 0;
-    take_off(l, place->bucket, 1, row->event.seq + 1);
+    take_off(l, place->bucket, 1);
     if (__atomic_fetch_add(&t->dead, 1, __ATOMIC_RELAXED) == 0)
         tell_failure(t, "an event was given up", l->why);
     return 0;
 }
 
-static int FIBER judge(struct courier *l, const struct outbox_place *place, struct outbox_row *row)
+/* Counts one more try of the row, which its bucket remembers: others' rows are tried in between. */
+static struct courier_trial count_try(struct courier *l, struct bucket_id id, uint64_t seq)
+{
+    struct courier_trial trial = {0};
+    rt_lock(&l->lock);
+    struct courier_bucket *b = find_bucket(l, id);
+    if (b && b->trial.seq == seq)
+        trial = b->trial;
+    if (trial.tries == 0)
+        trial = (struct courier_trial){.seq = seq, .first_ms = rt_wall_ms()};
+    trial.tries++;
+    if (b)
+        b->trial = trial;
+    rt_unlock(&l->lock);
+    return trial;
+}
+
+/* *from moves behind the row when it is given up. */
+static int FIBER judge(struct courier *l, const struct outbox_place *place, struct outbox_row *row,
+                       uint64_t *from)
 {
     note_failure(l);
-    if (l->tried_seq != row->event.seq || l->tries == 0) {
-        l->tried_seq = row->event.seq;
-        l->tries = 0;
-        l->first_try_ms = rt_wall_ms();
+    struct courier_trial trial = count_try(l, place->bucket, row->event.seq);
+    if (is_over(l, &trial, row)) {
+        int r = give_up(l, place, row, trial.tries);
+        if (r == 0)
+            *from = row->event.seq + 1;
+        return r;
     }
-    l->tries++;
-    if (is_over(l, row))
-        return give_up(l, place, row);
-    unsigned doublings = (unsigned)MIN(l->tries - 1, (uint64_t)6);
+    unsigned doublings = (unsigned)MIN(trial.tries - 1, (uint64_t)6);
     rest(l, rt_now() + MIN(RETRY_MIN_NS << doublings, RETRY_MAX_NS));
     return 0;
 }
 
-static int FIBER deliver(struct courier *l, struct arena *a, const struct courier_bucket *b)
+static int FIBER settle_sent(struct courier *l, const struct outbox_place *place,
+                             const struct outbox_row *rows, uint64_t *from)
+{
+    struct event_target *t = l->target;
+    int r = store_outbox_settle(t->events->store, place, rows, l->batch_sent);
+    if (r < 0)
+        return r;
+    take_off(l, place->bucket, l->batch_sent);
+    note_success(t, l->batch_sent);
+    *from = rows[l->batch_sent - 1].event.seq + 1;
+    return 0;
+}
+
+/* Rows of the bucket from *from on, which is moved behind those that are done with. */
+static int FIBER deliver(struct courier *l, struct arena *a, const struct courier_bucket *b,
+                         uint64_t *from)
 {
     struct event_target *t = l->target;
     struct outbox_place place = {{b->id}, t->spec.name, l->shard, false};
     struct outbox_row *rows;
     size_t count;
-    int r = store_outbox_read(t->events->store, a, &place, b->from, COURIER_BATCH, &rows, &count);
+    int r = store_outbox_read(t->events->store, a, &place, *from, COURIER_BATCH, &rows, &count);
     if (r < 0)
         return r;
     if (count == 0) { /* somebody else took them: a target that is removed */
-        take_off(l, place.bucket, b->rows, 0);
+        take_off(l, place.bucket, b->rows);
         return 0;
     }
     r = hand_over(l, rows, count);
-    if (r == 0 && l->batch_sent) {
-        r = store_outbox_settle(t->events->store, &place, rows, l->batch_sent);
-        if (r == 0) {
-            take_off(l, place.bucket, l->batch_sent, rows[l->batch_sent - 1].event.seq + 1);
-            note_success(t, l->batch_sent);
-        }
-    }
+    if (r == 0 && l->batch_sent)
+        r = settle_sent(l, &place, rows, from);
     if (r == 0 && l->batch_err < 0 && !stopping(l))
-        r = judge(l, &place, &rows[l->batch_sent]);
+        r = judge(l, &place, &rows[l->batch_sent], from);
     return r;
 }
 
@@ -340,7 +381,9 @@ static int FIBER courier_main(void *arg)
     arena_init(&a, BATCH_ARENA);
     while (next_bucket(l, &bucket)) {
         arena_reset(&a);
-        int r = deliver(l, &a, &bucket);
+        uint64_t from = bucket.from;
+        int r = deliver(l, &a, &bucket, &from);
+        go_on_from(l, (struct bucket_id){bucket.id}, from);
         if (r < 0 && !told)
             log_event(LOG_ERROR, "the outbox cannot be worked on, will be tried again", "%s",
                       err_text(r));

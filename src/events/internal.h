@@ -18,6 +18,11 @@
 
 #define COURIER_BATCH 64
 
+/* How often a row was tried. */
+struct courier_trial {
+    uint64_t seq, tries, first_ms;
+};
+
 /* A bucket with rows for a courier. */
 struct courier_bucket {
     struct table_node node;
@@ -25,6 +30,7 @@ struct courier_bucket {
     uint64_t id;      /* of the bucket: the node's key */
     uint64_t rows;    /* that wait */
     uint64_t from;    /* none of them has a lesser sequence: what was settled is not passed again */
+    struct courier_trial trial; /* of its first row */
 };
 
 /*
@@ -53,11 +59,6 @@ struct courier {
     size_t batch_count, batch_sent;
     int batch_err; /* of the message after those sent */
     char why[EVENT_WHY_MAX];
-
-    /* The fiber's own. */
-    uint64_t tried_seq;
-    uint64_t tries;
-    uint64_t first_try_ms;
 };
 
 struct event_target {

@@ -32,9 +32,12 @@ def wait_for(what, condition):
 
 
 class Receiver:
-    """An HTTP endpoint that keeps what it is sent; `answer` may be changed at any time."""
+    """An HTTP endpoint that keeps what it is sent; `answer` may be changed at any time. While `open` is not set it holds
+    what it gets, and says so."""
 
     def __init__(self):
+        self.open, self.holding = threading.Event(), threading.Event()
+        self.open.set()
         self.bodies, self.headers, self.answer, self.lock = [], [], 200, threading.Lock()
         outer = self
 
@@ -44,6 +47,9 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers['Content-Length']))
                 answer = outer.answer
+                if not outer.open.is_set():
+                    outer.holding.set()
+                    outer.open.wait(DEADLINE)
                 with outer.lock:
                     if answer == 200:
                         outer.bodies.append(json.loads(body))
@@ -321,6 +327,39 @@ def test_what_is_refused_is_given_up_listed_and_sent_again(local, receiver, answ
     local.admin('event', 'dead', target, '--discard')
     assert info(local, target)['dead'] == 0
     local.admin('event', 'target', 'rm', target)
+
+
+def test_what_is_refused_is_given_up_in_each_bucket(local, receiver):
+    """Tries are counted a message, though those of several buckets take turns."""
+    client = make_client(local)
+    target = add_target(local, 'webhook', url=receiver.url, attempts=3)
+    buckets = [make_bucket(client) for i in range(2)]
+    for bucket in buckets:
+        notify(client, bucket, target)
+    wait_for('the test events', lambda: all(receiver.tests(b) for b in buckets))
+    receiver.answer = 400
+    for bucket in buckets:  # the same key: the same courier
+        client.put_object(Bucket=bucket, Key='poison', Body=b'1')
+    wait_for('both are given up', lambda: info(local, target)['dead'] == 2)
+    local.admin('event', 'target', 'rm', target, '--force')
+
+
+def test_what_is_sent_again_while_others_are_sent_is_not_passed(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url, attempts=1, timeout_ms=60000)
+    notify(client, bucket, target)
+    wait_for('the test event', lambda: receiver.tests(bucket))
+    receiver.answer = 400
+    client.put_object(Bucket=bucket, Key='k', Body=b'1')
+    wait_for('it is given up', lambda: info(local, target)['dead'] == 1)
+    receiver.answer = 200
+    receiver.open.clear()
+    client.put_object(Bucket=bucket, Key='k', Body=b'22')
+    wait_for('the next one is under way', receiver.holding.is_set)
+    local.admin('event', 'dead', target, '--resend')
+    receiver.open.set()
+    wait_for('both', lambda: {r['s3']['object']['size'] for r in receiver.records(bucket)} == {1, 2})
+    local.admin('event', 'target', 'rm', target, '--force')
 
 
 @pytest.mark.parametrize('when', ['drop', 'refuse'])
