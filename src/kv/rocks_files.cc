@@ -30,7 +30,7 @@ struct wal_writer;
 struct wal_reader;
 uint64_t wal_number(const char *path);
 int wal_create(struct wal_writer **ret, const char *path);
-int wal_append(struct wal_writer *w, const void *data, size_t len);
+int wal_append(struct wal_writer *w, const void *data, size_t len, bool *ret_lost);
 int wal_sync(struct wal_writer *w, bool *ret_lost);
 uint64_t wal_len(struct wal_writer *w);
 int wal_close(struct wal_writer *w, bool *ret_lost);
@@ -128,7 +128,9 @@ class Log : public rocksdb::FSWritableFile
     rocksdb::IOStatus Append(const rocksdb::Slice &data, const rocksdb::IOOptions &,
                              rocksdb::IODebugContext *) override
     {
-        return Told(wal_append(writer_, data.data(), data.size()), false);
+        bool lost = false;
+        int r = wal_append(writer_, data.data(), data.size(), &lost);
+        return Told(r, lost);
     }
     using FSWritableFile::Append;
 

@@ -150,6 +150,13 @@ static int is_log(const struct dirent *e)
     return str_ends(str_from(e->d_name), STR(".log"));
 }
 
+/* By name a log of seven digits would come before one of six. */
+static int by_number(const struct dirent **a, const struct dirent **b)
+{
+    uint64_t x = wal_number((*a)->d_name), y = wal_number((*b)->d_name);
+    return (x > y) - (x < y);
+}
+
 static void names_free(struct dirent **names, int count)
 {
     for (int i = 0; i < count; i++)
@@ -157,7 +164,6 @@ static void names_free(struct dirent **names, int count)
     free(names);
 }
 
-/* The logs are named by rising numbers of equal length: the last by name is the newest. */
 static int check_unframed(struct wal_reader *log, bool newest, bool *ret_torn)
 {
     struct log_scan s = {.upto = UINT64_MAX};
@@ -168,7 +174,10 @@ static int check_unframed(struct wal_reader *log, bool newest, bool *ret_torn)
     return r;
 }
 
-/* `frames` counts those of the log of number `log`; the one behind it may know of more. */
+/*
+ * `frames` counts those of the log of number `log`; the one behind it may know of more. Nobody
+ * counts those of a log that was no longer needed.
+ */
 struct log_before {
     uint64_t log, frames;
 };
@@ -181,7 +190,7 @@ static int check_framed(struct wal_reader *log, uint64_t number, struct log_befo
         return -ERR_CORRUPT;
     int r = wal_check(log, &frames, &torn);
     if (r == 0)
-        *before = (struct log_before){number, frames};
+        *before = (struct log_before){wal_is_foreign(log) ? 0 : number, frames};
     return r;
 }
 
@@ -204,7 +213,7 @@ static int check_log(const char *path, bool newest, struct log_before *before, b
 int rocks_log_check(const char *store, bool *ret_torn)
 {
     struct dirent **logs;
-    int count = scandir(store, &logs, is_log, alphasort), r = 0;
+    int count = scandir(store, &logs, is_log, by_number), r = 0;
     if (count < 0)
         return -errno;
     struct log_before before = {0};
@@ -258,7 +267,7 @@ int rocks_log_cut(const char *store, uint64_t sequence)
 {
     struct dirent **logs;
     char path[PATH_MAX];
-    int count = scandir(store, &logs, is_log, alphasort);
+    int count = scandir(store, &logs, is_log, by_number);
     if (count <= 0)
         return count < 0 ? -errno : 0;
     snprintf(path, sizeof(path), "%s/%s", store, logs[count - 1]->d_name);

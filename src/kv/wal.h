@@ -89,8 +89,11 @@ struct wal_writer;
 
 /* Makes a log of that name, from a spare where there is one. The directory is not synced. */
 int BLOCKING wal_create(struct wal_writer **ret, const char *path);
-/* Keeps the bytes for the next sync. Only where very many have come together they are written. */
-int BLOCKING wal_append(struct wal_writer *w, const void *data, size_t len);
+/*
+ * Keeps the bytes for the next sync. Only where very many have come together they are written, as
+ * by one.
+ */
+int BLOCKING wal_append(struct wal_writer *w, const void *data, size_t len, bool *ret_lost);
 /*
  * All that was appended is on the disk. *ret_lost, set on failure: a sync failed, so what the disk
  * holds of the last frame is not known; otherwise the file could not take it (-ENOSPC, -EDQUOT for
@@ -121,6 +124,8 @@ struct wal_reader;
 int BLOCKING wal_open(struct wal_reader **ret, const char *path, uint64_t log);
 void wal_reader_free(struct wal_reader *r);
 bool wal_is_framed(const struct wal_reader *r);
+/* The file was to become another log already: nothing is left of this one, which nobody needed. */
+bool wal_is_foreign(const struct wal_reader *r);
 /* What the head says of the log before this one; 0: nothing. */
 uint64_t wal_before(const struct wal_reader *r, uint64_t *ret_frames);
 /* The next bytes of the stream, as many as there are room for; 0 at its end. */

@@ -125,6 +125,11 @@ bool wal_is_framed(const struct wal_reader *r)
     return r->framed;
 }
 
+bool wal_is_foreign(const struct wal_reader *r)
+{
+    return r->foreign;
+}
+
 uint64_t wal_before(const struct wal_reader *r, uint64_t *ret_frames)
 {
     *ret_frames = r->head.before_frames;

@@ -12,7 +12,10 @@
  * Spares are files `spare.N` beside the logs. One is made a log by a new head, synced, and then the
  * name; so is a new file, called `spare.new` until then.
  *
- * Lock order: `names`, then a writer's `lock`.
+ * Each directory has a lock of its own: one on a disk that hangs holds up no other.
+ *
+ * Lock order: a directory's `lock`, then a writer's. `dirs.lock` is the last, and never held while
+ * a file is touched.
  */
 
 #include <errno.h>
@@ -39,10 +42,25 @@
 #define SPARE_MAX_BYTES (64 * MIB)
 #define SPARE_SHARE     64 /* of the free space, a spare takes at most one part in so many */
 
+/* Which files have which names in it, and the writers there are, the newest last. */
+struct wal_dir {
+    struct list link; /* under `dirs.lock`, as `refs` */
+    unsigned refs;
+    pthread_mutex_t lock;
+    struct list writers;
+    size_t len; /* of the path, with its slash */
+    char path[];
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct list all;
+} dirs = {PTHREAD_MUTEX_INITIALIZER, {&dirs.all, &dirs.all}};
+
 struct wal_writer {
-    struct list link; /* under `names_lock` */
+    struct list link; /* under the directory's lock */
+    struct wal_dir *dir;
     char *path;
-    size_t dir_len; /* of the path's directory, with its slash */
     int fd;
 
     pthread_mutex_t lock;
@@ -54,11 +72,64 @@ struct wal_writer {
     bool lost; /* see wal_sync() */
 };
 
-/* Which files have which names, and the writers there are, the newest last. */
-static struct {
-    pthread_mutex_t lock;
-    struct list writers;
-} names = {PTHREAD_MUTEX_INITIALIZER, {&names.writers, &names.writers}};
+/* ---- directories ----------------------------------------------------------------------------- */
+
+static size_t dir_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* `dirs.lock` is held. */
+static struct wal_dir *dir_find(const char *path, size_t len)
+{
+    struct wal_dir *d;
+    LIST_FOR (d, &dirs.all, link)
+        if (d->len == len && memcmp(d->path, path, len) == 0)
+            return d;
+    return NULL;
+}
+
+/* `dirs.lock` is held. */
+static struct wal_dir *dir_new(const char *path, size_t len)
+{
+    struct wal_dir *d = calloc(1, sizeof(*d) + len);
+    if (!d)
+        return NULL;
+    pthread_mutex_init(&d->lock, NULL);
+    list_init(&d->writers);
+    d->len = len;
+    memcpy(d->path, path, len);
+    list_push_back(&dirs.all, &d->link);
+    return d;
+}
+
+/* The directory of a file; NULL: out of memory. */
+static struct wal_dir *dir_of(const char *path)
+{
+    size_t len = dir_len(path);
+    pthread_mutex_lock(&dirs.lock);
+    struct wal_dir *d = dir_find(path, len);
+    if (!d)
+        d = dir_new(path, len);
+    if (d)
+        d->refs++;
+    pthread_mutex_unlock(&dirs.lock);
+    return d;
+}
+
+static void dir_unref(struct wal_dir *d)
+{
+    pthread_mutex_lock(&dirs.lock);
+    bool last = --d->refs == 0;
+    if (last)
+        list_remove(&d->link);
+    pthread_mutex_unlock(&dirs.lock);
+    if (!last)
+        return;
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
 
 /* ---- bytes to the disk ----------------------------------------------------------------------- */
 
@@ -192,7 +263,7 @@ static int append(struct wal_writer *w, const void *data, size_t len)
     return 0;
 }
 
-int wal_append(struct wal_writer *w, const void *data, size_t len)
+int wal_append(struct wal_writer *w, const void *data, size_t len, bool *ret_lost)
 {
     pthread_mutex_lock(&w->lock);
     int r = 0;
@@ -201,6 +272,8 @@ int wal_append(struct wal_writer *w, const void *data, size_t len)
         r = append(w, (const char *)data + done, n);
         done += n;
     }
+    if (r < 0)
+        *ret_lost = w->lost;
     pthread_mutex_unlock(&w->lock);
     return r;
 }
@@ -225,10 +298,9 @@ uint64_t wal_len(struct wal_writer *w)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* A file beside the log. */
-static int path_in(const struct wal_writer *w, const char *name, char ret[PATH_MAX])
+static int path_in(const struct wal_dir *d, const char *name, char ret[PATH_MAX])
 {
-    int n = snprintf(ret, PATH_MAX, "%.*s%s", (int)w->dir_len, w->path, name);
+    int n = snprintf(ret, PATH_MAX, "%.*s%s", (int)d->len, d->path, name);
     return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
@@ -249,23 +321,22 @@ static int new_id(struct wal_id *ret)
     return 0;
 }
 
-static bool same_dir(const struct wal_writer *a, const struct wal_writer *b)
+/* The newest writer, or NULL. The directory's lock is held. */
+static struct wal_writer *newest(struct wal_dir *d)
 {
-    return a->dir_len == b->dir_len && memcmp(a->path, b->path, a->dir_len) == 0;
+    return list_empty(&d->writers) ? NULL : container_of(d->writers.prev, struct wal_writer, link);
 }
 
-/* What the newest log of the same directory has so far. The lock of names is held. */
-static void look_before(const struct wal_writer *w, struct wal_head *h)
+/* What the newest log of the directory has so far. Its lock is held. */
+static void look_before(struct wal_dir *d, struct wal_head *h)
 {
-    struct wal_writer *o;
-    LIST_FOR (o, &names.writers, link) {
-        if (!same_dir(o, w))
-            continue;
-        pthread_mutex_lock(&o->lock);
-        h->before = o->log;
-        h->before_frames = o->frames;
-        pthread_mutex_unlock(&o->lock);
-    }
+    struct wal_writer *o = newest(d);
+    if (!o)
+        return;
+    pthread_mutex_lock(&o->lock);
+    h->before = o->log;
+    h->before_frames = o->frames;
+    pthread_mutex_unlock(&o->lock);
 }
 
 static int write_head(int fd, const struct wal_head *h)
@@ -282,11 +353,11 @@ static int begin_from(struct wal_writer *w, const char *name, int flags)
     char from[PATH_MAX];
     struct stat s;
     struct wal_head h = {.id = w->id, .log = w->log};
-    int r = path_in(w, name, from);
+    int r = path_in(w->dir, name, from);
     int fd = r < 0 ? r : open_past_the_cache(from, flags);
     if (fd < 0)
         return fd;
-    look_before(w, &h);
+    look_before(w->dir, &h);
     wal_head_seal(&h);
     r = write_head(fd, &h);
     if (r == 0 && (fstat(fd, &s) < 0 || rename(from, w->path) < 0))
@@ -307,7 +378,7 @@ static void spare_name(unsigned n, char ret[16])
     snprintf(ret, 16, "spare.%u", n);
 }
 
-/* The lock of names is held. */
+/* The directory's lock is held. */
 static int begin(struct wal_writer *w)
 {
     char name[16];
@@ -319,7 +390,7 @@ static int begin(struct wal_writer *w)
     if (r < 0)
         r = begin_from(w, NEW_NAME, O_CREAT | O_TRUNC);
     if (r == 0)
-        list_push_back(&names.writers, &w->link);
+        list_push_back(&w->dir->writers, &w->link);
     return r;
 }
 
@@ -327,16 +398,12 @@ static void writer_free(struct wal_writer *w)
 {
     if (w->fd >= 0)
         close(w->fd);
+    if (w->dir)
+        dir_unref(w->dir);
     pthread_mutex_destroy(&w->lock);
     free(w->stage);
     free(w->path);
     free(w);
-}
-
-static size_t dir_len(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
 int wal_create(struct wal_writer **ret, const char *path)
@@ -346,15 +413,15 @@ int wal_create(struct wal_writer **ret, const char *path)
         return -ENOMEM;
     w->fd = -1;
     w->log = wal_number(path);
-    w->dir_len = dir_len(path);
+    w->dir = dir_of(path);
     w->path = strdup(path);
     pthread_mutex_init(&w->lock, NULL);
     list_init(&w->link);
-    int r = w->path ? new_id(&w->id) : -ENOMEM;
+    int r = w->dir && w->path ? new_id(&w->id) : -ENOMEM;
     if (r == 0) {
-        pthread_mutex_lock(&names.lock);
+        pthread_mutex_lock(&w->dir->lock);
         r = begin(w);
-        pthread_mutex_unlock(&names.lock);
+        pthread_mutex_unlock(&w->dir->lock);
     }
     if (r < 0)
         writer_free(w);
@@ -363,26 +430,16 @@ int wal_create(struct wal_writer **ret, const char *path)
     return r;
 }
 
-/* The lock of names is held. */
-static bool is_newest(const struct wal_writer *w)
-{
-    struct wal_writer *o;
-    bool newest = true;
-    LIST_FOR (o, &names.writers, link)
-        newest = same_dir(o, w) ? o == w : newest;
-    return newest;
-}
-
 int wal_close(struct wal_writer *w, bool *ret_lost)
 {
     if (!w)
         return 0;
     int r = wal_sync(w, ret_lost);
-    pthread_mutex_lock(&names.lock);
-    if (r == 0 && is_newest(w))
+    pthread_mutex_lock(&w->dir->lock);
+    if (r == 0 && newest(w->dir) == w)
         (void)!ftruncate(w->fd, (off_t)w->end);
     list_remove(&w->link);
-    pthread_mutex_unlock(&names.lock);
+    pthread_mutex_unlock(&w->dir->lock);
     writer_free(w);
     return r;
 }
@@ -408,38 +465,49 @@ static bool worth_keeping(const char *path)
            bytes <= (uint64_t)v.f_bavail * v.f_frsize / SPARE_SHARE;
 }
 
-/* A free name for a spare; the lock of names is held. */
-static bool make_spare(const char *path)
+/* Gives it a free name for a spare. The directory's lock is held. */
+static bool make_spare(const struct wal_dir *d, const char *path)
 {
-    char to[PATH_MAX];
+    char to[PATH_MAX], name[16];
     for (unsigned n = 0; n < SPARES; n++) {
-        char name[16];
         spare_name(n, name);
-        int len = snprintf(to, sizeof(to), "%.*s%s", (int)dir_len(path), path, name);
-        if (len < (int)sizeof(to) && access(to, F_OK) < 0 && errno == ENOENT)
+        if (path_in(d, name, to) == 0 && access(to, F_OK) < 0 && errno == ENOENT)
             return rename(path, to) == 0;
     }
     return false;
 }
 
+static bool keep(const char *path)
+{
+    struct wal_dir *d = worth_keeping(path) ? dir_of(path) : NULL;
+    if (!d)
+        return false;
+    pthread_mutex_lock(&d->lock);
+    bool kept = make_spare(d, path);
+    pthread_mutex_unlock(&d->lock);
+    dir_unref(d);
+    return kept;
+}
+
 int wal_retire(const char *path)
 {
-    bool keep = worth_keeping(path);
-    pthread_mutex_lock(&names.lock);
-    bool kept = keep && make_spare(path);
-    pthread_mutex_unlock(&names.lock);
-    return kept || unlink(path) == 0 ? 0 : -errno;
+    return keep(path) || unlink(path) == 0 ? 0 : -errno;
 }
 
 void wal_drop_spares(const char *dir)
 {
     char path[PATH_MAX], name[16];
-    pthread_mutex_lock(&names.lock);
+    if (snprintf(path, sizeof(path), "%s/", dir) >= (int)sizeof(path))
+        return;
+    struct wal_dir *d = dir_of(path);
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
     for (unsigned n = 0; n <= SPARES; n++) {
         spare_name(n, name);
-        if (snprintf(path, sizeof(path), "%s/%s", dir, n < SPARES ? name : NEW_NAME) <
-            (int)sizeof(path))
+        if (path_in(d, n < SPARES ? name : NEW_NAME, path) == 0)
             unlink(path);
     }
-    pthread_mutex_unlock(&names.lock);
+    pthread_mutex_unlock(&d->lock);
+    dir_unref(d);
 }

@@ -5,14 +5,25 @@
 #include "test/unit/unit.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/error.h"
 #include "kv/rocks_internal.h"
 #include "kv/wal.h"
+
+static _Atomic int sync_error_; /* what each sync fails with, or 0 */
+
+/* In the place of the C library's. */
+int fdatasync(int fd)
+{
+    errno = sync_error_;
+    return sync_error_ ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
 
 struct dir {
     char path[64], log[100], next[100];
@@ -51,7 +62,8 @@ static void append(struct wal_writer *w, size_t len)
     char *bytes = malloc(len);
     for (size_t i = 0; i < len; i++)
         bytes[i] = byte_at(at + i);
-    assert_int_equal(wal_append(w, bytes, len), 0);
+    bool lost;
+    assert_int_equal(wal_append(w, bytes, len, &lost), 0);
     free(bytes);
 }
 
@@ -267,6 +279,80 @@ static void a_file_under_another_logs_name_is_empty(void **state)
     close_log(w);
 }
 
+/* A power cut took back that a log went, whose file was a newer one's already. */
+static void a_log_that_went_may_come_back_as_another(void **state)
+{
+    struct dir *d = *state;
+    char newest[100];
+    bool torn;
+    snprintf(newest, sizeof(newest), "%s/000011.log", d->path);
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 100);
+    struct wal_writer *next = create(d->next); /* knows of that frame */
+    append_synced(next, 100);
+    ino_t number = file_number(d->log);
+    close_log(w);
+    assert_int_equal(wal_retire(d->log), 0);
+    w = create(newest);
+    assert_int_equal(file_number(newest), number);
+    assert_int_equal(rename(newest, d->log), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    close_log(next);
+    close_log(w);
+}
+
+struct thread {
+    pthread_t id;
+    const char *path;
+    struct wal_writer *writer;
+    _Atomic bool done;
+};
+
+static void *create_on_thread(void *arg)
+{
+    struct thread *t = arg;
+    t->writer = create(t->path);
+    t->done = true;
+    return NULL;
+}
+
+static _Atomic bool opening_;
+
+static void on_opening(int signal)
+{
+    opening_ = true;
+}
+
+/* Opening a file waits for whoever has a lease on it, as it may for a disk. */
+static void a_directory_that_hangs_holds_up_no_other(void **state)
+{
+    struct dir *d = *state;
+    char spare[100], dir[100], log[120];
+    struct thread t = {.path = d->log};
+    snprintf(spare, sizeof(spare), "%s/spare.0", d->path);
+    snprintf(dir, sizeof(dir), "%s/other", d->path);
+    snprintf(log, sizeof(log), "%s/000007.log", dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    int fd = open(spare, O_CREAT | O_RDWR, 0600);
+    signal(SIGIO, on_opening);
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0) {
+        close(fd);
+        skip();
+    }
+    assert_int_equal(pthread_create(&t.id, NULL, create_on_thread, &t), 0);
+    while (!opening_)
+        usleep(1000);
+    struct wal_writer *other = create(log);
+    append_synced(other, 100);
+    close_log(other);
+    wal_drop_spares(dir);
+    assert_false(t.done);
+    assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+    close(fd);
+    pthread_join(t.id, NULL);
+    close_log(t.writer);
+}
+
 /* ---- damage ---------------------------------------------------------------------------------- */
 
 static void flip(const char *path, uint64_t at, unsigned bit)
@@ -372,6 +458,22 @@ static void a_log_that_lost_its_last_frame_is_found_by_the_next_one(void **state
     close_log(next);
 }
 
+static void logs_follow_one_another_by_number(void **state)
+{
+    struct dir *d = *state;
+    bool torn;
+    snprintf(d->log, sizeof(d->log), "%s/999999.log", d->path);
+    snprintf(d->next, sizeof(d->next), "%s/1000000.log", d->path);
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 100);
+    struct wal_writer *next = create(d->next);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    flip(d->log, WAL_BLOCK, 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    close_log(next);
+    close_log(w);
+}
+
 static void a_log_is_cut_where_a_frame_ends(void **state)
 {
     struct dir *d = *state;
@@ -418,6 +520,28 @@ static void a_file_that_cannot_grow_keeps_what_it_has(void **state)
     expect(d->log, 1, false, 5000);
 }
 
+/* Whatever the reason given. */
+static void a_failed_sync_has_lost_what_it_was_to_keep(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    bool lost = false;
+    append(w, 20 * MIB);
+    char *bytes = calloc(1, 20 * MIB);
+    sync_error_ = ENOSPC;
+    assert_int_equal(wal_append(w, bytes, 20 * MIB, &lost), -ENOSPC);
+    assert_true(lost);
+    sync_error_ = 0;
+    lost = false;
+    assert_int_equal(wal_append(w, bytes, 1, &lost), -ENOSPC);
+    assert_true(lost);
+    lost = false;
+    assert_int_equal(wal_sync(w, &lost), -ENOSPC);
+    assert_true(lost);
+    assert_int_equal(wal_close(w, &lost), -ENOSPC);
+    free(bytes);
+}
+
 int main(void)
 {
     signal(SIGXFSZ, SIG_IGN);
@@ -430,12 +554,16 @@ int main(void)
         T(a_log_in_a_spares_file_shows_nothing_of_the_one_before),
         T(few_spares_are_kept_and_short_ones_are_not),
         T(a_file_under_another_logs_name_is_empty),
+        T(a_log_that_went_may_come_back_as_another),
+        T(a_directory_that_hangs_holds_up_no_other),
         T(every_flipped_bit_of_a_head_is_found),
         T(every_flipped_bit_of_a_frame_is_found),
         T(a_torn_frame_was_never_there),
         T(a_log_that_lost_its_last_frame_is_found_by_the_next_one),
+        T(logs_follow_one_another_by_number),
         T(a_log_is_cut_where_a_frame_ends),
         T(a_file_that_cannot_grow_keeps_what_it_has),
+        T(a_failed_sync_has_lost_what_it_was_to_keep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
