@@ -97,7 +97,8 @@ static int step_past_prefix(struct listing *l, struct str prefix)
 
 /* ---- where the page begins ------------------------------------------------------------------ */
 
-/* Behind one version of a key. */
+/* Behind one version of a key. Where the null version was is not known once it is gone: then the
+ * key is listed again, for whoever removes what a page told must meet the rest. */
 static int seek_behind_version(struct meta_tx *tx, struct listing *l)
 {
     struct str key = l->q->after;
@@ -108,7 +109,7 @@ static int seek_behind_version(struct meta_tx *tx, struct listing *l)
     if (r == 0 && l->q->version.kind == STORE_VERSION_NULL) {
         r = version_find(tx, key, l->q->version, &row);
         if (r == -ERR_NO_SUCH_VERSION)
-            return 0;
+            return seek_both(l, key);
         seq = r == 0 ? row.head.object.seq : 0;
     }
     if (r < 0)

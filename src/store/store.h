@@ -391,7 +391,7 @@ struct store_versions_query {
     struct str after;
     bool has_version;
     struct store_version_ref
-        version; /* not CURRENT; one that is not there: of null, skips the key */
+        version; /* not CURRENT; the null version that is not there: skips none of the key's */
     size_t max;
 };
 struct store_version_entry {

@@ -472,6 +472,35 @@ CASE(a_locked_null_version_is_not_written_over)
     assert_int_equal(store_check(h->store, true, no_fault, NULL), 0);
 }
 
+CASE(removing_page_by_page_meets_every_version)
+{
+    struct store_versions_query q = {.max = 2};
+    struct store_versions_page page = {.truncated = true};
+    size_t removed = 0;
+    enable(h);
+    put(h, STR("k"), STR("one"));
+    put(h, STR("k"), STR("two"));
+    assert_int_equal(store_bucket_set_versioning(h->store, h->bucket, STORE_VERSIONING_SUSPENDED),
+                     0);
+    put(h, STR("k"), STR("three"));
+    enable(h);
+    put(h, STR("k"), STR("four"));
+    while (page.truncated) {
+        assert_int_equal(store_list_versions(h->store, &h->arena, h->bucket, &q, &page), 0);
+        for (size_t i = 0; i < page.count; i++, removed++) {
+            const struct store_object *o = &page.entries[i].object;
+            q.version = (struct store_version_ref){.kind = STORE_VERSION_SEQ, .seq = o->seq};
+            if (o->null_version)
+                q.version.kind = STORE_VERSION_NULL;
+            assert_int_equal(delete_k(h, q.version, false), 0);
+        }
+        q.after = STR("k");
+        q.has_version = true;
+    }
+    assert_int_equal(removed, 4);
+    assert_int_equal(store_bucket_delete(h->store, STR("bucket")), 0);
+}
+
 /* A record whose lock says what no release wrote. */
 static int spoil_tx(struct meta_tx *tx, void *arg)
 {
@@ -576,6 +605,7 @@ int main(void)
         cmocka_unit_test(new_attributes_of_a_kept_version_are_no_write_of_their_own),
         cmocka_unit_test(a_locked_version_goes_by_no_way),
         cmocka_unit_test(a_locked_null_version_is_not_written_over),
+        cmocka_unit_test(removing_page_by_page_meets_every_version),
         cmocka_unit_test(a_lock_that_cannot_be_read_holds),
         cmocka_unit_test(object_lock_keeps_versioning_on),
         cmocka_unit_test(the_sweep_spares_a_version_that_becomes_current_behind_it),
