@@ -330,6 +330,12 @@ void query_put_page(struct query *y, const struct query_page *p, struct str last
 
 /* ---- what it is done to --------------------------------------------------------------------- */
 
+bool query_is_inside(const struct query *y, struct str name)
+{
+    return str_eq(y->account, STR("root")) ? str_find_char(name, '/', 0) < 0
+                                           : iam_local_name(y->account, name).len != name.len;
+}
+
 /* The account in ARNs: that of the store itself is not named. */
 static struct str arn_account(struct str account)
 {
@@ -358,8 +364,10 @@ struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
     return make_arn(y, local ? y->account : STR("root"), "policy", p->path, *ret_local);
 }
 
-/* The account, and the name behind the last slash, of "arn:aws:iam::ACCOUNT:policy/path/NAME". */
-static bool split_policy_arn(struct str arn, struct str *ret_account, struct str *ret_name)
+/* The account, "/path/NAME", and the name behind its last slash, of
+ * "arn:aws:iam::ACCOUNT:policy/path/NAME". */
+static bool split_policy_arn(struct str arn, struct str *ret_account, struct str *ret_path,
+                             struct str *ret_name)
 {
     struct str head = STR("arn:aws:iam::"), mid = STR(":policy/");
     if (!str_starts(arn, head))
@@ -369,17 +377,27 @@ static bool split_policy_arn(struct str arn, struct str *ret_account, struct str
     if (at < 0)
         return false;
     *ret_account = str_prefix(arn, (size_t)at);
-    struct str rest = str_from_offset(arn, (size_t)at + mid.len), part;
+    *ret_path = str_from_offset(arn, (size_t)at + mid.len - 1);
+    struct str rest = str_from_offset(*ret_path, 1), part;
     while (str_cut(&rest, '/', &part))
         *ret_name = part;
     return ret_name->len > 0;
 }
 
-int query_policy_of_arn(struct query *y, struct str arn, struct str *ret_name)
+/* The ARN is the policy's own only with the policy's path: rights are judged by it. */
+static bool is_at(const struct iam_policy_info *info, struct str name, struct str path)
 {
-    struct str account, name = STR_NULL;
+    return path.len == info->path.len + name.len && str_starts(path, info->path) &&
+           str_ends(path, name);
+}
+
+/* The store's name of the policy with that ARN, and the ARN in the form that rights are about. */
+static int find_policy_by_arn(struct query *y, struct str arn, struct str *ret_name,
+                              struct str *ret_arn)
+{
+    struct str account, path, name = STR_NULL;
     struct iam_policy_info info;
-    if (!split_policy_arn(arn, &account, &name))
+    if (!split_policy_arn(arn, &account, &path, &name))
         return s3_error(y->q, -ERR_INVALID_INPUT, "ARN %.*s is not valid.", STR_FMT(arn));
     bool aws = str_eq(account, STR("aws"));
     if (!account.len)
@@ -391,10 +409,18 @@ int query_policy_of_arn(struct query *y, struct str arn, struct str *ret_name)
     else
         return -ERR_NO_SUCH_ENTITY;
     int r = ret_name->ptr ? iam_policy_get(y->iam, y->arena, *ret_name, &info) : -ENOMEM;
-    if (r == -ERR_NOT_FOUND || (!r && aws && !info.builtin))
+    if (r == -ERR_NOT_FOUND || (!r && ((aws && !info.builtin) || !is_at(&info, name, path))))
         return s3_error(y->q, -ERR_NO_SUCH_ENTITY,
                         "Policy %.*s does not exist or is not attachable.", STR_FMT(arn));
-    return r;
+    if (!r)
+        *ret_arn = make_arn(y, account, "policy", info.path, name);
+    return r || ret_arn->ptr ? r : -ENOMEM;
+}
+
+int query_policy_of_arn(struct query *y, struct str arn, struct str *ret_name)
+{
+    struct str own;
+    return find_policy_by_arn(y, arn, ret_name, &own);
 }
 
 static struct str path_param(struct query *y)
@@ -489,7 +515,7 @@ static int find_policy(struct query *y)
     }
     int r = query_need(y, "PolicyArn", &y->arn);
     if (!r)
-        r = query_policy_of_arn(y, y->arn, &name);
+        r = find_policy_by_arn(y, y->arn, &name, &y->arn);
     return r ? r : iam_policy_get(y->iam, y->arena, name, &y->policy);
 }
 
@@ -649,6 +675,8 @@ static int FIBER serve(struct query *y)
         s3_audit_action(y->q, y->action->service, y->action->name, &y->params);
         r = authenticate(y, body);
     }
+    if (!r)
+        r = s3_check_rate(y->q);
     if (!r)
         r = enter(y);
     if (!r)

@@ -79,12 +79,6 @@ static struct str name_at(const void *items, size_t i)
     return ((const struct iam_group_info *)items)[i].name;
 }
 
-static bool is_inside(const struct query *y, struct str name)
-{
-    return str_eq(y->account, STR("root")) ? str_find_char(name, '/', 0) < 0
-                                           : iam_local_name(y->account, name).len != name.len;
-}
-
 /* Those for which `fits` holds, of a page. */
 static int put_groups(struct query *y,
                       bool (*fits)(const struct query *y, const struct iam_group_info *g))
@@ -112,7 +106,7 @@ static int put_groups(struct query *y,
 
 static bool is_listed(const struct query *y, const struct iam_group_info *g)
 {
-    return is_inside(y, g->name) && str_starts(g->path, query_param(y, "PathPrefix"));
+    return query_is_inside(y, g->name) && str_starts(g->path, query_param(y, "PathPrefix"));
 }
 
 int query_list_groups(struct query *y)
@@ -135,10 +129,20 @@ int query_list_groups_for_user(struct query *y)
 
 /* ---- changes -------------------------------------------------------------------------------- */
 
+/* The right to it as what it will be is needed, too (IAM API Reference, UpdateGroup). */
 int FIBER query_update_group(struct query *y)
 {
-    return iam_group_rename(y->iam, y->arena, y->account, query_param(y, "GroupName"),
-                            query_param(y, "NewGroupName"), query_param(y, "NewPath"));
+    struct str name = query_param(y, "NewGroupName"), path = query_param(y, "NewPath");
+    struct iam_group_info to = y->group;
+    if (name.len)
+        to.name = name;
+    if (path.len)
+        to.path = path;
+    struct str arn = query_arn_of_group(y, &to);
+    int r = arn.ptr ? query_authorise(y, "iam:UpdateGroup", arn, STR_NULL) : -ENOMEM;
+    return r ? r
+             : iam_group_rename(y->iam, y->arena, y->account, query_param(y, "GroupName"), name,
+                                path);
 }
 
 int FIBER query_delete_group(struct query *y)

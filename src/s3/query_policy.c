@@ -274,7 +274,8 @@ int query_list_entities_for_policy(struct query *y)
     xml_close(&y->out, "PolicyUsers");
     xml_open(&y->out, "PolicyGroups");
     for (size_t i = 0; i < group_count; i++)
-        if (has(groups[i].policies, groups[i].policy_count, name))
+        if (query_is_inside(y, groups[i].name) &&
+            has(groups[i].policies, groups[i].policy_count, name))
             put_entity(y, "GroupName", iam_local_name(y->account, groups[i].name), STR("GroupId"),
                        groups[i].id);
     xml_close(&y->out, "PolicyGroups");

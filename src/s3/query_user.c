@@ -126,10 +126,27 @@ int query_list_users(struct query *y)
     return 0;
 }
 
+/* The right to it as what it will be, too (IAM API Reference, UpdateUser): bucket policies and
+ * rights name users by their ARN. */
+static int FIBER authorise_renamed(struct query *y, struct str name, struct str path)
+{
+    const struct iam_user *u = &y->user;
+    struct str alias = STR("");
+    name = name.len ? name : local_name(u);
+    path = path.len ? path : u->path;
+    struct str arn = arena_printf(y->arena, "arn:aws:iam::%.*s:user%.*s%.*s", STR_FMT(u->account),
+                                  STR_FMT(path), STR_FMT(name));
+    if (y->alias_arn.len)
+        alias = arena_printf(y->arena, "arn:aws:iam:::user%.*s%.*s", STR_FMT(path), STR_FMT(name));
+    return arn.ptr && alias.ptr ? query_authorise(y, "iam:UpdateUser", arn, alias) : -ENOMEM;
+}
+
 int FIBER query_update_user(struct query *y)
 {
     struct str name = query_param(y, "NewUserName"), path = query_param(y, "NewPath");
     int r = name.ptr ? check_name(y, "newUserName", name) : 0;
+    if (!r)
+        r = authorise_renamed(y, name, path);
     if (!r)
         r = iam_user_rename(y->iam, y->arena, y->user.name, name, path);
     if (r == -ERR_CONFLICT)
@@ -190,12 +207,6 @@ static void put_quotas(struct query *y)
     put_entry(y, "PolicySizeQuota", POLICY_DOCUMENT_MAX);
 }
 
-static bool is_inside(const struct query *y, struct str name)
-{
-    return str_eq(y->account, STR("root")) ? str_find_char(name, '/', 0) < 0
-                                           : iam_local_name(y->account, name).len != name.len;
-}
-
 int query_get_account_summary(struct query *y)
 {
     struct iam_user *users;
@@ -212,7 +223,7 @@ int query_get_account_summary(struct query *y)
     for (size_t i = 0; i < all; i++)
         members += str_eq(users[i].account, y->account) && !str_eq(users[i].user_id, y->account);
     for (size_t i = 0; i < group_count; i++)
-        inside += is_inside(y, groups[i].name);
+        inside += query_is_inside(y, groups[i].name);
     xml_open(&y->out, "SummaryMap");
     put_entry(y, "Users", members);
     put_entry(y, "Groups", inside);

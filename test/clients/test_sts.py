@@ -173,6 +173,46 @@ def test_versions_of_a_policy(account):
     account.iam.delete_policy(PolicyArn=p['Arn'])
 
 
+def test_a_policy_is_judged_by_its_own_ARN(account):
+    """Another path in the ARN names no policy: a right to a path would be one to all."""
+    own = account.iam.create_policy(PolicyName='judged', PolicyDocument=policy(allow('s3:List*')))['Policy']['Arn']
+    base, name = own[:-len('judged')], 'judged'
+    _, _, key = account.user(allow('iam:*', base + 'team/*'), allow('iam:GetPolicy'), deny('iam:*', own))
+    iam, _, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    for arn in base + 'team/' + name, base + 'team//' + name:
+        assert code_of(iam.create_policy_version, PolicyArn=arn, PolicyDocument=policy(allow('*')), SetAsDefault=True) == 'NoSuchEntity'
+    assert code_of(iam.get_policy, PolicyArn=base + '/' + name) == 'NoSuchEntity'
+    assert code_of(iam.get_policy, PolicyArn=own + '/') == 'InvalidInput'
+    assert code_of(iam.get_policy, PolicyArn=own) == 'AccessDenied'
+    assert account.iam.get_policy(PolicyArn=own)['Policy']['DefaultVersionId'] == 'v1'
+    theirs = iam.create_policy(PolicyName='theirs', Path='/team/', PolicyDocument=policy(allow('s3:List*')))['Policy']['Arn']
+    iam.create_policy_version(PolicyArn=theirs, PolicyDocument=policy(allow('s3:Get*')), SetAsDefault=True)
+    assert code_of(account.iam.get_policy, PolicyArn=base + 'theirs') == 'NoSuchEntity'
+
+
+def test_to_rename_needs_the_right_to_both_names(account):
+    name, arn, _ = account.user()
+    account.iam.create_group(GroupName='plain')
+    group = account.iam.get_group(GroupName='plain')['Group']['Arn']
+    _, _, key = account.user(allow('iam:*', [arn, arn + '-2', group, group + '-2']))
+    iam, _, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    assert code_of(iam.update_user, UserName=name, NewUserName='admin') == 'AccessDenied'
+    assert code_of(iam.update_user, UserName=name, NewPath='/admins/') == 'AccessDenied'
+    assert code_of(iam.update_group, GroupName='plain', NewGroupName='admins') == 'AccessDenied'
+    iam.update_user(UserName=name, NewUserName=name + '-2')
+    iam.update_group(GroupName='plain', NewGroupName='plain-2')
+    account.iam.delete_group(GroupName='plain-2')
+
+
+def test_who_has_a_policy_is_told_of_ones_own_account(account):
+    other, arn = Account(account.server), 'arn:aws:iam::aws:policy/IAMReadOnlyAccess'
+    for a in other, account:
+        a.iam.create_group(GroupName='of-' + a.id)
+        a.iam.attach_group_policy(GroupName='of-' + a.id, PolicyArn=arn)
+    told = account.iam.list_entities_for_policy(PolicyArn=arn)['PolicyGroups']
+    assert [g['GroupName'] for g in told] == ['of-' + account.id]
+
+
 def test_a_boundary_cuts_what_policies_allow(account):
     name, _, key = account.user(allow('s3:*'))
     s3 = make_client(account.server, key['AccessKeyId'], key['SecretAccessKey'])
