@@ -179,7 +179,7 @@ int FIBER s3_authorise(struct s3_request *q, const char *action, const struct st
 /* What lists may grant of it: to write to the bucket, and to the object's owner anything. */
 static bool FIBER is_granted_some(struct s3_request *q, const struct store_bucket *bucket)
 {
-    struct s3_context c = {.q = q, .bucket = bucket, .key = q->key};
+    struct s3_context c = {.q = q, .bucket = bucket, .key = q->key, .version = q->version};
     struct iam_access a = {.action = q->key.len ? STR("s3:PutObjectTagging") : STR("s3:PutObject")};
     if (s3_acl_judge(&c, &a))
         return false;

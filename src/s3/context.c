@@ -137,12 +137,17 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
  * good as absent. */
 static int request_tags(const struct s3_context *c, struct s3_tags *ret)
 {
-    struct str text = s3_header(c->q, STR("x-amz-tagging"));
+    const struct s3_request *q = c->q;
+    struct str text = s3_header(q, q->form ? STR("tagging") : STR("x-amz-tagging"));
     struct s3_tags_fault fault;
     *ret = c->tags ? *c->tags : (struct s3_tags){0};
-    if (!c->tags && text.len && s3_tags_parse_header(c->q->arena, text, ret, &fault))
+    if (c->tags || !text.len)
+        return 0;
+    int r = q->form ? s3_tags_parse_xml(q->arena, text, S3_TAGS_MAX, ret, &fault)
+                    : s3_tags_parse_header(q->arena, text, ret, &fault);
+    if (r)
         *ret = (struct s3_tags){0};
-    return 0;
+    return r == -ENOMEM ? r : 0;
 }
 
 /* Those of the object there is; of none: none. */

@@ -151,11 +151,15 @@ static int FIBER respond(struct s3_request *q, const struct attributes *a,
     return s3_respond_xml(q, &b);
 }
 
+/* What is told is of the object: the right to read it is needed beside that to its attributes. */
 int FIBER s3_get_object_attributes(struct s3_request *q)
 {
     struct attributes a;
     struct store_reader *reader = NULL;
-    int r = read_request(q, &a);
+    int r = s3_authorise(q, s3_action("s3:GetObject", s3_param(q, "versionId").ptr != NULL),
+                         &q->bucket, q->key);
+    if (!r)
+        r = read_request(q, &a);
     if (!r)
         r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
     if (!r)

@@ -10,6 +10,7 @@
 #include "s3/context.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
+#include "s3/tags.h"
 #include "s3/upload.h"
 #include "s3/version.h"
 
@@ -190,8 +191,10 @@ static int authorise_tags(struct s3_request *q, const struct copy_request *c,
                               .key = source->key,
                               .version = source->version,
                               .version_id = source->version_id.ptr ? source->version_id : STR("")};
+    struct s3_tags tags = {source->object->attrs.tags, source->object->attrs.tag_count};
+    struct s3_context to = {.q = q, .bucket = &q->bucket, .key = q->key, .tags = &tags};
     int r = s3_authorise_in(&from, s3_action("s3:GetObjectTagging", source->version_id.ptr));
-    return r ? r : s3_authorise(q, "s3:PutObjectTagging", &q->bucket, q->key);
+    return r ? r : s3_authorise_in(&to, "s3:PutObjectTagging");
 }
 
 /* Bytes of another code have to be written anew. */

@@ -88,7 +88,8 @@ int FIBER s3_put_object_tagging(struct s3_request *q)
     r = s3_tags_parse_xml(q->arena, body, S3_TAGS_MAX, &tags, &fault);
     if (r)
         return s3_explain_tags(q, r, &fault);
-    struct s3_context c = {.q = q, .bucket = &q->bucket, .key = q->key, .tags = &tags};
+    struct s3_context c = {
+        .q = q, .bucket = &q->bucket, .key = q->key, .version = q->version, .tags = &tags};
     r = s3_authorise_in(&c, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL));
     if (!r)
         r = set_tags(q, &tags, EVENT_TAGGING_PUT);

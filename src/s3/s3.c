@@ -107,14 +107,22 @@ static int not_served(struct s3_request *q)
     return s3_error(q, -ERR_NOT_IMPLEMENTED, "The operation %s is not implemented", q->op->name);
 }
 
+static bool has_condition(const struct s3_request *q)
+{
+    return http_header(q->x, STR("if-match")).ptr ||
+           http_header(q->x, STR("x-amz-if-match-size")).ptr ||
+           http_header(q->x, STR("x-amz-if-match-last-modified-time")).ptr;
+}
+
 /* A condition on what is there tells something of it: it needs the right to read (S3 User Guide,
  * "Conditional requests"). */
 static int FIBER authorise_condition(struct s3_request *q)
 {
     if (q->op->level != S3_OBJECT || q->op->method == S3_GET || q->op->method == S3_HEAD ||
-        !http_header(q->x, STR("if-match")).ptr)
+        !has_condition(q))
         return 0;
-    return s3_authorise(q, "s3:GetObject", &q->bucket, q->key);
+    const char *action = s3_action("s3:GetObject", s3_param(q, "versionId").ptr != NULL);
+    return s3_authorise(q, action, &q->bucket, q->key);
 }
 
 /* Whoever may not read an object, but may list, is told that there is none. */

@@ -3,9 +3,11 @@
 import base64
 import datetime
 import hashlib
+import json
 import re
+import uuid
 
-from raw import request
+from raw import Signer, request
 from test_boto3 import code_of, data_of
 
 ALL = ['ETag', 'Checksum', 'ObjectParts', 'StorageClass', 'ObjectSize']
@@ -86,6 +88,29 @@ def test_attributes_must_be_named_and_known(server, s3, bucket):
     good = ask(('x-amz-object-attributes', 'ETag, ObjectSize'))
     assert good.status == 200 and b'<ObjectSize>1<' in good.body and b'<ETag>' in good.body
     assert code_of(s3.get_object_attributes, Bucket=bucket, Key='none', ObjectAttributes=ALL) == (404, 'NoSuchKey')
+
+
+def test_attributes_and_conditions_need_the_right_to_read(server, s3, bucket):
+    user = 'a' + uuid.uuid4().hex[:12]
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret/' + user, '--id', user + '-id')
+    signer = Signer(user, 'secret/' + user)
+
+    def allow(*actions):
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [dict(
+            Effect='Allow', Principal={'AWS': user + '-id'}, Action=actions, Resource='arn:aws:s3:::%s/*' % bucket)]}))
+
+    def ask(method, query='', *headers):
+        return request(server, method, '/%s/k' % bucket, query, headers=headers, signer=signer).status
+
+    s3.put_object(Bucket=bucket, Key='k', Body=b'four')
+    allow('s3:GetObjectAttributes', 's3:DeleteObject')
+    wanted = ('x-amz-object-attributes', 'ObjectSize')
+    assert ask('GET', 'attributes=', wanted) == 403
+    for condition in ('x-amz-if-match-size', '5'), ('x-amz-if-match-last-modified-time', 'Thu, 01 Jan 2015 00:00:00 GMT'):
+        assert ask('DELETE', '', condition) == 403
+    allow('s3:GetObjectAttributes', 's3:GetObject', 's3:DeleteObject')
+    assert ask('GET', 'attributes=', wanted) == 200
+    assert ask('DELETE', '', ('x-amz-if-match-size', '5')) == 412
 
 
 def test_there_is_no_torrent(s3, bucket):

@@ -2,6 +2,7 @@
 """Tags of objects and buckets, as boto3 and hand-made requests put them."""
 import hashlib
 import base64
+import json
 import uuid
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from conftest import make_client
 from raw import request
 from test_boto3 import code_of
+from test_post import Form
 
 
 def tags(*pairs):
@@ -114,6 +116,27 @@ def test_tags_come_along_with_a_copy_or_are_replaced(s3, bucket):
     assert tags_of(s3, bucket, 'a') == [('c', '3')]
     assert code_of(s3.copy_object, Bucket=bucket, Key='a', CopySource=source) == (400, 'InvalidRequest')
     assert code_of(s3.copy_object, Bucket=bucket, Key='b', CopySource=source, TaggingDirective='SOME') == (400, 'InvalidArgument')
+
+
+def test_tags_that_are_written_are_judged_whatever_brings_them(server, s3, bucket):
+    """s3:RequestObjectTag: of a header, of a form, and those that a copy brings along."""
+    user = 't' + uuid.uuid4().hex[:12]
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret/' + user, '--id', user + '-id')
+    other = make_client(server, user, 'secret/' + user)
+    common = dict(Principal={'AWS': user + '-id'}, Resource='arn:aws:s3:::%s/*' % bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
+        dict(common, Effect='Allow', Action=['s3:PutObject*', 's3:GetObject*']),
+        dict(common, Effect='Deny', Action='s3:PutObjectTagging', Condition={'StringEquals': {'s3:RequestObjectTag/class': 'secret'}})]}))
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x', Tagging='class=secret')
+    denied = (403, 'AccessDenied')
+    assert code_of(other.put_object, Bucket=bucket, Key='new', Tagging='class=secret') == denied
+    for more in {}, {'Tagging': 'class=open'}:
+        assert code_of(other.copy_object, Bucket=bucket, Key='new', CopySource=bucket + '/k', **more) == denied
+    for value, status in ('secret', 403), ('open', 204):
+        text = '<Tagging><TagSet><Tag><Key>class</Key><Value>%s</Value></Tag></TagSet></Tagging>' % value
+        f = Form(server, bucket, 'new', user, 'secret/' + user, tagging=text, x_amz_tagging='class=open')
+        assert f.send().status == status
+    assert tags_of(s3, bucket, 'new') == [('class', 'open')]
 
 
 def test_tags_of_a_bucket(server, s3, bucket):

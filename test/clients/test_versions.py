@@ -248,6 +248,22 @@ def test_a_version_is_not_deleted_by_the_right_to_delete(server, s3, versioned):
     assert [(e['VersionId'], e['Code']) for e in errors] == [(second, 'AccessDenied')]
 
 
+def test_tags_of_a_version_are_put_by_the_right_to_that_version(server, s3, versioned):
+    first = put(s3, versioned, 'k', b'x', Tagging='class=secret')
+    second = put(s3, versioned, 'k', b'y')
+    user = 'v' + uuid.uuid4().hex[:12]
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret/' + user, '--id', user + '-id')
+    other = make_client(server, user, 'secret/' + user)
+    common = dict(Principal={'AWS': user + '-id'}, Action='s3:Put*', Resource='arn:aws:s3:::%s/*' % versioned)
+    s3.put_bucket_policy(Bucket=versioned, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
+        dict(common, Effect='Allow'),
+        dict(common, Effect='Deny', Condition={'StringEquals': {'s3:ExistingObjectTag/class': 'secret'}})]}))
+    new = dict(Bucket=versioned, Key='k', Tagging={'TagSet': [{'Key': 'class', 'Value': 'open'}]})
+    assert code_of(other.put_object_tagging, VersionId=first, **new) == (403, 'AccessDenied')
+    other.put_object_tagging(VersionId=second, **new)
+    assert s3.get_object_tagging(Bucket=versioned, Key='k', VersionId=first)['TagSet'][0]['Value'] == 'secret'
+
+
 # ---- object lock ----------------------------------------------------------------------------------
 
 def later(**more):
