@@ -324,9 +324,7 @@ int iam_identify(struct iam *iam, struct arena *a, struct iam_entry *e, struct i
     return r;
 }
 
-/* Whether there is anything behind the key: it is active, has not expired, and what narrows it can
- * be read. */
-static bool key_opens(const struct iam_key_entry *k)
+bool iam_key_opens(const struct iam_key_entry *k)
 {
     const struct iam_access_key *info = &k->data.info;
     return !info->inactive && (!info->expires_ms || rt_wall_ms() < info->expires_ms) &&
@@ -363,7 +361,7 @@ int iam_lookup(struct iam *iam, struct arena *a, struct str access_key,
     int r = -ERR_INVALID_ACCESS_KEY;
     rt_lock(&iam->lock);
     const struct iam_key_entry *k = iam_find_key(iam, access_key);
-    if (k && key_opens(k)) {
+    if (k && iam_key_opens(k)) {
         struct str secret = arena_dup(a, k->data.secret);
         r = secret.ptr ? identify_key(iam, a, k, ret_identity) : -ENOMEM;
         if (!r)

@@ -64,6 +64,10 @@ struct iam_key_entry {
     const struct policy *policy; /* of info.policy; NULL: none, or one that cannot be read */
 };
 
+/* Whether there is anything behind the key: it is active, has not expired, and what narrows it can
+ * be read. */
+bool iam_key_opens(const struct iam_key_entry *k);
+
 /* What a holder of policies has come to; made anew after a change. Under the lock. */
 struct iam_grants_slot {
     struct iam_grants *grants;

@@ -152,8 +152,10 @@ static enum named named_by(const struct iam_principal *who, const struct princip
         return named_by_account(who, m->text);
     case PRINCIPAL_ARN:
         return named_by_arn(who, m->text);
-    case PRINCIPAL_CANONICAL:
-        return who->canonical_id.len && str_eq(who->canonical_id, m->text) ? NAMED_SELF : NAMED_NOT;
+    case PRINCIPAL_CANONICAL: /* of an account: it is the account */
+        return who->canonical_id.len && str_eq(who->canonical_id, m->text)
+                   ? NAMED_SELF
+                   : named_by_account(who, m->text);
     case PRINCIPAL_FEDERATED:
         return who->kind == IAM_FEDERATED && str_eq(who->name, m->text) ? NAMED_SELF : NAMED_NOT;
     case PRINCIPAL_SERVICE:

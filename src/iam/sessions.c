@@ -369,7 +369,7 @@ static int identify_user(struct iam *iam, struct arena *a, const Iam__Session *s
 {
     struct iam_entry *e = iam_find_by_id(iam, str_from(s->user_id));
     const struct iam_key_entry *k = iam_find_key(iam, str_from(s->parent_key));
-    if (!e || !k || k->owner != e || k->data.info.inactive)
+    if (!e || !k || k->owner != e || !iam_key_opens(k))
         return -ERR_INVALID_ACCESS_KEY;
     int r = iam_identify(iam, a, e, ret);
     ret->credential = IAM_USER_SESSION;

@@ -168,6 +168,14 @@ static const struct row {
      .outcome = IAM_IMPLICIT_DENY, .source = IAM_BY_NOTHING},
     {"a canonical user", OTHER_ROOT, "s3:GetObject", NULL,
      B("Allow", "{'CanonicalUser':'" OTHER "'}", "s3:GetObject"), .source = IAM_BY_BUCKET},
+    {"a canonical user that is an account: its users are denied", BOB, "s3:GetObject", ID_ALLOW,
+     V "{'Effect':'Allow','Principal':'*','Action':'s3:*','Resource':'arn:aws:s3:::bucket/*'},"
+       "{'Effect':'Deny','Principal':{'CanonicalUser':'" OTHER "'},'Action':'s3:*',"
+       "'Resource':'arn:aws:s3:::bucket/*'}" END,
+     .outcome = IAM_EXPLICIT_DENY, .source = IAM_BY_BUCKET},
+    {"and allowed as their own policies say", BOB, "s3:GetObject", NULL,
+     B("Allow", "{'CanonicalUser':'" OTHER "'}", "s3:GetObject"), .outcome = IAM_IMPLICIT_DENY,
+     .source = IAM_BY_NOTHING},
     /* NotPrincipal */
     {"all but bob are denied: bob", BOB, "s3:GetObject", ID_ALLOW,
      V "{'Effect':'Allow','Principal':'*','Action':'s3:*','Resource':'arn:aws:s3:::bucket/*'},"

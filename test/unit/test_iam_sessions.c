@@ -167,6 +167,29 @@ static void a_token_opens_with_its_key_whole_and_in_time(void **state)
     run(tokens);
 }
 
+/* A session is over when the key it was asked for with is. */
+static void FIBER expired_parent(struct env *e)
+{
+    struct iam_access_key_spec spec = {.id = STR("OLDKEY"),
+                                       .secret = STR("old/secret"),
+                                       .policy = STR(""),
+                                       .name = STR(""),
+                                       .description = STR(""),
+                                       .expires_ms = 1};
+    struct iam_session_spec session = {.duration_s = 900};
+    struct iam_identity parent = who_has(e, "MEMKEY"), who;
+    struct iam_access_key key;
+    struct iam_session s;
+    struct policy_fault why;
+    struct str secret;
+    CHECK(iam_access_key_add(e->iam, &e->arena, STR("acct/mem"), &spec, &key, &secret, &why) == 0);
+    parent.access_key = key.id;
+    session.parent = &parent;
+    CHECK(iam_session_make(e->iam, &e->arena, &session, &s, &why) == 0);
+    CHECK(open_session(e, &s, &who) == -ERR_INVALID_ACCESS_KEY);
+    iam_identity_release(&parent);
+}
+
 static int FIBER endings(struct env *e)
 {
     struct iam_session s, of_role;
@@ -181,6 +204,7 @@ static int FIBER endings(struct env *e)
     CHECK(iam_access_key_set_active(e->iam, STR("acct/mem"), STR("MEMKEY"), true) == 0);
     CHECK(open_session(e, &s, &who) == 0);
     iam_identity_release(&who);
+    expired_parent(e);
     CHECK(iam_user_remove(e->iam, STR("acct/mem")) == 0);
     CHECK(open_session(e, &s, &who) == -ERR_INVALID_ACCESS_KEY);
 
