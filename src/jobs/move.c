@@ -10,8 +10,9 @@
  * a restart knows whether there is anything to do. When it is reached the ring may make its next
  * step, which is another goal.
  *
- * A draining disk is gone once its needles are: not when the walk ends, because garbage, and writes
- * that began before it was to be drained, may still lie there.
+ * A draining disk is gone once its needles are, and nobody is inside: not when the walk ends,
+ * because garbage, and writes that began before it was to be drained, may still lie there; such a
+ * write is no needle before it is committed.
  */
 
 #include "base/log.h"
@@ -311,7 +312,7 @@ static int FIBER retire_empty(struct mover *m)
     for (uint32_t i = 0; r == 0 && i < nodes_count(nodes); i++) {
         struct node *n = nodes_get(nodes, i);
         struct node_stats stats;
-        if (!n || node_role(n) != NODE_DRAINING || node_state(n) == NODE_GONE)
+        if (!n || node_role(n) != NODE_DRAINING || node_state(n) == NODE_GONE || !node_idle(n))
             continue;
         r = node_checkpoint(n); /* what was deleted counts */
         node_stats(n, &stats);

@@ -53,8 +53,6 @@ int node_hold(struct node *n);
 void node_unhold(struct node *n);
 /* A suspect that has not failed for a while is online again. */
 void node_forgive(struct node *n);
-/* Nobody is inside. */
-bool node_idle(const struct node *n);
 /* Some operation has been inside for longer than NODE_HANG_NS. */
 bool node_hangs(const struct node *n);
 /* The disk itself failed, rather than the caller or a needle. */

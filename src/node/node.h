@@ -77,6 +77,8 @@ void node_set_weight(struct node *n, uint64_t weight);
 enum node_role node_role(const struct node *n);
 void node_set_role(struct node *n, enum node_role role);
 enum node_state node_state(const struct node *n);
+/* Nobody is inside: no operation, nor a needle that is being written or read. */
+bool node_idle(const struct node *n);
 /* Whether a new shard may be put there: not gone, and its writes do not keep failing. */
 bool node_writable(const struct node *n);
 /* rt_now() when it was last seen to be gone. */

@@ -126,6 +126,29 @@ FARM_CASE(a_drained_disk_is_gone_once_it_is_empty, 7)
     check(f);
 }
 
+FARM_CASE(a_write_under_way_keeps_a_drained_disk, 3)
+{
+    static uint8_t data[8 * MIB];
+    struct blob_writer *w;
+    struct blob_layout layout;
+    struct arena a;
+    arena_init(&a, 0);
+    start(f);
+    pass_time(20 * RT_S);
+    assert_int_equal(blob_begin(f->d.blob, BLOB_STANDARD, 2 * sizeof(data), &w), 0);
+    assert_int_equal(blob_write(w, data, sizeof(data)), 0);
+    set_role(f, 2, NODE_DRAINING);
+    pass_time(300 * RT_S);
+    assert_int_equal(role_of(f, 2), NODE_DRAINING);
+    assert_int_equal(blob_write(w, data, sizeof(data)), 0);
+    assert_int_equal(blob_finish(w, &a, &layout), 0);
+    pass_time(300 * RT_S);
+    assert_int_equal(role_of(f, 2), NODE_DRAINING);
+    blob_delete_layout(f->d.blob, &layout);
+    WAIT_UNTIL(role_of(f, 2) == NODE_RETIRED, 300 * RT_S);
+    arena_release(&a);
+}
+
 FARM_CASE(drained_one_after_the_other_down_to_one, 4)
 {
     put_all(f);
@@ -238,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_disk_gets_its_share),
         cmocka_unit_test(a_drained_disk_is_gone_once_it_is_empty),
+        cmocka_unit_test(a_write_under_way_keeps_a_drained_disk),
         cmocka_unit_test(drained_one_after_the_other_down_to_one),
         cmocka_unit_test(writes_and_deletes_go_on_meanwhile),
         cmocka_unit_test(it_goes_on_after_restarts),
