@@ -8,34 +8,44 @@
  * An event that is sent again finds its row there.
  */
 
+#include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/buf.h"
 #include "events/library.h"
 #include "events/sender.h"
 #include "events/sonames.h"
+#include "rt/rt.h"
 #include "wire/date.h"
 
 /* clang-format off */
 #define FUNCTIONS(X)        \
     X(PQclear)              \
     X(PQconnectdbParams)    \
+    X(PQconsumeInput)       \
     X(PQescapeIdentifier)   \
-    X(PQexec)               \
-    X(PQexecParams)         \
     X(PQfinish)             \
     X(PQfreemem)            \
+    X(PQgetResult)          \
+    X(PQisBusy)             \
     X(PQresultErrorField)   \
     X(PQresultStatus)       \
+    X(PQsendQueryParams)    \
     X(PQsetNoticeProcessor) \
+    X(PQsocket)             \
     X(PQstatus)
 /* clang-format on */
 LIBRARY(lib, EVENT_PQ, FUNCTIONS)
 
+#define POLL_MS 100 /* until it is looked whether to stop */
+
 struct postgres {
     PGconn *conn;
     char *insert;
+    uint64_t timeout_ms;
+    const bool *stop;
 };
 
 static void close_postgres(void *self)
@@ -44,6 +54,38 @@ static void close_postgres(void *self)
     lib.PQfinish(s->conn);
     free(s->insert);
     free(s);
+}
+
+/* 0 once there is a result, or the end of them. libpq itself would wait for ever for a server that
+ * is there and silent. */
+static int wait_result(struct postgres *s, uint64_t deadline_ns)
+{
+    while (lib.PQisBusy(s->conn)) {
+        struct pollfd fd = {.fd = lib.PQsocket(s->conn), .events = POLLIN};
+        bool over = rt_now() >= deadline_ns || __atomic_load_n(s->stop, __ATOMIC_RELAXED);
+        if (over || (poll(&fd, 1, POLL_MS) < 0 && errno != EINTR) || !lib.PQconsumeInput(s->conn))
+            return -ERR_UNAVAILABLE;
+    }
+    return 0;
+}
+
+/* The last result. NULL: there is none, and the connection is of no use any more. */
+static PGresult *run(struct postgres *s, const char *text, unsigned count,
+                     const char *const *values)
+{
+    uint64_t deadline_ns = rt_now() + s->timeout_ms * RT_MS;
+    PGresult *last = NULL, *next;
+    if (!lib.PQsendQueryParams(s->conn, text, (int)count, NULL, values, NULL, NULL, 0))
+        return NULL;
+    while (wait_result(s, deadline_ns) == 0) {
+        next = lib.PQgetResult(s->conn);
+        if (!next)
+            return last;
+        lib.PQclear(last);
+        last = next;
+    }
+    lib.PQclear(last);
+    return NULL;
 }
 
 /* Classes 22 and 23 are about the data: it will not be taken (PostgreSQL, appendix A). The text of
@@ -83,7 +125,7 @@ static int make_table(struct postgres *s, const char *table, char why[EVENT_WHY_
     lib.PQfreemem(name);
     if (!s->insert || buf_error(&b))
         return sender_say(why, -ENOMEM, "out of memory");
-    return judge(s, lib.PQexec(s->conn, b.data), why);
+    return judge(s, run(s, b.data, 0, NULL), why);
 }
 
 static int connect_to(struct postgres *s, const struct sender_config *c, char why[EVENT_WHY_MAX])
@@ -148,6 +190,8 @@ static int open_postgres(void **ret, const struct sender_config *c, char why[EVE
     struct postgres *s = calloc(1, sizeof(*s));
     if (!s)
         return sender_say(why, -ENOMEM, "out of memory");
+    s->timeout_ms = event_number_of(c->spec, "timeout-ms");
+    s->stop = c->stop;
     int r = connect_to(s, c, why);
     if (r < 0) {
         close_postgres(s);
@@ -167,7 +211,7 @@ static int send_postgres(void *self, const struct event_message *m, char why[EVE
     snprintf(id, sizeof(id), "%.*s", STR_FMT(m->id));
     date_format_iso(m->time_ms, time);
     const char *const values[] = {id, time, body};
-    int r = judge(s, lib.PQexecParams(s->conn, s->insert, 3, NULL, values, NULL, NULL, 0), why);
+    int r = judge(s, run(s, s->insert, ARRAY_LEN(values), values), why);
     free(body);
     return r;
 }

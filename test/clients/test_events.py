@@ -419,6 +419,28 @@ def as_postgres(argv):
     return ['runuser', '-u', 'postgres', '--'] + argv if os.getuid() == 0 else argv
 
 
+def test_postgres_that_falls_silent_is_not_waited_for(local):
+    """It takes the connection, and never answers a query."""
+    listener = socket.create_server(('127.0.0.1', 0))
+    taken = []
+
+    def serve():
+        connection, _ = listener.accept()
+        taken.append(connection)
+        connection.recv(4096)
+        connection.sendall(b'R\0\0\0\x08\0\0\0\0' + b'Z\0\0\0\x05I')  # authenticated, ready for a query
+
+    threading.Thread(target=serve, daemon=True).start()
+    target = add_target(local, 'postgres', address='127.0.0.1:%d' % listener.getsockname()[1], user='u', database='d', table='t',
+                        sslmode='disable', timeout_ms=500)
+    told = local.admin('event', 'test', target, check=False)
+    assert told.returncode == 1 and 'PostgreSQL is not there' in told.stderr + told.stdout
+    local.admin('event', 'target', 'rm', target)
+    for connection in taken:
+        connection.close()
+    listener.close()
+
+
 def test_postgres_gets_rows_and_each_once(local):
     found = sorted(glob.glob('/usr/lib/postgresql/*/bin'))
     if not found:
