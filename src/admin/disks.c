@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include <stdio.h>
 #include "admin/internal.h"
+#include "base/log.h"
+#include "kms/kms.h"
 #include "wire/json.h"
 
 #define WEIGHT_MAX (INT64_C(1) << 60)
@@ -92,6 +94,18 @@ static int parse_change(const json_t *o, struct admin_disk_change *ret)
     return 0;
 }
 
+/* The disk is there whatever comes of it: a copy that cannot be written is told in the log, and
+ * tried again at the next start. */
+static void FIBER give_keys(struct admin *a, const struct admin_disk_change *change,
+                            uint32_t number)
+{
+    bool came = change->action == ADMIN_DISK_ADD || change->action == ADMIN_DISK_REPLACE;
+    const char *path = node_path(nodes_get(a->config.nodes, number));
+    int r = came && a->config.kms ? kms_take_dir(a->config.kms, path) : 0;
+    if (r < 0)
+        log_event(LOG_ERROR, "a new disk has no copy of the key file", "%s: %s", path, err_text(r));
+}
+
 void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct str body)
 {
     struct admin_disk_change change = {.number = 0};
@@ -106,6 +120,8 @@ void FIBER admin_disk_change(struct admin *a, struct http_exchange *x, struct st
     else
         r = a->config.change_disk(a->config.disks_arg, &change, &number, why);
     json_decref(in);
+    if (r == 0)
+        give_keys(a, &change, number);
     if (r < 0)
         admin_respond_error(x, r, why[0] ? why : NULL);
     else

@@ -31,6 +31,7 @@ struct kms {
     struct meta *meta;
     char **paths; /* of the ring's copies */
     unsigned path_count;
+    bool elsewhere; /* the ring is not in the store's directories */
     struct str phrase;
     struct vault *vault; /* NULL: the ring */
     struct rt_lock lock;
@@ -45,6 +46,9 @@ struct kms {
 /* The additional data of a middle key, in `b`. */
 void kms_additional(const struct kms_use *use, struct buf *b);
 
+/* One more place for the ring: a file, or the `name` in `dir`. */
+int kms_add_path(struct kms *k, const char *dir, const char *name);
+
 /* ring.c: the key ring. */
 int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX]);
 int FIBER ring_wrap(struct kms *k, struct str name, struct str aad, const uint8_t *key,
@@ -52,6 +56,7 @@ int FIBER ring_wrap(struct kms *k, struct str name, struct str aad, const uint8_
 int ring_unwrap(struct kms *k, struct str name, struct str aad, struct str wrapped, uint8_t *ret);
 /* The newest version of a key; 0: there is none. */
 uint32_t ring_newest(struct kms *k, struct str name);
+int FIBER ring_take_dir(struct kms *k, const char *dir);
 int FIBER ring_add(struct kms *k, struct str name, bool exists);
 int ring_list(struct kms *k, struct arena *a, struct kms_key **ret, size_t *ret_count);
 

@@ -10,9 +10,12 @@
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static int add_path(struct kms *k, const char *dir, const char *name)
+int kms_add_path(struct kms *k, const char *dir, const char *name)
 {
-    char *path = NULL;
+    char *path = NULL, **paths = reallocarray(k->paths, k->path_count + 1, sizeof(*paths));
+    if (!paths)
+        return -ENOMEM;
+    k->paths = paths;
     if (asprintf(&path, "%s%s%s", dir, *name ? "/" : "", name) < 0)
         return -ENOMEM;
     k->paths[k->path_count++] = path;
@@ -23,17 +26,16 @@ static int copy_config(struct kms *k, const struct kms_config *config)
 {
     unsigned count = config->file ? 1 : config->dir_count;
     char *phrase = malloc(config->phrase.len + 1);
-    k->paths = calloc(count + 1, sizeof(*k->paths));
     k->phrase = str_make(phrase, config->phrase.len);
-    if (!k->paths || !phrase)
+    if (!phrase)
         return -ENOMEM;
     if (config->phrase.len)
         memcpy(phrase, config->phrase.ptr, config->phrase.len);
     if (config->file)
-        return add_path(k, config->file, "");
+        return kms_add_path(k, config->file, "");
     int r = 0;
     for (unsigned i = 0; r == 0 && i < count; i++)
-        r = add_path(k, config->dirs[i], KMS_FILE);
+        r = kms_add_path(k, config->dirs[i], KMS_FILE);
     return r;
 }
 
@@ -43,6 +45,7 @@ int FIBER kms_open(struct kms **ret, const struct kms_config *config, char why[K
     if (!k)
         return -ENOMEM;
     k->meta = config->meta;
+    k->elsewhere = config->file || config->vault.url;
     rt_lock_init(&k->lock);
     rt_waitq_init(&k->changed);
     int r = copy_config(k, config);
@@ -79,6 +82,11 @@ void FIBER kms_close(struct kms *k)
     vault_free(k->vault);
     keyring_free(k->ring);
     free(k);
+}
+
+int FIBER kms_take_dir(struct kms *k, const char *dir)
+{
+    return k->elsewhere ? 0 : ring_take_dir(k, dir);
 }
 
 const char *kms_source(const struct kms *k)

@@ -53,6 +53,10 @@ int FIBER kms_open(struct kms **ret, const struct kms_config *config, char why[K
 /* Accepts NULL. Keys are wiped. */
 void FIBER kms_close(struct kms *k);
 
+/* A directory that came to the store gets its copy of the ring, now and at every change: the others
+ * may leave. Nothing is done where the ring is elsewhere. */
+int FIBER kms_take_dir(struct kms *k, const char *dir);
+
 /* What a middle key is for; it opens for nothing else. */
 struct kms_use {
     struct str name;    /* of the master key: its name, or an ARN that ends in it */

@@ -278,6 +278,28 @@ int FIBER ring_add(struct kms *k, struct str name, bool exists)
     return r;
 }
 
+static bool has_path(const struct kms *k, const char *dir)
+{
+    size_t len = strlen(dir);
+    for (unsigned i = 0; i < k->path_count; i++)
+        if (strncmp(k->paths[i], dir, len) == 0 && strcmp(k->paths[i] + len, "/" KMS_FILE) == 0)
+            return true;
+    return false;
+}
+
+int FIBER ring_take_dir(struct kms *k, const char *dir)
+{
+    int r = begin_change(k);
+    if (r < 0)
+        return r;
+    if (!has_path(k, dir))
+        r = kms_add_path(k, dir, KMS_FILE);
+    if (r == 0 && k->ring)
+        r = save(k, k->ring);
+    end_change(k);
+    return r;
+}
+
 /* ---- use ------------------------------------------------------------------------------------ */
 
 /* A copy, so that nothing is computed under the lock. Version 0: the newest. */

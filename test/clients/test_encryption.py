@@ -356,6 +356,25 @@ def test_everything_is_encrypted_where_the_server_is_told_so(own):
     assert content(make_client(server), 'bucket', 'm') == MARK * 3000 and os.path.exists(keys[0])
 
 
+def test_a_disk_that_is_added_has_the_keys_when_the_others_leave(own):
+    server = own()
+    s3 = make_client(server)
+    s3.create_bucket(Bucket='bucket')
+    s3.put_object(Bucket='bucket', Key='k', Body=MARK * 10, ServerSideEncryption='AES256')
+    added = os.path.join(server.folder, 'added')
+    server.admin('disk', 'add', added)
+    first, second = [os.path.join(d, 'master.keys') for d in (server.data, added)]
+    assert os.stat(second).st_mode & 0o777 == 0o600
+    server.admin('key', 'rotate', 'cairn-s3')
+    s3.put_object(Bucket='bucket', Key='k2', Body=MARK, ServerSideEncryption='AES256')
+    server.stop()
+    os.unlink(first)
+    server.dirs.append(added)
+    server.start()
+    s3 = make_client(server)
+    assert content(s3, 'bucket', 'k') == MARK * 10 and content(s3, 'bucket', 'k2') == MARK
+
+
 def test_a_lost_key_file_is_told_and_never_replaced(own):
     server = own()
     s3 = make_client(server)
