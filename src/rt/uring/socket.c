@@ -163,7 +163,7 @@ static int FIBER recv_through_ring(struct uring_socket *s, void *buf, size_t len
     struct uring_op op = uring_op_here();
     struct io_uring_sqe *sqe = uring_sqe();
     io_uring_prep_recv(sqe, s->fd, buf, len, 0);
-    sqe->ioprio = IORING_RECVSEND_POLL_FIRST; /* nothing is there, most likely */
+    sqe->ioprio = (uint16_t)uring_poll_first(); /* nothing is there, most likely */
     uring_attach(sqe, &op);
     int r = uring_await(&op, deadline_ns);
     if (r > 0)

@@ -50,6 +50,8 @@ static inline void uring_attach(struct io_uring_sqe *sqe, struct uring_op *op)
 {
     io_uring_sqe_set_data(sqe, op);
 }
+/* For a receive: wait before looking. 0 where the kernel would refuse it. */
+unsigned uring_poll_first(void);
 /* Asks the kernel to end an op early; it completes all the same. */
 void uring_cancel(struct uring_op *op);
 
