@@ -27,8 +27,12 @@ static void put_small(struct buf *b, const char *name, struct str value)
 
 static void put_number(struct buf *b, const char *name, uint64_t n)
 {
-    if (n)
-        buf_printf(b, ",\"%s\":%llu", name, (unsigned long long)n);
+    if (!n)
+        return;
+    buf_put_cstr(b, ",\"");
+    buf_put_cstr(b, name);
+    buf_put_cstr(b, "\":");
+    buf_put_u64(b, n);
 }
 
 void audit_line_body(struct buf *b, const struct audit_record *r, uint64_t time_ms)
@@ -58,10 +62,16 @@ void audit_line_body(struct buf *b, const struct audit_record *r, uint64_t time_
 void audit_line_seal(struct buf *b, size_t start, uint64_t seq, char hash[AUDIT_HASH_LEN])
 {
     uint8_t digest[HASH_SHA256_LEN];
-    buf_printf(b, SEQ "%llu" PREV "%.*s\"", (unsigned long long)seq, AUDIT_HASH_LEN, hash);
+    buf_put_str(b, STR(SEQ));
+    buf_put_u64(b, seq);
+    buf_put_str(b, STR(PREV));
+    buf_put(b, hash, AUDIT_HASH_LEN);
+    buf_put_char(b, '"');
     hash_sha256(str_from_offset(buf_str(b), start), digest);
     hex_encode(digest, sizeof(digest), hash);
-    buf_printf(b, HASH "%.*s\"}\n", AUDIT_HASH_LEN, hash);
+    buf_put_str(b, STR(HASH));
+    buf_put(b, hash, AUDIT_HASH_LEN);
+    buf_put_str(b, STR("\"}\n"));
 }
 
 /* The digits behind `name` at the end of *line, which is cut before it. */

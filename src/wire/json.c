@@ -11,10 +11,37 @@ static void put_special(struct buf *b, unsigned char c)
         buf_printf(b, "\\u%04x", c);
 }
 
+/* ASCII that stands for itself, as most texts are. */
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c < ' ' || c >= 0x7f || c == '"' || c == '\\')
+            return false;
+    }
+    return true;
+}
+
+static void put_plain(struct buf *b, struct str s)
+{
+    char *to = buf_reserve(b, s.len + 2);
+    if (!to)
+        return;
+    to[0] = to[s.len + 1] = '"';
+    if (s.len)
+        memcpy(to + 1, s.ptr, s.len);
+    to[s.len + 2] = 0;
+    b->len += s.len + 2;
+}
+
 void json_put_string(struct buf *b, struct str s)
 {
-    bool utf8 = str_is_utf8(s);
     size_t clean = 0; /* from here on nothing special yet */
+    if (is_plain(s)) {
+        put_plain(b, s);
+        return;
+    }
+    bool utf8 = str_is_utf8(s);
     buf_put_char(b, '"');
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
