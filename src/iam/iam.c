@@ -547,10 +547,11 @@ static int FIBER add_entry(struct iam *iam, struct iam_entry *e)
     bool full = iam->by_name.count > IAM_USERS_MAX;
     bool homeless =
         !str_eq(e->user.account, e->user.user_id) && !account_exists(iam, e->user.account);
+    bool bounded = !e->user.boundary.len || iam_find_policy(iam, e->user.boundary);
     rt_unlock(&iam->lock);
     if (taken)
         return -ERR_EXISTS;
-    if (homeless)
+    if (homeless || !bounded)
         return -ERR_NOT_FOUND;
     if (full)
         return -ERR_LIMIT;
@@ -630,6 +631,7 @@ int FIBER iam_user_add(struct iam *iam, struct arena *a, const struct iam_user_s
         .display_name = spec->display_name.len ? spec->display_name : spec->name,
         .account = spec->account,
         .path = spec->path,
+        .boundary = spec->boundary,
         .created_ms = rt_wall_ms(),
     };
     struct iam_key_data key = {

@@ -126,10 +126,11 @@ struct iam_user_spec {
     struct str user_id, email, display_name; /* empty: made up (id), or the name */
     struct str account;                      /* empty: its own */
     struct str path;                         /* empty: "/" */
+    struct str boundary;                     /* a policy's name; empty: none */
 };
 /*
  * -ERR_EXISTS (name, id or key taken), -EINVAL (limits: key 3 to 128, secret 8 to 128 bytes, or
- * neither: a user without a key), -ERR_NOT_FOUND (the account is nobody's).
+ * neither: a user without a key), -ERR_NOT_FOUND (the account is nobody's, or no such boundary).
  */
 int FIBER iam_user_add(struct iam *iam, struct arena *a, const struct iam_user_spec *spec,
                        struct iam_user *ret);

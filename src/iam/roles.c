@@ -321,11 +321,12 @@ static int FIBER add_role(struct iam *iam, const struct iam_role *role, const st
     bool taken =
         iam_find_local(&iam->roles, role->account, iam_local_name(role->account, role->name));
     bool full = iam->roles.count >= IAM_ROLES_MAX;
+    bool bounded = !role->boundary.len || iam_find_policy(iam, role->boundary);
     rt_unlock(&iam->lock);
-    if (!taken && !full)
+    if (!taken && !full && bounded)
         return store_role(iam, role, trust);
     policy_unref(trust);
-    return taken ? -ERR_EXISTS : -ERR_LIMIT;
+    return taken ? -ERR_EXISTS : full ? -ERR_LIMIT : -ERR_NOT_FOUND;
 }
 
 int FIBER iam_role_add(struct iam *iam, struct arena *a, const struct iam_role *spec,
@@ -355,31 +356,38 @@ int FIBER iam_role_add(struct iam *iam, struct arena *a, const struct iam_role *
     return r ? r : iam_role_find(iam, a, spec->account, spec->name, ret);
 }
 
-static int FIBER update_role(struct iam *iam, const struct iam_role *role,
+/* What is not named in `what` stays as it is now: another may have changed it meanwhile. */
+static int FIBER update_role(struct iam *iam, const struct iam_role *role, unsigned what,
                              const struct policy *trust)
 {
+    bool bounds = (what & IAM_ROLE_BOUNDARY) && role->boundary.len;
     rt_lock(&iam->lock);
     struct iam_role_entry *old = iam_find_role(iam, role->name);
-    bool bounded = !role->boundary.len || iam_find_policy(iam, role->boundary);
+    bool bounded = !bounds || iam_find_policy(iam, role->boundary);
     rt_unlock(&iam->lock);
     if (!old || !bounded) {
         policy_unref(trust);
         return -ERR_NOT_FOUND;
     }
     struct iam_role changed = old->info;
-    changed.description = role->description;
-    changed.trust = role->trust;
-    changed.boundary = role->boundary;
-    changed.max_session_s = role->max_session_s;
-    return store_role(iam, &changed, trust);
+    if (what & IAM_ROLE_DESCRIPTION)
+        changed.description = role->description;
+    if (what & IAM_ROLE_TRUST)
+        changed.trust = role->trust;
+    if (what & IAM_ROLE_BOUNDARY)
+        changed.boundary = role->boundary;
+    if (what & IAM_ROLE_MAX_SESSION)
+        changed.max_session_s = role->max_session_s;
+    return store_role(iam, &changed, trust ? trust : policy_ref(old->trust));
 }
 
-int FIBER iam_role_update(struct iam *iam, const struct iam_role *role,
+int FIBER iam_role_update(struct iam *iam, const struct iam_role *role, unsigned what,
                           struct policy_fault *ret_fault)
 {
-    struct policy *trust;
-    int r = validate(role) ? -EINVAL
-                           : policy_compile(POLICY_TRUST, STR(""), role->trust, &trust, ret_fault);
+    struct policy *trust = NULL;
+    int r = validate(role);
+    if (!r && (what & IAM_ROLE_TRUST))
+        r = policy_compile(POLICY_TRUST, STR(""), role->trust, &trust, ret_fault);
     if (r)
         return r;
     r = iam_writer_enter(iam);
@@ -387,7 +395,7 @@ int FIBER iam_role_update(struct iam *iam, const struct iam_role *role,
         policy_unref(trust);
         return r;
     }
-    r = update_role(iam, role, trust);
+    r = update_role(iam, role, what, trust);
     iam_writer_leave(iam);
     return r;
 }

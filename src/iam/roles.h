@@ -24,8 +24,9 @@ struct iam_role {
     uint32_t max_session_s;
 };
 
-/* `role`: name inside the account, account, path, description, trust and max_session_s count.
- * -EINVAL, -ERR_EXISTS, -ERR_LIMIT; -ERR_MALFORMED_POLICY with *ret_fault. */
+/* `role`: name inside the account, account, path, description, trust, boundary and max_session_s
+ * count. -EINVAL, -ERR_EXISTS, -ERR_LIMIT, -ERR_NOT_FOUND (the boundary); -ERR_MALFORMED_POLICY
+ * with *ret_fault. */
 int FIBER iam_role_add(struct iam *iam, struct arena *a, const struct iam_role *role,
                        struct iam_role *ret, struct policy_fault *ret_fault);
 /* Of that account, whatever the letters' case. Strings in `a`. -ERR_NOT_FOUND. */
@@ -36,9 +37,13 @@ int iam_role_by_arn(struct iam *iam, struct arena *a, struct str arn, struct iam
 /* Those of an account (ptr NULL: all), by name. */
 int iam_role_list(struct iam *iam, struct arena *a, struct str account, struct iam_role **ret,
                   size_t *ret_count);
-/* Takes description, trust, boundary and max_session_s over. -ERR_NOT_FOUND (also: the boundary),
+#define IAM_ROLE_DESCRIPTION 1u
+#define IAM_ROLE_TRUST       2u
+#define IAM_ROLE_BOUNDARY    4u
+#define IAM_ROLE_MAX_SESSION 8u
+/* Takes over `what` (IAM_ROLE_...) of `role`. -ERR_NOT_FOUND (also: the boundary),
  * -ERR_MALFORMED_POLICY. */
-int FIBER iam_role_update(struct iam *iam, const struct iam_role *role,
+int FIBER iam_role_update(struct iam *iam, const struct iam_role *role, unsigned what,
                           struct policy_fault *ret_fault);
 /* -ERR_NOT_FOUND. Its inline policies go with it, its sessions end. */
 int FIBER iam_role_remove(struct iam *iam, struct str name);

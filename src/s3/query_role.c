@@ -44,15 +44,6 @@ static int read_max_session(struct query *y, uint32_t otherwise, uint32_t *ret)
     return r;
 }
 
-static int FIBER add_role(struct query *y, struct iam_role *spec, struct str boundary)
-{
-    int r = iam_role_add(y->iam, y->arena, spec, &y->role, &y->fault);
-    if (r || !boundary.len)
-        return r;
-    y->role.boundary = boundary;
-    return iam_role_update(y->iam, &y->role, &y->fault);
-}
-
 /* A name as AWS takes it; a slash would be part of the path. */
 static bool is_name(struct str name)
 {
@@ -67,7 +58,7 @@ static bool is_name(struct str name)
 
 int FIBER query_create_role(struct query *y)
 {
-    struct str arn = query_param(y, "PermissionsBoundary"), boundary = STR("");
+    struct str arn = query_param(y, "PermissionsBoundary");
     struct iam_role spec = {
         .name = query_param(y, "RoleName"),
         .account = y->account,
@@ -79,11 +70,11 @@ int FIBER query_create_role(struct query *y)
     if (!r)
         r = read_max_session(y, IAM_ROLE_SESSION_S, &spec.max_session_s);
     if (!r && arn.len)
-        r = query_policy_of_arn(y, arn, &boundary);
+        r = query_policy_of_arn(y, arn, &spec.boundary);
     if (!r && !is_name(spec.name))
         r = s3_error(y->q, -ERR_VALIDATION, "The specified value for roleName is invalid.");
     if (!r)
-        r = add_role(y, &spec, boundary);
+        r = iam_role_add(y->iam, y->arena, &spec, &y->role, &y->fault);
     if (r == -ERR_EXISTS)
         return s3_error(y->q, -ERR_ENTITY_EXISTS, "Role with name %.*s already exists.",
                         STR_FMT(spec.name));
@@ -136,11 +127,14 @@ int query_list_roles(struct query *y)
 int FIBER query_update_role(struct query *y)
 {
     struct str description = query_param(y, "Description");
+    unsigned what = query_param(y, "MaxSessionDuration").len ? IAM_ROLE_MAX_SESSION : 0;
     int r = read_max_session(y, y->role.max_session_s, &y->role.max_session_s);
-    if (description.ptr)
+    if (description.ptr) {
         y->role.description = description;
+        what |= IAM_ROLE_DESCRIPTION;
+    }
     if (!r)
-        r = iam_role_update(y->iam, &y->role, &y->fault);
+        r = iam_role_update(y->iam, &y->role, what, &y->fault);
     if (!r && strcmp(y->action->name, "UpdateRoleDescription") == 0)
         put_role(y, "Role", &y->role);
     return r;
@@ -149,7 +143,7 @@ int FIBER query_update_role(struct query *y)
 int FIBER query_update_trust(struct query *y)
 {
     int r = query_need(y, "PolicyDocument", &y->role.trust);
-    return r ? r : iam_role_update(y->iam, &y->role, &y->fault);
+    return r ? r : iam_role_update(y->iam, &y->role, IAM_ROLE_TRUST, &y->fault);
 }
 
 int FIBER query_put_role_boundary(struct query *y)
@@ -158,13 +152,13 @@ int FIBER query_put_role_boundary(struct query *y)
     int r = query_need(y, "PermissionsBoundary", &arn);
     if (!r)
         r = query_policy_of_arn(y, arn, &y->role.boundary);
-    return r ? r : iam_role_update(y->iam, &y->role, &y->fault);
+    return r ? r : iam_role_update(y->iam, &y->role, IAM_ROLE_BOUNDARY, &y->fault);
 }
 
 int FIBER query_delete_role_boundary(struct query *y)
 {
     y->role.boundary = STR("");
-    return iam_role_update(y->iam, &y->role, &y->fault);
+    return iam_role_update(y->iam, &y->role, IAM_ROLE_BOUNDARY, &y->fault);
 }
 
 int FIBER query_delete_role(struct query *y)

@@ -64,21 +64,17 @@ int FIBER query_create_user(struct query *y)
         .account = y->account,
         .path = query_param(y, "Path"),
     };
-    struct str boundary = query_param(y, "PermissionsBoundary"), policy = STR_NULL;
+    struct str boundary = query_param(y, "PermissionsBoundary");
     if (!spec.name.ptr || !spec.user_id.ptr)
         return -ENOMEM;
     int r = check_name(y, "userName", name);
     if (!r && boundary.len)
-        r = query_policy_of_arn(y, boundary, &policy);
+        r = query_policy_of_arn(y, boundary, &spec.boundary);
     if (!r)
         r = iam_user_add(y->iam, y->arena, &spec, &y->user);
     if (r == -ERR_EXISTS)
         return s3_error(y->q, -ERR_ENTITY_EXISTS, "User with name %.*s already exists.",
                         STR_FMT(name));
-    if (!r && policy.len) {
-        r = iam_user_set_boundary(y->iam, y->user.name, policy);
-        y->user.boundary = policy;
-    }
     if (!r)
         put_user(y, "User", &y->user);
     return r;

@@ -225,6 +225,16 @@ def test_a_boundary_cuts_what_policies_allow(account):
     assert code_of(account.iam.delete_policy, PolicyArn=bound) == 'DeleteConflict'
     account.iam.delete_user_permissions_boundary(UserName=name)
     s3.get_object(Bucket=bucket, Key='k')
+    bounded = dict(PermissionsBoundary=bound)
+    trusted = trust({'AWS': account.id})
+    made = [account.iam.create_user(UserName='bounded', **bounded)['User'],
+            account.iam.create_role(RoleName='bounded', AssumeRolePolicyDocument=trusted, **bounded)['Role']]
+    assert [m['PermissionsBoundary']['PermissionsBoundaryArn'] for m in made] == [bound, bound]
+    none = dict(PermissionsBoundary=bound + '-none')
+    assert code_of(account.iam.create_user, UserName='unbounded', **none) == 'NoSuchEntity'
+    assert code_of(account.iam.get_user, UserName='unbounded') == 'NoSuchEntity'
+    account.iam.delete_user(UserName='bounded')
+    account.iam.delete_role(RoleName='bounded')
     account.iam.delete_policy(PolicyArn=bound)
 
 

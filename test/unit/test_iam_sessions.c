@@ -190,6 +190,23 @@ static void FIBER expired_parent(struct env *e)
     iam_identity_release(&parent);
 }
 
+/* Who changes one thing of a role leaves alone what another changed since it was read. */
+static void FIBER changed_by_two(struct env *e, const struct iam_role *read)
+{
+    struct iam_role mine = *read, theirs = *read, now;
+    struct policy_fault why;
+    mine.boundary = STR("readonly");
+    theirs.description = STR("theirs");
+    CHECK(iam_role_update(e->iam, &mine, IAM_ROLE_BOUNDARY, &why) == 0);
+    CHECK(iam_role_update(e->iam, &theirs, IAM_ROLE_DESCRIPTION, &why) == 0);
+    CHECK(iam_role_find(e->iam, &e->arena, STR("acct"), STR("r"), &now) == 0);
+    CHECK(str_eq(now.boundary, mine.boundary) && str_eq(now.description, theirs.description));
+    mine.boundary = STR("none");
+    CHECK(iam_role_update(e->iam, &mine, IAM_ROLE_BOUNDARY, &why) == -ERR_NOT_FOUND);
+    mine.boundary = STR("");
+    CHECK(iam_role_update(e->iam, &mine, IAM_ROLE_BOUNDARY, &why) == 0);
+}
+
 static int FIBER endings(struct env *e)
 {
     struct iam_session s, of_role;
@@ -215,6 +232,7 @@ static int FIBER endings(struct env *e)
                             .boundary = STR("")};
     struct iam_session_spec session = {.role = STR("acct/r"), .name = STR("me"), .duration_s = 900};
     CHECK(iam_role_add(e->iam, &e->arena, &spec, &role, &why) == 0);
+    changed_by_two(e, &role);
     CHECK(iam_session_make(e->iam, &e->arena, &session, &of_role, &why) == 0);
     CHECK(open_session(e, &of_role, &who) == 0);
     CHECK(who.credential == IAM_ROLE_SESSION && !may(e, &who, "s3:GetObject", "k"));
