@@ -416,10 +416,20 @@ static int piece_decode(struct chunk_reader *r, struct piece *p, ec_set have, ec
     return ec_decode(ec, cells, have, missing, p->hi - p->lo);
 }
 
+/* A late one may have failed since piece_wait() found enough: its buffer holds nothing. */
+static ec_set piece_good(const struct chunk_reader *r, const struct piece *p)
+{
+    ec_set good = 0;
+    for (unsigned i = 0; i < r->c.shard_count; i++)
+        if (p->fetches[i] && p->fetches[i]->done && p->fetches[i]->err == 0)
+            good |= EC_SHARD(i);
+    return good;
+}
+
 /* Where each wanted cell lies. */
 static int piece_cells(struct chunk_reader *r, struct piece *p, const uint8_t **ret_cells)
 {
-    ec_set have = piece_have(r, p), missing = p->want & ~have;
+    ec_set have = piece_good(r, p), missing = p->want & ~have;
     if (missing && chunk_striped(&r->c)) {
         int err = piece_decode(r, p, have, missing);
         if (err)
