@@ -30,6 +30,17 @@ int query_get_caller_identity(struct query *y)
     return 0;
 }
 
+/* The policy that narrows the session: one that is empty would narrow nothing. */
+static int read_policy(struct query *y, struct str *ret)
+{
+    *ret = query_param(y, "Policy");
+    if (!ret->ptr || ret->len)
+        return 0;
+    return s3_error(y->q, -ERR_VALIDATION,
+                    "1 validation error detected: Value at 'policy' failed to satisfy constraint: "
+                    "Member must have length greater than or equal to 1");
+}
+
 /* ---- a user's own --------------------------------------------------------------------------- */
 
 static int make_own(struct query *y, uint64_t duration_s)
@@ -37,10 +48,11 @@ static int make_own(struct query *y, uint64_t duration_s)
     struct iam_session session;
     struct iam_session_spec spec = {
         .parent = &y->q->who,
-        .policy = query_param(y, "Policy"),
         .duration_s = duration_s,
     };
-    int r = iam_session_make(y->iam, y->arena, &spec, &session, &y->fault);
+    int r = read_policy(y, &spec.policy);
+    if (!r)
+        r = iam_session_make(y->iam, y->arena, &spec, &session, &y->fault);
     if (r == -ERR_ACCESS_DENIED)
         return s3_error(y->q, r, "Cannot call %s with session or service account credentials",
                         y->action->name);
@@ -57,11 +69,36 @@ int query_get_session_token(struct query *y)
     return r ? r : make_own(y, duration_s);
 }
 
-static int assume_own(struct query *y)
+/* One's own session needs no right, as in MinIO; but a Deny on it is one. */
+static int FIBER check_not_denied(struct query *y)
+{
+    struct s3_context context = {.q = y->q};
+    struct iam_decision why = {.outcome = IAM_EXPLICIT_DENY};
+    struct iam_access a = {
+        .who = &y->q->who,
+        .action = STR("sts:AssumeRole"),
+        .arn = y->q->who.arn,
+        .alias_arn = y->q->who.alias_arn,
+        .bucket_owner = y->account,
+        .context = s3_context_value,
+        .context_arg = &context,
+    };
+    int r = iam_authorise(y->iam, &a, &why);
+    if (r != -ERR_ACCESS_DENIED)
+        return r;
+    return why.outcome == IAM_EXPLICIT_DENY
+               ? s3_error(y->q, r, "User: %.*s is not authorized to perform: sts:AssumeRole",
+                          STR_FMT(y->q->who.arn))
+               : 0;
+}
+
+static int FIBER assume_own(struct query *y)
 {
     uint64_t duration_s;
     int r = query_number(y, "DurationSeconds", IAM_SESSION_MIN_S, OWN_SESSION_MAX_S, OWN_SESSION_S,
                          &duration_s);
+    if (!r)
+        r = check_not_denied(y);
     return r ? r : make_own(y, duration_s);
 }
 
@@ -128,9 +165,9 @@ static int read_policies(struct query *y, struct iam_session_spec *spec)
 {
     struct str *names = arena_array(y->arena, struct str, IAM_SESSION_POLICIES_MAX + 1);
     y->account = y->role.account;
-    spec->policy = query_param(y, "Policy");
     spec->policies = names;
-    for (size_t i = 0; names; i++) {
+    int r = read_policy(y, &spec->policy);
+    for (size_t i = 0; !r && names; i++) {
         struct str key = arena_printf(y->arena, "PolicyArns.member.%zu.arn", i + 1);
         struct str arn = uri_query_get(&y->params, key);
         if (!key.ptr)
@@ -139,11 +176,9 @@ static int read_policies(struct query *y, struct iam_session_spec *spec)
             return 0;
         if (i == IAM_SESSION_POLICIES_MAX)
             return -ERR_TOO_LARGE;
-        int r = query_policy_of_arn(y, arn, &names[spec->policy_count++]);
-        if (r)
-            return r;
+        r = query_policy_of_arn(y, arn, &names[spec->policy_count++]);
     }
-    return -ENOMEM;
+    return r ? r : -ENOMEM;
 }
 
 static int put_role_session(struct query *y, const struct iam_session_spec *spec,
@@ -216,7 +251,7 @@ static int check_served(struct query *y)
     return 0;
 }
 
-int query_assume_role(struct query *y)
+int FIBER query_assume_role(struct query *y)
 {
     struct iam_session_spec spec = {0};
     struct str arn = query_param(y, "RoleArn");

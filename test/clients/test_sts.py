@@ -293,6 +293,20 @@ def test_MinIOs_AssumeRole_is_ones_own_session_inside_a_policy(account):
     assert code_of(s3.list_buckets) == 'AccessDenied'
 
 
+def test_ones_own_session_can_be_denied_and_an_empty_policy_is_none(account):
+    no_role = dict(RoleArn='arn:x:ignored:by:minio:', RoleSessionName='any')
+    _, _, key = account.user(allow('s3:*'))
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    sts.assume_role(**no_role)
+    lax = boto3.client('sts', endpoint_url=account.server.url, region_name='us-east-1', aws_access_key_id=key['AccessKeyId'],
+                       aws_secret_access_key=key['SecretAccessKey'], verify=account.server.ca if account.server.tls else None,
+                       config=botocore.config.Config(parameter_validation=False))
+    assert code_of(lax.assume_role, Policy='', **no_role) == 'ValidationError'
+    _, _, key = account.user(allow('*'), deny('sts:AssumeRole'))
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    assert code_of(sts.assume_role, **no_role) == 'AccessDenied'
+
+
 def test_a_role_is_for_whom_its_trust_names(account):
     _, arn, key = account.user()
     _, _, other = account.user(allow('sts:AssumeRole'))
