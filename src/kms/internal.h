@@ -35,8 +35,9 @@ struct kms {
     struct str phrase;
     struct vault *vault; /* NULL: the ring */
     struct rt_lock lock;
-    struct keyring *ring; /* NULL: not made yet, or lost */
-    bool lost;            /* the metadata know a ring that is not there */
+    uint8_t first_id[KEYRING_ID_LEN]; /* of the ring, where it is yet to be made */
+    struct keyring *ring;             /* NULL: not made yet, or lost */
+    bool lost;                        /* the metadata know a ring that is not there */
     bool changing;
     struct rt_waitq changed;
     struct kept_key *kept; /* KEPT_MAX of them, with Vault */

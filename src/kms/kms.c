@@ -46,6 +46,7 @@ int FIBER kms_open(struct kms **ret, const struct kms_config *config, char why[K
         return -ENOMEM;
     k->meta = config->meta;
     k->elsewhere = config->file || config->vault.url;
+    rt_random(k->first_id, sizeof(k->first_id));
     rt_lock_init(&k->lock);
     rt_waitq_init(&k->changed);
     int r = copy_config(k, config);

@@ -134,6 +134,17 @@ static int FIBER load_newest(struct kms *k, struct keyring **ret, char why[KMS_W
     return 0;
 }
 
+/* A ring that somebody else put there: the only copy, perhaps. */
+static bool FIBER is_anothers(struct kms *k, const char *path, const struct keyring *ring)
+{
+    _cleanup_keyring_ struct keyring *there = NULL;
+    char why[KMS_WHY_MAX];
+    if (load_one(k, path, &there, why) < 0 || memcmp(there->id, ring->id, sizeof(ring->id)) == 0)
+        return false;
+    log_event(LOG_ERROR, "another store's key file is in the way", "%s", path);
+    return true;
+}
+
 /* Into every place there is; one success is enough. */
 static int FIBER save(struct kms *k, const struct keyring *ring)
 {
@@ -148,7 +159,8 @@ static int FIBER save(struct kms *k, const struct keyring *ring)
     if (r < 0)
         return r;
     for (unsigned i = 0; i < k->path_count; i++) {
-        r = rt_write_file(k->paths[i], buf_str(&file));
+        r = is_anothers(k, k->paths[i], ring) ? -ERR_KEY_LOST
+                                              : rt_write_file(k->paths[i], buf_str(&file));
         done += r == 0;
         if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
             fault = r;
@@ -226,9 +238,7 @@ static void end_change(struct kms *k)
 /* A copy of the ring there is, or the first. */
 static int copy_ring(const struct kms *k, struct keyring **ret)
 {
-    uint8_t id[KEYRING_ID_LEN];
-    rt_random(id, sizeof(id));
-    int r = keyring_new(ret, k->ring ? k->ring->id : id);
+    int r = keyring_new(ret, k->ring ? k->ring->id : k->first_id);
     for (size_t i = 0; r == 0 && k->ring && i < k->ring->count; i++) {
         const struct keyring_key *e = &k->ring->keys[i];
         r = keyring_add(*ret, str_from(e->name), e->created_ms, e->bytes);

@@ -201,6 +201,29 @@ CASE(a_lost_ring_is_never_replaced)
     kms_close(k);
 }
 
+CASE(the_ring_of_another_store_is_not_written_over)
+{
+    struct kv_mem *content;
+    struct kv *kv;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    struct kms_config config = h->config;
+    struct kms *k = open_service(h), *other;
+    assert_int_equal(kv_mem_new(&content, true), 0);
+    assert_int_equal(kv_mem_open(&kv, content), 0);
+    assert_int_equal(meta_local_open(&config.meta, kv, 0), 0);
+    assert_int_equal(kms_open(&other, &config, h->why), 0); /* neither has made its ring yet */
+    struct made m = make(h, k, &s3_use);
+    assert_int_equal(kms_new_key(other, &s3_use, &h->arena, key, &wrapped), -ERR_KEY_LOST);
+    kms_close(other);
+    meta_close(config.meta);
+    kv_mem_free(content);
+    kms_close(k);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    kms_close(k);
+}
+
 CASE(a_passphrase_is_needed_where_there_was_one)
 {
     struct kms *k = NULL;
@@ -397,6 +420,7 @@ int main(void)
         cmocka_unit_test(unknown_keys_and_names_are_refused),
         cmocka_unit_test(rotation_wraps_anew_without_a_new_key),
         cmocka_unit_test(a_lost_ring_is_never_replaced),
+        cmocka_unit_test(the_ring_of_another_store_is_not_written_over),
         cmocka_unit_test(a_passphrase_is_needed_where_there_was_one),
         cmocka_unit_test(vault_wraps_and_unwraps_over_http),
         cmocka_unit_test(keys_of_vault_stay_in_memory_for_a_while),
