@@ -125,14 +125,6 @@ static void keep_line(struct s3_logs *l, const struct s3_request *q, struct str 
     rt_unlock(&l->lock);
 }
 
-static struct str without_port(struct str peer)
-{
-    ptrdiff_t colon = (ptrdiff_t)peer.len;
-    while (colon > 0 && peer.ptr[colon - 1] != ':')
-        colon--;
-    return colon > 0 ? str_prefix(peer, (size_t)colon - 1) : peer;
-}
-
 static struct str auth_of(const struct s3_request *q)
 {
     if (!q->signed_in)
@@ -152,7 +144,7 @@ void s3_logs_add(struct s3_logs *l, const struct s3_request *q)
         .owner = q->log_owner,
         .bucket = q->bucket_name,
         .time_ms = rt_wall_ms() - (now - began) / RT_MS,
-        .remote = without_port(str_from(http_peer(q->x))),
+        .remote = http_client_ip(q->x),
         .requester = q->signed_in ? q->who.arn : STR(""),
         .request_id = str_from(http_request_id(q->x)),
         .operation = q->op ? s3_log_operation(q->op, operation) : STR(""),

@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import make_client
+from raw import request
 from server import Server
 
 
@@ -31,7 +32,7 @@ def test_a_configuration_reads_back(s3, bucket):
 
 
 def test_what_has_gathered_is_delivered_when_the_server_stops():
-    server = Server(tls=False)
+    server = Server(tls=False, options=['--trusted-proxies', '127.0.0.1'])
     server.start()
     try:
         s3 = make_client(server)
@@ -42,13 +43,16 @@ def test_what_has_gathered_is_delivered_when_the_server_stops():
             'LoggingEnabled': {'TargetBucket': 'target', 'TargetPrefix': 'logs/'}})
         s3.put_object(Bucket='source', Key='a key', Body=b'hello')
         assert s3.get_object(Bucket='source', Key='a key')['Body'].read() == b'hello'
+        request(server, 'GET', '/source/a%20key', headers=[('X-Forwarded-For', '203.0.113.9')])
         assert server.stop() == 0
         server.start()
         s3 = make_client(server)
         keys = [o['Key'] for o in s3.list_objects_v2(Bucket='target')['Contents']]
         assert len(keys) == 1 and keys[0].startswith('logs/')
         lines = s3.get_object(Bucket='target', Key=keys[0])['Body'].read().decode().splitlines()
-        assert [line.split('] ', 1)[1].split(' ')[3] for line in lines] == ['REST.PUT.OBJECT', 'REST.GET.OBJECT']
+        assert [line.split('] ', 1)[1].split(' ')[3] for line in lines] == [
+            'REST.PUT.OBJECT', 'REST.GET.OBJECT', 'REST.GET.OBJECT']
+        assert [line.split('] ', 1)[1].split(' ')[0] for line in lines] == ['127.0.0.1', '127.0.0.1', '203.0.113.9']
         assert ' "GET /source/a%20key HTTP/1.1" 200 - 5 ' in lines[1] and 'SigV4' in lines[1]
         assert server.secret_key not in '\n'.join(lines)
     finally:
