@@ -29,6 +29,7 @@
 #define REOPEN_BYTES       (8 * MIB) /* opening takes that at most, beside what the log holds */
 #define REOPEN_DESCRIPTORS 16        /* it takes fewer */
 #define FLUSH_DESCRIPTORS  8         /* a table of each family, its folder, the manifest */
+#define LOGS_SHARE         4         /* of the write-buffer budget, so many times lie in logs */
 
 /*
  * The one place where RocksDB's errors, which the C API hands out as text, become codes. The first
@@ -160,28 +161,6 @@ static int write_failed(struct rocks_kv *h, uint64_t sequence, int r)
     return refused ? r : -EIO;
 }
 
-/*
- * RocksDB's log should never meet the end of the disk, so the space is looked at before each write.
- * Should it fail all the same (somebody took the space in between), see the top.
- */
-static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
-{
-    struct rocks_kv *h = rocks_of(kv);
-    if (rocks_is_broken(h))
-        return rocks_is_broken(h);
-    int r = rocks_reserve_floor(&h->reserve, kv_batch_bytes(b));
-    if (r < 0)
-        return r;
-    rocksdb_writebatch_t *w = take_writebatch(h);
-    add_last_changes(h, w, &b->changes);
-    uint64_t sequence = rocksdb_get_latest_sequence_number(h->db);
-    char *error = NULL;
-    rocksdb_write(h->db, sync && h->with_log ? h->synced : h->plain, w, &error);
-    give_writebatch(h, w, kv_batch_bytes(b));
-    r = rocks_error(error);
-    return r < 0 && h->with_log ? write_failed(h, sequence, r) : r;
-}
-
 /* 0, or why so many files cannot be opened now. */
 static int descriptors_left(int want)
 {
@@ -217,6 +196,43 @@ static int flush_tables(struct rocks_kv *h, bool wait)
     }
     rocksdb_flushoptions_destroy(o);
     return r;
+}
+
+/*
+ * A frame takes whole blocks, of which RocksDB knows nothing: it would let small batches make logs
+ * of many times the size that it bounds. All of a log is read at the start after a kill.
+ */
+static void bound_logs(struct rocks_kv *h, uint64_t batch_bytes)
+{
+    h->log_bytes += wal_frame_bytes(batch_bytes);
+    if (h->log_bytes < h->log_bytes_max)
+        return;
+    h->log_bytes = 0;
+    (void)flush_tables(h, false);
+}
+
+/*
+ * RocksDB's log should never meet the end of the disk, so the space is looked at before each write.
+ * Should it fail all the same (somebody took the space in between), see the top.
+ */
+static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
+{
+    struct rocks_kv *h = rocks_of(kv);
+    if (rocks_is_broken(h))
+        return rocks_is_broken(h);
+    int r = rocks_reserve_floor(&h->reserve, kv_batch_bytes(b));
+    if (r < 0)
+        return r;
+    rocksdb_writebatch_t *w = take_writebatch(h);
+    add_last_changes(h, w, &b->changes);
+    uint64_t sequence = rocksdb_get_latest_sequence_number(h->db);
+    char *error = NULL;
+    rocksdb_write(h->db, sync && h->with_log ? h->synced : h->plain, w, &error);
+    give_writebatch(h, w, kv_batch_bytes(b));
+    r = rocks_error(error);
+    if (r == 0 && h->with_log)
+        bound_logs(h, kv_batch_bytes(b));
+    return r < 0 && h->with_log ? write_failed(h, sequence, r) : r;
 }
 
 static int rocks_flush(struct kv *kv)
@@ -418,6 +434,7 @@ static struct rocks_kv *rocks_new(const struct kv_rocks_shared *shared, bool wit
         return NULL;
     h->kv.ops = &rocks_ops;
     h->with_log = with_log;
+    h->log_bytes_max = LOGS_SHARE * shared->write_buffer_bytes;
     h->family_count = with_log ? ROCKS_FAMILIES : 1;
     h->options_of[ROCKS_BASE] = rocks_options_new(shared, with_log);
     h->options_of[ROCKS_BULK] = rocks_options_new_bulk(shared);

@@ -45,8 +45,9 @@ struct rocks_kv {
     struct rocks_reserve reserve;
     uint64_t squeezed_ns; /* atomic: see squeeze() */
     bool with_log;
-    int broken;        /* atomic: see the top of rocks.c */
-    uint64_t sequence; /* of the last change that was written well, when it broke */
+    uint64_t log_bytes, log_bytes_max; /* of files, since the tables were last flushed for them */
+    int broken;                        /* atomic: see the top of rocks.c */
+    uint64_t sequence;                 /* of the last change that was written well, when it broke */
 };
 
 struct kv_snapshot {

@@ -12,7 +12,7 @@
  * a crash rocks_log.c judges it first; a log of before there were frames is cut off only where it
  * finds a torn last batch (point-in-time recovery, which would silently drop more than that from a
  * damaged one). The log is bounded by a few write buffers, for it is replayed at the start after a
- * kill.
+ * kill; rocks.c bounds what its files take.
  */
 
 #include "kv/rocks_internal.h"

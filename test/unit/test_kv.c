@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "kv/kv.h"
@@ -861,6 +862,52 @@ static void a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused(void **
     }
 }
 
+static uint64_t bytes_of_logs(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *e;
+    struct stat st;
+    uint64_t bytes = 0;
+    assert_non_null(dir);
+    while ((e = readdir(dir)))
+        if (str_ends(str_from(e->d_name), STR(".log")) &&
+            fstatat(dirfd(dir), e->d_name, &st, 0) == 0)
+            bytes += (uint64_t)st.st_size;
+    closedir(dir);
+    return bytes;
+}
+
+/* One row of the other family, written first, keeps all that follows in the logs. */
+static void small_batches_make_no_large_logs(void **state)
+{
+    struct store *s = *state;
+    struct kv_rocks_config config = {.write_buffer_bytes = 1 * MIB};
+    kv_close(TAKE_PTR(s->kv));
+    kv_rocks_shared_free(s->shared);
+    assert_int_equal(kv_rocks_shared_new(&s->shared, &config), 0);
+    store_open(s, true);
+    put(s->kv,
+        "\xff"
+        "bulky",
+        "value");
+    for (unsigned i = 0; i < 2500; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%04u", i);
+        put(s->kv, key, "x");
+    }
+    /* Each took a block; tables are flushed and logs retired in the background. */
+    for (unsigned i = 0; bytes_of_logs(s->path) > 8 * MIB && i < 3000; i++)
+        usleep(10000);
+    assert_true(bytes_of_logs(s->path) <= 8 * MIB);
+    reopen(s);
+    expect_get(s->kv, NULL,
+               "\xff"
+               "bulky",
+               "value");
+    expect_get(s->kv, NULL, "0000", "x");
+    expect_get(s->kv, NULL, "2499", "x");
+}
+
 /* Where a log is cut, as the number of the last change that stays, and what that answers. The
  * changes 1 to 100 are a batch each, 101 to 150 are one. */
 static const struct cut {
@@ -942,6 +989,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_damaged_store_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(
             a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(small_batches_make_no_large_logs, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(a_log_is_cut_behind_the_last_acknowledged_change,
                                         setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_log_is_not_cut, setup_rocks, teardown),
