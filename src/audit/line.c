@@ -9,9 +9,11 @@
 #define PREV ",\"prev\":\""
 #define HASH ",\"hash\":\""
 
+#define FIELD_MAX 1024 /* the longest key */
+
 static const char *const outcomes[] = {"begun", "done", "failed"};
 
-static void put_text(struct buf *b, const char *name, struct str value)
+static void put_whole(struct buf *b, const char *name, struct str value)
 {
     if (!value.len)
         return;
@@ -19,10 +21,17 @@ static void put_text(struct buf *b, const char *name, struct str value)
     json_put_member(b, name, value);
 }
 
+/* What is longer than anything that names something is cut: nobody hides what he tries by making
+ * its line too long. */
+static void put_text(struct buf *b, const char *name, struct str value)
+{
+    put_whole(b, name, str_prefix(value, FIELD_MAX));
+}
+
 static void put_small(struct buf *b, const char *name, struct str value)
 {
     if (value.ptr && value.len <= AUDIT_TEXT_MAX)
-        put_text(b, name, value);
+        put_whole(b, name, value);
 }
 
 static void put_number(struct buf *b, const char *name, uint64_t n)

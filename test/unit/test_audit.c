@@ -369,6 +369,25 @@ CASE(changes_are_refused_while_a_required_log_cannot_be_written)
     assert_true(verify(h).sound);
 }
 
+CASE(a_long_field_hides_nothing)
+{
+    static char text[20000];
+    memset(text, 1, sizeof(text)); /* six bytes each, escaped */
+    struct str s = str_make(text, sizeof(text)), small = str_prefix(s, AUDIT_TEXT_MAX);
+    open_log(h);
+    audit_put(h->audit, &(struct audit_record){.operation = STR("DeleteObject"),
+                                               .outcome = AUDIT_FAILED,
+                                               .agent = s,
+                                               .bucket = s,
+                                               .key = s,
+                                               .version = s,
+                                               .before = small,
+                                               .after = small});
+    audit_close(h->audit);
+    assert_int_equal(query(h, &(struct audit_filter){.operation = STR("DeleteObject"), .max = 9}),
+                     1);
+}
+
 static void a_line_survives_whatever_is_in_it(void **state)
 {
     char key[1024], hash[AUDIT_HASH_LEN], before[AUDIT_HASH_LEN];
@@ -409,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_file_that_has_no_record_yet_breaks_no_chain),
         cmocka_unit_test(a_next_file_that_cannot_be_made_is_counted_once),
         cmocka_unit_test(a_file_that_somebody_took_away_holds_up_no_removal),
+        cmocka_unit_test(a_long_field_hides_nothing),
         cmocka_unit_test(filters_meet),
         cmocka_unit_test(changes_are_refused_while_a_required_log_cannot_be_written),
         cmocka_unit_test(a_log_that_cannot_be_written_refuses_or_loses_and_says_so),
