@@ -137,7 +137,7 @@ void FIBER admin_group_list(struct admin *a, struct http_exchange *x, struct str
 {
     struct iam_group_info *groups;
     size_t count;
-    int r = iam_group_list(a->config.iam, http_arena(x), &groups, &count);
+    int r = iam_group_list(a->config.iam, http_arena(x), true, &groups, &count);
     if (r < 0) {
         admin_respond_error(x, r, NULL);
         return;

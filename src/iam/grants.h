@@ -77,7 +77,8 @@ int FIBER iam_group_rename(struct iam *iam, struct arena *a, struct str account,
 int FIBER iam_group_add(struct iam *iam, struct str name);
 /* -ERR_NOT_FOUND; -ERR_CONFLICT while somebody is in it. */
 int FIBER iam_group_remove(struct iam *iam, struct str name);
-int iam_group_list(struct iam *iam, struct arena *a, struct iam_group_info **ret,
+/* In name order. With their members it walks all users for each group: not for everybody. */
+int iam_group_list(struct iam *iam, struct arena *a, bool members, struct iam_group_info **ret,
                    size_t *ret_count);
 /* Puts a user in, or takes it out; what is so already is no error. -ERR_NOT_FOUND (either),
  * -ERR_LIMIT. */

@@ -395,9 +395,9 @@ static int list_member(struct table_node *n, void *arg)
     return 0;
 }
 
-/* Under the lock. */
-static int info_of(struct iam *iam, struct arena *a, const struct iam_group_entry *e,
-                   struct iam_group_info *ret)
+/* Under the lock, two walks over all users. */
+static int set_members(struct iam *iam, struct arena *a, const struct iam_group_entry *e,
+                       struct iam_group_info *ret)
 {
     struct members m = {.a = a, .group = e->info.name};
     table_each(&iam->by_name, list_member, &m);
@@ -406,14 +406,23 @@ static int info_of(struct iam *iam, struct arena *a, const struct iam_group_entr
         return -ENOMEM;
     m.count = 0;
     table_each(&iam->by_name, list_member, &m);
+    ret->members = m.names;
+    ret->member_count = m.count;
+    return 0;
+}
+
+/* Under the lock. */
+static int info_of(struct iam *iam, struct arena *a, const struct iam_group_entry *e, bool members,
+                   struct iam_group_info *ret)
+{
     *ret = e->info;
     ret->name = arena_dup(a, e->info.name);
     ret->id = arena_dup(a, e->info.id);
     ret->path = arena_dup(a, e->info.path);
     ret->policies = iam_names_dup(a, e->info.policies, e->info.policy_count);
-    ret->members = m.names;
-    ret->member_count = m.count;
-    return ret->name.ptr && ret->id.ptr && ret->path.ptr && ret->policies ? 0 : -ENOMEM;
+    if (!ret->name.ptr || !ret->id.ptr || !ret->path.ptr || !ret->policies)
+        return -ENOMEM;
+    return members ? set_members(iam, a, e, ret) : 0;
 }
 
 int iam_group_find(struct iam *iam, struct arena *a, struct str account, struct str name,
@@ -421,8 +430,8 @@ int iam_group_find(struct iam *iam, struct arena *a, struct str account, struct 
 {
     rt_lock(&iam->lock);
     struct table_node *n = iam_find_local(&iam->groups, account, name);
-    int r =
-        n ? info_of(iam, a, container_of(n, struct iam_group_entry, node), ret) : -ERR_NOT_FOUND;
+    int r = n ? info_of(iam, a, container_of(n, struct iam_group_entry, node), true, ret)
+              : -ERR_NOT_FOUND;
     rt_unlock(&iam->lock);
     return r;
 }
@@ -432,12 +441,13 @@ struct list {
     struct iam *iam;
     struct iam_group_info *items;
     size_t count;
+    bool members;
 };
 
 static int list_group(struct table_node *n, void *arg)
 {
     struct list *l = arg;
-    return info_of(l->iam, l->a, container_of(n, struct iam_group_entry, node),
+    return info_of(l->iam, l->a, container_of(n, struct iam_group_entry, node), l->members,
                    &l->items[l->count++]);
 }
 
@@ -447,9 +457,10 @@ static int by_group_name(const void *a, const void *b)
                    ((const struct iam_group_info *)b)->name);
 }
 
-int iam_group_list(struct iam *iam, struct arena *a, struct iam_group_info **ret, size_t *ret_count)
+int iam_group_list(struct iam *iam, struct arena *a, bool members, struct iam_group_info **ret,
+                   size_t *ret_count)
 {
-    struct list l = {.a = a, .iam = iam};
+    struct list l = {.a = a, .iam = iam, .members = members};
     rt_lock(&iam->lock);
     l.items = arena_array(a, struct iam_group_info, iam->groups.count + 1);
     int r = l.items ? table_each(&iam->groups, list_group, &l) : -ENOMEM;

@@ -86,7 +86,7 @@ static int put_groups(struct query *y,
     struct iam_group_info *groups;
     struct query_page page;
     size_t all, count = 0;
-    int r = iam_group_list(y->iam, y->arena, &groups, &all);
+    int r = iam_group_list(y->iam, y->arena, false, &groups, &all);
     for (size_t i = 0; !r && i < all; i++)
         if (fits(y, &groups[i]))
             groups[count++] = groups[i];

@@ -260,7 +260,7 @@ int query_list_entities_for_policy(struct query *y)
     struct str name = y->policy.name;
     int r = iam_user_list(y->iam, y->arena, &users, &user_count);
     if (!r)
-        r = iam_group_list(y->iam, y->arena, &groups, &group_count);
+        r = iam_group_list(y->iam, y->arena, false, &groups, &group_count);
     if (!r)
         r = iam_role_list(y->iam, y->arena, y->account, &roles, &role_count);
     if (r)

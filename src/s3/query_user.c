@@ -211,7 +211,7 @@ int query_get_account_summary(struct query *y)
     size_t all, group_count, role_count, members = 0, inside = 0;
     int r = iam_user_list(y->iam, y->arena, &users, &all);
     if (!r)
-        r = iam_group_list(y->iam, y->arena, &groups, &group_count);
+        r = iam_group_list(y->iam, y->arena, false, &groups, &group_count);
     if (!r)
         r = iam_role_list(y->iam, y->arena, y->account, &roles, &role_count);
     if (r)

@@ -221,7 +221,9 @@ CASE(a_group_gives_its_policies_to_its_members)
     CHECK(iam_attach_to_group(e->iam, STR("dev"), STR("readwrite"), true) == 0);
     CHECK(may(e, "mem", "s3:PutObject", "root") == 0);
     CHECK(may(e, "other", "s3:PutObject", "root") == DENIED);
-    CHECK(iam_group_list(e->iam, &e->arena, &groups, &count) == 0);
+    CHECK(iam_group_list(e->iam, &e->arena, false, &groups, &count) == 0);
+    CHECK(count == 1 && groups[0].policy_count == 1 && groups[0].member_count == 0);
+    CHECK(iam_group_list(e->iam, &e->arena, true, &groups, &count) == 0);
     CHECK(count == 1 && groups[0].policy_count == 1 && groups[0].member_count == 1);
     CHECK(str_eq(groups[0].members[0], STR("mem")));
     CHECK(iam_group_remove(e->iam, STR("dev")) == -ERR_CONFLICT);
