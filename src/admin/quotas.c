@@ -20,7 +20,8 @@ static void FIBER respond_quota(struct admin *a, struct http_exchange *x,
                        json_pack("{s:o, s:I, s:I, s:I, s:I}", "bucket", admin_json_str(b->name),
                                  "bytes", (json_int_t)quota->bytes, "objects",
                                  (json_int_t)quota->objects, "used_bytes", (json_int_t)usage.bytes,
-                                 "used_objects", (json_int_t)(usage.objects + usage.versions)));
+                                 "used_objects",
+                                 (json_int_t)usage.objects + (json_int_t)usage.versions));
 }
 
 /* A member that is a whole number from 0, or absent: then `otherwise`. */

@@ -177,7 +177,8 @@ static int parse_weight(const char *text, json_int_t *ret)
     number.len -= shift ? 1 : 0;
     if (str_to_u64(number, &n) < 0 || n == 0 || n > (UINT64_C(1) << 60) >> shift)
         return cli_fail("--weight is a number of bytes, as 500G or 8T, not %s", text);
-    *ret = (json_int_t)(n << shift);
+    n <<= shift;
+    *ret = (json_int_t)n;
     return 0;
 }
 

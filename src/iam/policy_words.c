@@ -82,10 +82,12 @@ static bool named_key_fits(const struct key_row *row, struct str text, struct st
  */
 static bool is_claim(struct str text)
 {
-    const char *colon = text.len ? memrchr(text.ptr, ':', text.len) : NULL;
-    if (!colon || colon == text.ptr || colon + 1 == text.ptr + text.len)
+    size_t colon = text.len;
+    while (colon > 0 && text.ptr[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || colon == text.len)
         return false;
-    struct str host = str_prefix(text, (size_t)(colon - text.ptr));
+    struct str host = str_prefix(text, colon - 1);
     return str_find_char(host, '.', 0) >= 0 || str_find_char(host, '/', 0) > 0;
 }
 

@@ -81,8 +81,8 @@ static int FIBER read_put(struct s3_request *q, struct str owner, struct str buc
 {
     struct s3_acl acl;
     struct str body;
-    bool given, vouched;
-    int r = s3_body_all(q, 0, &body, &vouched);
+    bool given;
+    int r = s3_body_all(q, 0, &body, NULL); /* s3cmd sends no digest with it */
     if (!r)
         r = s3_acl_read(q, owner, bucket_owner, &acl, &given);
     if (r)
@@ -93,8 +93,6 @@ static int FIBER read_put(struct s3_request *q, struct str owner, struct str buc
         s3_error_detail(q, "MissingHeaderName", STR("x-amz-acl"));
         return -ERR_MISSING_SECURITY_HEADER;
     }
-    if (body.len && !vouched)
-        return s3_body_unvouched(q);
     if (body.len)
         r = read_body(q, body, owner, &acl);
     if (!r && s3_acl_is_public(&acl) && s3_blocks_public_acls(&q->bucket))

@@ -391,11 +391,8 @@ int FIBER s3_body_config(struct s3_request *q, struct str *ret)
 {
     bool vouched;
     int r = s3_body_all(q, 0, ret, &vouched);
-    return r || vouched ? r : s3_body_unvouched(q);
-}
-
-int s3_body_unvouched(struct s3_request *q)
-{
+    if (r || vouched)
+        return r;
     return s3_error(q, -ERR_INVALID_REQUEST,
                     "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
 }

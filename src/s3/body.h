@@ -78,5 +78,3 @@ void s3_body_release(struct s3_body *b);
 int FIBER s3_body_all(struct s3_request *q, unsigned flags, struct str *ret, bool *ret_digest);
 /* The same of a document, for which S3 wants the client's digest: -ERR_INVALID_REQUEST. */
 int FIBER s3_body_config(struct s3_request *q, struct str *ret);
-/* What is answered when that digest is not there. */
-int s3_body_unvouched(struct s3_request *q);

@@ -526,7 +526,7 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 
 @pytest.mark.parametrize('method,target,query', [
     ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'),
-    ('GET', '', 'replication'), ('PUT', '', 'notification'),
+    ('GET', '', 'replication'), ('PUT', '', 'inventory&id=1'),
     ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
     ('PUT', '/k', 'renameObject'),
 ])
