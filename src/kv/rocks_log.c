@@ -164,6 +164,19 @@ static void names_free(struct dirent **names, int count)
     free(names);
 }
 
+static bool is_framed(const char *store, const struct dirent *e)
+{
+    char path[PATH_MAX];
+    struct wal_reader *log;
+    snprintf(path, sizeof(path), "%s/%s", store, e->d_name);
+    if (wal_open(&log, path, wal_number(path)) < 0)
+        return false;
+    bool framed = wal_is_framed(log);
+    wal_reader_free(log);
+    return framed;
+}
+
+/* `newest`: of its run; who wrote a framed log behind it was started later. */
 static int check_unframed(struct wal_reader *log, bool newest, bool *ret_torn)
 {
     struct log_scan s = {.upto = UINT64_MAX};
@@ -221,7 +234,8 @@ int rocks_log_check(const char *store, bool *ret_torn)
     for (int i = 0; i < count && r == 0; i++) {
         char path[PATH_MAX];
         snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
-        r = check_log(path, i == count - 1, &before, ret_torn);
+        bool newest = i == count - 1 || is_framed(store, logs[i + 1]);
+        r = check_log(path, newest, &before, ret_torn);
     }
     names_free(logs, count);
     return r;

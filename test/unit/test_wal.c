@@ -458,6 +458,29 @@ static void a_log_that_lost_its_last_frame_is_found_by_the_next_one(void **state
     close_log(next);
 }
 
+static void write_torn_unframed(const char *path)
+{
+    static const char record[20] = {1, 2, 3, 4, 13, 0, 1, 'x'};
+    FILE *f = fopen(path, "w");
+    assert_int_equal(fwrite(record, 1, sizeof(record), f), sizeof(record));
+    fclose(f);
+}
+
+/* Also where the first start of ours was killed before the torn log was no longer needed. */
+static void a_torn_log_without_frames_may_be_followed_by_a_framed_one(void **state)
+{
+    struct dir *d = *state;
+    bool torn;
+    write_torn_unframed(d->log);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_true(torn);
+    write_torn_unframed(d->next); /* of the same run, perhaps */
+    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    close_log(create(d->next));
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_true(torn);
+}
+
 static void logs_follow_one_another_by_number(void **state)
 {
     struct dir *d = *state;
@@ -560,6 +583,7 @@ int main(void)
         T(every_flipped_bit_of_a_frame_is_found),
         T(a_torn_frame_was_never_there),
         T(a_log_that_lost_its_last_frame_is_found_by_the_next_one),
+        T(a_torn_log_without_frames_may_be_followed_by_a_framed_one),
         T(logs_follow_one_another_by_number),
         T(a_log_is_cut_where_a_frame_ends),
         T(a_file_that_cannot_grow_keeps_what_it_has),
