@@ -136,6 +136,8 @@ static const struct field blob_fields[] = {
         "Chunks written anew because too many of their disks failed meanwhile."),
     GAUGE(blob_stats, lingering, "cairn_blob_lingering_reads",
         "Slow reads and writes that nobody waits for."),
+    GAUGE(blob_stats, pooled_bytes, "cairn_blob_pooled_bytes",
+        "Memory kept for the next reads and writes of long objects."),
 };
 
 static const struct field disk_fields[] = {

@@ -17,6 +17,7 @@ int blob_open(struct blob **ret, const struct blob_config *config)
         return -ENOMEM;
     b->nodes = config->nodes;
     b->session = config->session;
+    pool_init(&b->pool);
     *ret = b;
     return 0;
 }
@@ -31,6 +32,7 @@ void FIBER blob_close(struct blob *b)
         for (unsigned m = 0; m <= EC_M_MAX; m++)
             ec_free(b->codes[k][m]);
     epoch_free(b);
+    pool_release(&b->pool);
     free(b);
 }
 
@@ -58,6 +60,7 @@ void blob_stats(const struct blob *b, struct blob_stats *ret)
     COPY(reencoded);
     COPY(lingering);
 #undef COPY
+    ret->pooled_bytes = pool_kept_bytes(&b->pool);
 }
 
 /* ---- garbage -------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include "base/plant.h"
 #include "blob/blob.h"
+#include "blob/pool.h"
 #include "ec/stripe.h"
 
 #define BLOB_SMALL_MAX (256 * KIB) /* one append, one read */
@@ -24,6 +25,7 @@ struct blob {
     uint64_t counter;                             /* of the last chunk; atomic */
     struct ec *codes[EC_K_MAX + 1][EC_M_MAX + 1]; /* made at first use; atomic */
     struct blob_stats stats;                      /* atomic */
+    struct pool pool;                             /* what reads and writes pass through */
     uint64_t fetching;                            /* fibers that read; atomic */
     struct epoch *epoch;                          /* of the ring; NULL: none. Atomic */
     uint64_t looking;                             /* at it; atomic */
@@ -130,10 +132,12 @@ int FIBER chunk_reader_cells(struct chunk_reader *r, uint32_t piece, uint32_t lo
 /* lane.c: memory that writes under way may outlive whoever filled it; one thread's. */
 struct area {
     unsigned refs;
-    uint8_t *bytes;
+    struct pool *pool;
+    size_t size;
+    uint8_t *bytes; /* aligned as the pool does it */
 };
-/* `align` 0: any. NULL: no memory. */
-struct area *area_new(size_t size, size_t align);
+/* NULL: no memory. */
+struct area *area_new(struct pool *p, size_t size);
 /* Accepts NULL. */
 void area_unref(struct area *a);
 

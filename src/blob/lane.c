@@ -43,16 +43,16 @@ struct errand {
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-struct area *area_new(size_t size, size_t align)
+struct area *area_new(struct pool *p, size_t size)
 {
     struct area *a = malloc(sizeof(*a));
-    uint8_t *bytes = align ? aligned_alloc(align, size) : malloc(size);
+    uint8_t *bytes = pool_take(p, size);
     if (!a || !bytes) {
         free(a);
-        free(bytes);
+        pool_put(p, bytes, size);
         return NULL;
     }
-    *a = (struct area){.refs = 1, .bytes = bytes};
+    *a = (struct area){.refs = 1, .pool = p, .size = size, .bytes = bytes};
     return a;
 }
 
@@ -60,7 +60,7 @@ void area_unref(struct area *a)
 {
     if (!a || --a->refs > 0)
         return;
-    free(a->bytes);
+    pool_put(a->pool, a->bytes, a->size);
     free(a);
 }
 

@@ -3,7 +3,8 @@
 /*
  * Reading a blob. A small chunk with one copy comes whole by one read. Any other is read cell by
  * cell, each on a fiber, the cells of a piece (a stripe, or 512 KiB of a copy) at once, and the
- * next piece's while the sink has the last.
+ * next piece's while the sink has the last. A shard that is one cell comes with its needle's header
+ * and footer by one read, where all of it is wanted.
  *
  * A cell that is missing or damaged, or slower than 95 of a hundred reads of its disk twice over,
  * is replaced: by the same cell of another copy, or by as many others of its stripe as it takes to
@@ -45,6 +46,8 @@ struct fetch {
     uint64_t off;
     size_t len;
     uint8_t *buf;
+    size_t buf_size;
+    const uint8_t *bytes; /* in buf; what was asked for, once it is done */
     bool done, late;
     int err;
 };
@@ -127,18 +130,42 @@ static void FIBER fetch_unref(struct fetch *f)
 {
     if (!f || --f->refs > 0)
         return;
+    pool_put(&f->source->b->pool, f->buf, f->buf_size);
     source_unref(f->source);
-    free(f->buf);
     free(f);
+}
+
+/* A short shard, and all of it is wanted: then its needle comes by one read. */
+static bool fetch_is_whole(const struct fetch *f)
+{
+    return f->len == f->source->info.len_bytes && f->len <= STRIPE_CELL;
+}
+
+static int FIBER fetch_whole(struct fetch *f)
+{
+    struct source *s = f->source;
+    struct needle_info info;
+    struct hash128 digest;
+    const void *payload;
+    int err = node_read(s->node, s->key, &s->where, f->buf, f->buf_size, &payload, &info, &digest);
+    if (err)
+        return err == -ERR_TOO_LARGE ? -ERR_CORRUPT : err; /* not the needle that was written */
+    f->bytes = payload;
+    return is_the_shard(s, &info, digest) ? 0 : -ERR_CORRUPT;
+}
+
+static int FIBER fetch_range(struct fetch *f)
+{
+    struct source *s = f->source;
+    int err = s->reader ? 0 : source_open(s);
+    f->bytes = f->buf;
+    return err ? err : node_reader_read(s->reader, f->off, f->buf, f->len);
 }
 
 static void FIBER fetch_run(struct fetch *f)
 {
     struct source *s = f->source;
-    if (!s->reader)
-        f->err = source_open(s);
-    if (f->err == 0)
-        f->err = node_reader_read(s->reader, f->off, f->buf, f->len);
+    f->err = fetch_is_whole(f) ? fetch_whole(f) : fetch_range(f);
     f->done = true;
     s->busy = false;
     if (!f->gate)
@@ -175,15 +202,17 @@ static void FIBER fetch_drop(struct fetch *f)
 static int FIBER fetch_start(struct chunk_reader *r, struct piece *p, unsigned shard)
 {
     struct fetch *f = calloc(1, sizeof(*f));
-    uint8_t *buf = malloc(p->hi - p->lo);
-    if (!f || !buf) {
-        free(f);
-        free(buf);
+    if (!f)
         return -ENOMEM;
-    }
-    *f = (struct fetch){.refs = 2, .source = r->sources[shard], .gate = &r->gate, .buf = buf};
+    *f = (struct fetch){.refs = 2, .source = r->sources[shard], .gate = &r->gate};
     f->off = p->stripe.cell_off + p->lo;
     f->len = p->hi - p->lo;
+    f->buf_size = fetch_is_whole(f) ? DISK_READ_ROOM(f->len) : f->len;
+    f->buf = pool_take(&r->b->pool, f->buf_size);
+    if (!f->buf) {
+        free(f);
+        return -ENOMEM;
+    }
     f->source->refs++;
     f->source->busy = true;
     p->fetches[shard] = f;
@@ -241,11 +270,11 @@ static bool enough(const struct chunk_reader *r, const struct piece *p, ec_set s
 
 /* ---- a piece -------------------------------------------------------------------------------- */
 
-static void FIBER piece_release(struct piece *p)
+static void FIBER piece_release(struct chunk_reader *r, struct piece *p)
 {
     for (unsigned i = 0; i < BLOB_SHARDS_MAX; i++) {
         fetch_drop(TAKE_PTR(p->fetches[i]));
-        free(TAKE_PTR(p->decoded[i]));
+        pool_put(&r->b->pool, TAKE_PTR(p->decoded[i]), p->hi - p->lo);
     }
     p->begun = false;
 }
@@ -405,10 +434,10 @@ static int piece_decode(struct chunk_reader *r, struct piece *p, ec_set have, ec
         return -ENOMEM;
     for (unsigned i = 0; i < r->c.shard_count; i++) {
         if (have & EC_SHARD(i))
-            cells[i] = p->fetches[i]->buf;
+            cells[i] = (void *)p->fetches[i]->bytes;
         if (!(missing & EC_SHARD(i)))
             continue;
-        p->decoded[i] = malloc(p->hi - p->lo);
+        p->decoded[i] = pool_take(&r->b->pool, p->hi - p->lo);
         if (!p->decoded[i])
             return -ENOMEM;
         cells[i] = p->decoded[i];
@@ -435,14 +464,14 @@ static int piece_cells(struct chunk_reader *r, struct piece *p, const uint8_t **
         if (err)
             return err;
     }
-    const uint8_t *copy = p->fetches[__builtin_ctz(have)]->buf;
+    const uint8_t *copy = p->fetches[__builtin_ctz(have)]->bytes;
     for (unsigned i = 0; i < r->c.shard_count; i++) {
         if (!(p->want & EC_SHARD(i)))
             continue;
         if (!chunk_striped(&r->c))
             ret_cells[i] = copy;
         else
-            ret_cells[i] = missing & EC_SHARD(i) ? p->decoded[i] : p->fetches[i]->buf;
+            ret_cells[i] = missing & EC_SHARD(i) ? p->decoded[i] : p->fetches[i]->bytes;
     }
     return 0;
 }
@@ -476,7 +505,7 @@ int FIBER chunk_reader_new(struct blob *b, const struct blob_chunk *c,
 void FIBER chunk_reader_free(struct chunk_reader *r)
 {
     for (unsigned i = 0; i < ARRAY_LEN(r->pieces); i++)
-        piece_release(&r->pieces[i]);
+        piece_release(r, &r->pieces[i]);
     for (unsigned i = 0; i < r->c.shard_count; i++)
         source_unref(r->sources[i]);
     free(r);
@@ -493,7 +522,7 @@ int FIBER chunk_reader_cells(struct chunk_reader *r, uint32_t piece, uint32_t lo
                              ec_set want, const uint8_t *ret_cells[BLOB_SHARDS_MAX])
 {
     struct piece *p = &r->pieces[0];
-    piece_release(p);
+    piece_release(r, p);
     int err = piece_start(r, p, piece, lo, hi, want);
     if (err == 0)
         err = piece_wait(r, p);
@@ -559,7 +588,7 @@ static int FIBER read_pieces(struct chunk_reader *r, const struct wanted *w)
             err = range_start(r, w, next, number + 1);
         if (err == 0)
             err = range_give(r, w, now);
-        piece_release(now);
+        piece_release(r, now);
         r->at = !r->at;
     }
     return err;

@@ -112,12 +112,12 @@ static void FIBER writer_free(struct blob_writer *w)
 static bool areas_new(struct blob_writer *w)
 {
     if (is_small(w)) {
-        w->area[0] = area_new(MAX(w->len_bytes, UINT64_C(1)), 0);
+        w->area[0] = area_new(&w->b->pool, MAX(w->len_bytes, UINT64_C(1)));
         return w->area[0] != NULL;
     }
     size_t size = area_bytes(w->class, w->disks, w->len_bytes);
-    w->area[0] = area_new(size, RT_DIRECT_ALIGN);
-    w->area[1] = area_new(size, RT_DIRECT_ALIGN);
+    w->area[0] = area_new(&w->b->pool, size);
+    w->area[1] = area_new(&w->b->pool, size);
     return w->area[0] && w->area[1];
 }
 
@@ -126,7 +126,7 @@ static int area_renew(struct blob_writer *w, unsigned area)
 {
     if (w->area[area]->refs == 1)
         return 0;
-    struct area *fresh = area_new(area_bytes(w->class, w->disks, w->len_bytes), RT_DIRECT_ALIGN);
+    struct area *fresh = area_new(&w->b->pool, area_bytes(w->class, w->disks, w->len_bytes));
     if (!fresh)
         return -ENOMEM;
     area_unref(w->area[area]);

@@ -5,6 +5,9 @@
 
 #define XXH_STATIC_LINKING_ONLY /* for the state's size: it is part of a struct here */
 #include <xxhash.h>
+#ifdef HAVE_XXH3_DISPATCH
+#    include <xxh_x86dispatch.h> /* the same names, by what the processor can */
+#endif
 
 /* ---- superblock ----------------------------------------------------------------------------- */
 

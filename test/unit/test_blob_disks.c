@@ -134,10 +134,10 @@ static void note_damage(void *arg, const struct blob_chunk *chunk, unsigned shar
 CASE(damaged_and_missing_shards_are_told_and_read_around, 6)
 {
     struct disks *d = arg;
-    struct blob_layout l[2];
-    uint64_t sizes[2] = {9000, 2 * MIB + 77};
+    struct blob_layout l[3];
+    uint64_t sizes[3] = {9000, 300 * KIB, 2 * MIB + 77}; /* copies, one cell a shard, three */
     disks_open(d);
-    for (unsigned b = 0; b < 2; b++) {
+    for (unsigned b = 0; b < 3; b++) {
         assert_int_equal(blob_write_bytes(d, b, sizes[b], &l[b]), 0);
         struct blob_chunk *c = l[b].chunks;
         struct damages m = {0};

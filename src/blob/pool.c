@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+#include <assert.h>
+#include "blob/pool.h"
+#include <sanitizer/asan_interface.h> /* empty words where the sanitizer is not built in */
+
+#define SIZES (64 * KIB) /* a block's size is a multiple, so that few sizes occur */
+static_assert(SIZES % RT_DIRECT_ALIGN == 0, "aligned_alloc wants it so");
+
+void pool_init(struct pool *p)
+{
+    *p = (struct pool){0};
+    rt_lock_init(&p->lock);
+}
+
+static void block_free(struct pool_block b)
+{
+    ASAN_UNPOISON_MEMORY_REGION(b.bytes, b.size);
+    free(b.bytes);
+}
+
+void pool_release(struct pool *p)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        block_free(p->blocks[i]);
+    p->count = 0;
+    p->kept_bytes = 0;
+}
+
+/* Removes the block at `i`; the lock is held. */
+static struct pool_block cut(struct pool *p, unsigned i)
+{
+    struct pool_block b = p->blocks[i];
+    p->count--;
+    __atomic_fetch_sub(&p->kept_bytes, b.size, __ATOMIC_RELAXED);
+    memmove(p->blocks + i, p->blocks + i + 1, (p->count - i) * sizeof(p->blocks[0]));
+    return b;
+}
+
+void *pool_take(struct pool *p, size_t size)
+{
+    if (size < POOL_LEAST)
+        return malloc(size);
+    struct pool_block b = {.size = align_up(size, SIZES)};
+    rt_lock(&p->lock);
+    for (unsigned i = p->count; i > 0 && !b.bytes; i--)
+        if (p->blocks[i - 1].size == b.size)
+            b = cut(p, i - 1);
+    rt_unlock(&p->lock);
+    if (!b.bytes)
+        return aligned_alloc(RT_DIRECT_ALIGN, b.size);
+    ASAN_UNPOISON_MEMORY_REGION(b.bytes, b.size);
+    return b.bytes;
+}
+
+/* A block to be freed where there is no room for one of `size`; the lock is held. */
+static bool one_too_many(struct pool *p, size_t size, struct pool_block *ret)
+{
+    if (p->count == 0 || (p->count < POOL_BLOCKS && p->kept_bytes + size <= POOL_BYTES))
+        return false;
+    *ret = cut(p, 0);
+    return true;
+}
+
+void pool_put(struct pool *p, void *bytes, size_t size)
+{
+    if (!bytes || size < POOL_LEAST || size > POOL_BYTES) {
+        free(bytes);
+        return;
+    }
+    struct pool_block b = {bytes, align_up(size, SIZES)}, old;
+    ASAN_POISON_MEMORY_REGION(b.bytes, b.size);
+    rt_lock(&p->lock);
+    while (one_too_many(p, b.size, &old)) {
+        rt_unlock(&p->lock);
+        block_free(old);
+        rt_lock(&p->lock);
+    }
+    p->blocks[p->count++] = b;
+    __atomic_fetch_add(&p->kept_bytes, b.size, __ATOMIC_RELAXED);
+    rt_unlock(&p->lock);
+}
+
+size_t pool_kept_bytes(const struct pool *p)
+{
+    return __atomic_load_n(&p->kept_bytes, __ATOMIC_RELAXED);
+}
