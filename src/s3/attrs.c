@@ -359,14 +359,17 @@ static bool read_date(struct str text, uint64_t *ret_ms)
     return text.len && s3_date_read(text, ret_ms) == 0;
 }
 
-void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret)
+static const char *const condition_names[3][4] = {
+    {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
+    {"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match",
+     "x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"},
+    {"x-amz-rename-source-if-match", "x-amz-rename-source-if-none-match",
+     "x-amz-rename-source-if-modified-since", "x-amz-rename-source-if-unmodified-since"},
+};
+
+static void read_conditions(struct s3_request *q, const char *const n[4],
+                            struct store_conditions *ret)
 {
-    static const char *const names[2][4] = {
-        {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
-        {"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match",
-         "x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"},
-    };
-    const char *const *n = names[copy_source];
     struct store_conditions c = {
         .if_match = http_header(q->x, str_from(n[0])),
         .if_none_match = http_header(q->x, str_from(n[1])),
@@ -376,6 +379,18 @@ void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_con
     if (c.has_modified_since && c.modified_since_ms > rt_wall_ms())
         c.has_modified_since = false; /* a date to come says nothing: RFC 9110 13.1.3 */
     *ret = c;
+}
+
+void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret)
+{
+    read_conditions(q, condition_names[copy_source], ret);
+}
+
+void s3_conditions_rename(struct s3_request *q, struct store_conditions *ret_source,
+                          struct store_conditions *ret)
+{
+    read_conditions(q, condition_names[2], ret_source);
+    read_conditions(q, condition_names[0], ret);
 }
 
 void s3_conditions_write(struct s3_request *q, struct store_conditions *ret)

@@ -39,6 +39,9 @@ int s3_overrides_check(struct s3_request *q);
 /* If-Match and the like; `prefix` is "" or "x-amz-copy-source-". A date that is none is as absent
  * (RFC 9110 13.1). */
 void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_conditions *ret);
+/* Of a rename: those of the source, and those of the name that it is to have. */
+void s3_conditions_rename(struct s3_request *q, struct store_conditions *ret_source,
+                          struct store_conditions *ret);
 /* For a write: If-Match and If-None-Match only, and the bucket's quota. */
 void s3_conditions_write(struct s3_request *q, struct store_conditions *ret);
 /* For a deletion: If-Match, and what directory buckets know. -ERR_INVALID_ARGUMENT. */

@@ -270,4 +270,4 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_put_bucket_versioning, s3_get_bucket_versioning, s3_list_object_versions,
     s3_put_object_lock_configuration, s3_get_object_lock_configuration, s3_put_object_retention,
     s3_get_object_retention, s3_put_object_legal_hold, s3_get_object_legal_hold,
-    s3_put_bucket_logging, s3_get_bucket_logging;
+    s3_put_bucket_logging, s3_get_bucket_logging, s3_rename_object;

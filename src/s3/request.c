@@ -254,7 +254,7 @@ static const struct refused {
     {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
     {WORD("object-ownership"), false, .served = "CreateBucket"},
-    {WORD("rename-source"), true},
+    {WORD("rename-source"), true, .served = "RenameObject"},
     {WORD("write-offset-bytes"), false},
 };
 

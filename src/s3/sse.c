@@ -300,11 +300,22 @@ static int wrap_data_key(struct s3_request *q, struct seal *s, const uint8_t *by
     return ret_seal->ptr ? 0 : -ENOMEM;
 }
 
+/* By a new middle key of the service. */
+static int FIBER wrap_by_service(struct s3_request *q, struct seal *s, const struct s3_data_key *k,
+                                 struct str *ret_seal)
+{
+    uint8_t middle[CRYPT_KEY_LEN];
+    struct kms_use use = use_of(s, q->bucket.id);
+    int r = kms_new_key(q->s3->kms, &use, q->arena, middle, &s->middle);
+    r = r ? explain_service(q, r, s->name) : wrap_data_key(q, s, middle, k, ret_seal);
+    explicit_bzero(middle, sizeof(middle));
+    return r;
+}
+
 int FIBER s3_sse_make(struct s3_request *q, const struct s3_sse *sse, struct s3_data_key *ret,
                       struct str *ret_seal)
 {
     struct seal s = {.kind = sse->kind, .context = sse->context};
-    uint8_t middle[CRYPT_KEY_LEN];
     *ret = (struct s3_data_key){.present = sse->kind != SEAL_NONE};
     *ret_seal = STR_NULL;
     if (!ret->present)
@@ -314,11 +325,7 @@ int FIBER s3_sse_make(struct s3_request *q, const struct s3_sse *sse, struct s3_
         return wrap_data_key(q, &s, sse->customer_key, ret, ret_seal);
     s.name = sse->name;
     s.bucket_key = sse->bucket_key;
-    struct kms_use use = use_of(&s, q->bucket.id);
-    int r = kms_new_key(q->s3->kms, &use, q->arena, middle, &s.middle);
-    r = r ? explain_service(q, r, s.name) : wrap_data_key(q, &s, middle, ret, ret_seal);
-    explicit_bzero(middle, sizeof(middle));
-    return r;
+    return wrap_by_service(q, &s, ret, ret_seal);
 }
 
 int FIBER s3_sse_begin(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal)
@@ -449,6 +456,32 @@ int FIBER s3_sse_check(struct s3_request *q, const struct store_object *o)
     _cleanup_data_key_ struct s3_data_key k = {0};
     int r = check_read_headers(q);
     return r ? r : open_seal(q, q->bucket.id, o->key, o->attrs.seal, false, true, &k);
+}
+
+/* The headers were held against the seal: of a customer's, the key is there and the right one. */
+static int FIBER wrap_anew(struct s3_request *q, struct seal *s, const struct s3_data_key *k,
+                           struct str *ret)
+{
+    _cleanup_sse_ struct s3_sse given = {0};
+    bool customers;
+    if (s->kind != SEAL_C)
+        return wrap_by_service(q, s, k, ret);
+    int r = read_customer(q, false, given.customer_key, &customers);
+    return r ? r : wrap_data_key(q, s, given.customer_key, k, ret);
+}
+
+int FIBER s3_sse_rename(struct s3_request *q, struct str key, struct str packed, struct str *ret)
+{
+    _cleanup_data_key_ struct s3_data_key k = {0};
+    struct seal s;
+    *ret = STR_NULL;
+    int r = check_read_headers(q);
+    if (!r)
+        r = open_seal(q, q->bucket.id, key, packed, false, false, &k);
+    if (r || !k.present)
+        return r;
+    r = seal_parse(packed, &s);
+    return r ? r : wrap_anew(q, &s, &k, ret);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

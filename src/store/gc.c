@@ -12,8 +12,8 @@
  *
  * A row that fails the re-check goes without its chunks and is counted: something is wrong, and
  * keeping bytes is the safe side (what is orphaned so is left to the sweep). Only of shards that
- * were moved it says no more than that they came back. Buckets that were deleted are emptied here
- * as well, step by step (drain.c).
+ * were moved it says no more than that they came back, or that their object has another name now.
+ * Buckets that were deleted are emptied here as well, step by step (drain.c).
  */
 
 #include "base/plant.h"
@@ -192,6 +192,15 @@ static bool chunk_has_any(const struct blob_chunk *c, const struct garbage_row *
     return false;
 }
 
+/* An object that was renamed may have them under its new name, which the row does not tell. */
+static int recheck_lost(struct meta_tx *tx, struct gc_item *item)
+{
+    struct config_row config;
+    int r = config_row_get(tx, &config);
+    item->refused = r == 0 && config.renamed;
+    return r == -ERR_NO_SUCH_BUCKET ? 0 : r;
+}
+
 /* Its record, an object's or still a part's, may have been changed again. */
 static int recheck_moved(struct meta_tx *tx, struct bucket_id b, struct gc_item *item)
 {
@@ -201,9 +210,11 @@ static int recheck_moved(struct meta_tx *tx, struct bucket_id b, struct gc_item 
     int r = place_chunk(tx, &place, row->chunks[0], &chunk);
     if (r == 0)
         item->refused = chunk_has_any(&chunk, row);
+    else if (r == -ERR_NOT_FOUND)
+        return recheck_lost(tx, item);
     else if (r == -ERR_CORRUPT)
         item->refused = true; /* what cannot be read may hold them */
-    return r == -ERR_CORRUPT || r == -ERR_NOT_FOUND ? 0 : r;
+    return r == -ERR_CORRUPT ? 0 : r;
 }
 
 /* Sorts the row's chunks: the order in which they are deleted is free. */

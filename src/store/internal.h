@@ -102,6 +102,7 @@ struct swap {
     const struct store_conditions *conditions; /* may be NULL */
     bool of_version; /* the change is about one version: conditions are not about the current one */
     bool bypass;     /* governance holds nothing */
+    bool moves;      /* what the current object holds is another key's now: nothing is let go */
     /* set by swap_begin */
     enum store_versioning versioning;
     bool existed;
@@ -221,6 +222,11 @@ int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload);
  * records it. */
 int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *place,
                 const struct blob_layout *layout);
+
+/* repair.c: the object's chunks are another key's now, `to`: so are the rows of those that want
+ * repair. */
+int repairs_rename(struct meta_tx *tx, struct store *s, const struct repair_row *to,
+                   const struct blob_layout *layout);
 
 /* repair.c: the chunk as its record has it, in the transaction's arena. -ERR_NOT_FOUND: nothing has
  * it. */

@@ -14,6 +14,7 @@
  */
 
 #include "base/plant.h"
+#include "ring/ring.h"
 #include "store/walk.h"
 
 #define PRIORITY_WIDEN 200 /* whole, but in a narrower code than the disks allow */
@@ -44,6 +45,38 @@ int repairs_put(struct meta_tx *tx, struct store *s, const struct repair_row *pl
             continue;
         r = repair_row_put(tx, priority_of(s, c, false), c->id, place);
         __atomic_fetch_add(&s->repairs_queued, 1, __ATOMIC_RELAXED);
+    }
+    return r;
+}
+
+/* A row that is there already, under whatever priority, says as before what is to be done. */
+static int rename_row(struct meta_tx *tx, uint8_t priority, struct chunk_id chunk,
+                      const struct repair_row *to)
+{
+    struct key_buf k;
+    struct str value;
+    struct repair_row row;
+    int r = meta_get(tx, key_repair(&k, priority, (uint16_t)ring_partition(chunk), chunk), &value);
+    if (r == 0)
+        r = repair_row_decode(value, meta_arena(tx), &row);
+    if (r < 0)
+        return r == -ERR_NOT_FOUND ? 0 : r;
+    bool deep = row.deep;
+    row = *to;
+    row.deep = deep;
+    return repair_row_put(tx, priority, chunk, &row);
+}
+
+int repairs_rename(struct meta_tx *tx, struct store *s, const struct repair_row *to,
+                   const struct blob_layout *layout)
+{
+    bool any;
+    int r = rows_any(tx, KEY_REPAIRS, &any);
+    for (size_t i = 0; r == 0 && any && i < layout->count; i++) {
+        const struct blob_chunk *c = &layout->chunks[i];
+        r = rename_row(tx, PRIORITY_WIDEN, c->id, to);
+        for (unsigned p = 0; r == 0 && p <= c->shard_count; p++)
+            r = rename_row(tx, (uint8_t)p, c->id, to);
     }
     return r;
 }

@@ -44,6 +44,7 @@ int config_row_put(struct meta_tx *tx, const struct config_row *row)
     pb.name = pb_bytes(row->name);
     pb.versioning = row->versioning;
     pb.object_lock = row->object_lock;
+    pb.renamed = row->renamed;
     return put_packed(tx, KEY_CONFIG, &pb.base);
 }
 
@@ -62,7 +63,7 @@ int config_row_decode(struct str value, struct arena *a, struct config_row *ret)
         return r;
     if (pb->versioning >= STORE_VERSIONINGS)
         return -ERR_CORRUPT;
-    *ret = (struct config_row){pb_str(pb->name), pb->versioning, pb->object_lock};
+    *ret = (struct config_row){pb_str(pb->name), pb->versioning, pb->object_lock, pb->renamed};
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct config_row {
     struct str name;
     enum store_versioning versioning;
     bool object_lock;
+    bool renamed; /* an object in chunks was, at some time */
 };
 int config_row_put(struct meta_tx *tx, const struct config_row *row);
 /* -ERR_NO_SUCH_BUCKET when the bucket is not, or no longer, there. */

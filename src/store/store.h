@@ -408,6 +408,26 @@ int FIBER store_list_versions(struct store *s, struct arena *a, struct bucket_id
                               const struct store_versions_query *q,
                               struct store_versions_page *ret);
 
+/*
+ * Gives the current object of `from` another name in the bucket, `to`, whose object goes if there
+ * is one. No byte is read: chunks, time, ETag and attributes are what they were; the sequence is
+ * new. One transaction. `seq` and `old_seal` are of the object that the caller looked at, `seal` is
+ * what its attributes carry from now on (a seal is bound to the key). The conditions are about
+ * `to`; their quota is not asked, for nothing grows.
+ *
+ * -ERR_CONFLICT: `from` is another object by now, or none; -ERR_BUCKET_STATE: the bucket
+ * has, or had, versioning on: the name that is left would be a version's. -EINVAL: one name.
+ * -ERR_PRECONDITION_FAILED, -ERR_NO_SUCH_KEY (If-Match on a missing key), as of any write.
+ */
+struct store_renaming {
+    struct str from, to;
+    uint64_t seq;
+    struct str old_seal, seal;
+    const struct store_conditions *conditions; /* may be NULL */
+};
+int FIBER store_rename(struct store *s, struct bucket_id b, const struct store_renaming *what,
+                       struct store_written *ret);
+
 /* ---- multipart ------------------------------------------------------------------------------ */
 
 /* Upload ids are text of [A-Za-z0-9_-], unguessable, unique in the bucket. */

@@ -79,7 +79,7 @@ static int remove_version(struct meta_tx *tx, struct swap *w, const struct head 
 {
     struct key_buf k;
     int r = lock_test(&head->object.attrs.lock, w->bypass);
-    if (r == 0 && head->chunked)
+    if (r == 0 && head->chunked && !w->moves)
         r = let_chunks_go(tx, w, value);
     if (r == 0 && head->beside)
         r = meta_del(tx, key_beside(&k, w->key, head->beside));
