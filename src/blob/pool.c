@@ -37,15 +37,35 @@ static struct pool_block cut(struct pool *p, unsigned i)
     return b;
 }
 
+static unsigned this_thread(void)
+{
+    return rt_on_loop() ? rt_thread_index() : ~0u;
+}
+
+/* The newest of this size, of this thread if it has one; -1: none. The lock is held. */
+static int find(const struct pool *p, size_t size)
+{
+    unsigned thread = this_thread();
+    int other = -1;
+    for (int i = (int)p->count - 1; i >= 0; i--) {
+        if (p->blocks[i].size != size)
+            continue;
+        if (p->blocks[i].thread == thread)
+            return i;
+        other = other < 0 ? i : other;
+    }
+    return other;
+}
+
 void *pool_take(struct pool *p, size_t size)
 {
     if (size < POOL_LEAST)
         return malloc(size);
     struct pool_block b = {.size = align_up(size, SIZES)};
     rt_lock(&p->lock);
-    for (unsigned i = p->count; i > 0 && !b.bytes; i--)
-        if (p->blocks[i - 1].size == b.size)
-            b = cut(p, i - 1);
+    int at = find(p, b.size);
+    if (at >= 0)
+        b = cut(p, (unsigned)at);
     rt_unlock(&p->lock);
     if (!b.bytes)
         return aligned_alloc(RT_DIRECT_ALIGN, b.size);
@@ -68,7 +88,7 @@ void pool_put(struct pool *p, void *bytes, size_t size)
         free(bytes);
         return;
     }
-    struct pool_block b = {bytes, align_up(size, SIZES)}, old;
+    struct pool_block b = {bytes, align_up(size, SIZES), this_thread()}, old;
     ASAN_POISON_MEMORY_REGION(b.bytes, b.size);
     rt_lock(&p->lock);
     while (one_too_many(p, b.size, &old)) {

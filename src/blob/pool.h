@@ -5,7 +5,7 @@
  * Blocks of memory that reads and writes pass through, kept for the next ones. The allocator gives
  * long blocks back to the kernel, and having their pages again, zeroed and mapped one by one, costs
  * more than a disk's cache needs to fill them. So up to POOL_BYTES of them stay here, and the one
- * that was let go last, whose bytes the processor still has, is the first to be taken.
+ * that this thread let go last, whose bytes its processor still has, is the first to be taken.
  *
  * Any thread may use it. What a block holds is whatever it held before.
  */
@@ -23,6 +23,7 @@ struct pool {
     struct pool_block {
         void *bytes;
         size_t size;
+        unsigned thread;   /* that let it go */
     } blocks[POOL_BLOCKS]; /* the oldest first */
 };
 
