@@ -6,6 +6,7 @@
 
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/extract.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/upload.h"
@@ -67,6 +68,8 @@ int FIBER s3_put_object(struct s3_request *q)
     struct store_attrs attrs;
     struct store_conditions conditions;
     int r = check_query(q);
+    if (!r && s3_is_extract(q))
+        return s3_put_extract(q);
     if (!r)
         r = s3_attrs_read(q, &attrs);
     if (!r)

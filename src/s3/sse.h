@@ -68,8 +68,8 @@ int FIBER s3_sse_unseal(struct s3_request *q, struct bucket_id bucket, struct st
  */
 int FIBER s3_sse_check(struct s3_request *q, const struct store_object *o);
 
-/* The seal of an object of the request's bucket, for the same bytes under the request's key: *ret in
- * the request's arena, ptr NULL when `packed` is empty. The middle key is a new one, so whoever
+/* The seal of an object of the request's bucket, for the same bytes under the request's key: *ret
+ * in the request's arena, ptr NULL when `packed` is empty. The middle key is a new one, so whoever
  * wraps keys anew meanwhile need not meet it. As s3_sse_unseal, and what kms_new_key returns. */
 int FIBER s3_sse_rename(struct s3_request *q, struct str key, struct str packed, struct str *ret);
 
