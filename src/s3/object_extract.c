@@ -14,8 +14,8 @@
  * or an entry, fails, the answer is an error, and what was unpacked before stays: as after single
  * PUTs of which one fails.
  *
- * Limits: ENTRIES_MAX entries, their sizes within the body's length (there is no compression, so
- * nothing grows), names as keys, headers as in wire/tar.h.
+ * Limits: ENTRIES_MAX entries of STORE_OBJECT_MAX bytes, names as keys, headers as in wire/tar.h;
+ * of what is compressed UNPACKED_MAX bytes, and no more than RATIO_MAX times what came.
  */
 
 #include "s3/acl_request.h"
@@ -26,9 +26,14 @@
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "wire/tar.h"
+#include "wire/unzip.h"
 
-#define ENTRIES_MAX 100000
-#define ENTRY_ARENA (1 * MIB)
+#define ENTRIES_MAX  100000
+#define ENTRY_ARENA  (1 * MIB)
+#define UNPACKED_MAX (64 * GIB)
+#define RATIO_MAX    250
+#define RATIO_FREE   (1 * MIB)  /* as much in any case */
+#define PIECE        (64 * KIB) /* decompressed at once */
 
 #define META "x-amz-meta-"
 
@@ -36,7 +41,12 @@ struct extract {
     struct s3_request *q; /* the archive's */
     struct str prefix;
     bool ignore_folders, ignore_errors;
-    uint64_t most; /* bytes of an entry */
+    uint64_t most;           /* bytes of an entry */
+    char first[UNZIP_SNIFF]; /* by which is told how it is compressed */
+    size_t first_len;
+    struct unzip *unzip; /* NULL: it is not */
+    char *piece;
+    uint64_t packed, unpacked;
     unsigned entries;
     struct tar tar;
     /* the entry at hand; no writer: it is passed over */
@@ -166,7 +176,7 @@ static int FIBER open_entry(struct extract *e, const struct tar_entry *t)
 static int no_archive(struct extract *e)
 {
     return s3_error(e->q, -ERR_INVALID_REQUEST,
-                    "The body is not a tar archive (plain, not compressed) or is damaged");
+                    "The body is not a tar archive (plain, gzip or zstd) or is damaged");
 }
 
 /* Why an entry failed; told of the whole unless such errors are to be passed over. */
@@ -259,10 +269,9 @@ static int FIBER take_step(struct extract *e, enum tar_step step, struct str dat
     return 0;
 }
 
-static int FIBER take_bytes(const void *bytes, size_t len, void *arg)
+static int FIBER take_plain(struct extract *e, struct str in)
 {
-    struct extract *e = arg;
-    struct str in = str_make(bytes, len), data;
+    struct str data;
     enum tar_step step = TAR_ENTRY;
     int r = 0;
     while (!r && (in.len || step != TAR_MORE)) {
@@ -276,6 +285,75 @@ static int FIBER take_bytes(const void *bytes, size_t len, void *arg)
     return r;
 }
 
+static int check_growth(struct extract *e)
+{
+    if (e->unpacked <= UNPACKED_MAX && e->unpacked <= RATIO_FREE + RATIO_MAX * e->packed)
+        return 0;
+    return s3_error(e->q, -ERR_INVALID_REQUEST, "The archive unpacks to too much");
+}
+
+static int FIBER take_packed(struct extract *e, struct str in)
+{
+    size_t used = 0, made = PIECE;
+    int r = 0;
+    e->packed += in.len;
+    while (!r && (in.len || made == PIECE)) {
+        r = unzip_next(e->unzip, in, &used, e->piece, PIECE, &made);
+        if (r)
+            return r == -ENOMEM ? r : no_archive(e);
+        in = str_from_offset(in, used);
+        e->unpacked += made;
+        r = check_growth(e);
+        if (!r)
+            r = take_plain(e, str_make(e->piece, made));
+    }
+    return r;
+}
+
+static int FIBER take_formed(struct extract *e, struct str in)
+{
+    return e->unzip ? take_packed(e, in) : take_plain(e, in);
+}
+
+/* The first bytes are there: as many as are needed, or all. */
+static int FIBER begin_form(struct extract *e)
+{
+    struct str first = str_make(e->first, e->first_len);
+    enum unzip_form form = unzip_form_of(first);
+    if (form != UNZIP_NONE) {
+        e->piece = arena_alloc(e->q->arena, PIECE);
+        e->most = STORE_OBJECT_MAX;
+        int r = e->piece ? unzip_new(&e->unzip, form) : -ENOMEM;
+        if (r)
+            return r;
+    }
+    return take_formed(e, first);
+}
+
+static int FIBER take_bytes(const void *bytes, size_t len, void *arg)
+{
+    struct extract *e = arg;
+    struct str in = str_make(bytes, len);
+    int r = 0;
+    if (e->first_len < UNZIP_SNIFF) {
+        size_t n = MIN(in.len, UNZIP_SNIFF - e->first_len);
+        memcpy(e->first + e->first_len, in.ptr, n);
+        e->first_len += n;
+        in = str_from_offset(in, n);
+        if (e->first_len == UNZIP_SNIFF)
+            r = begin_form(e);
+    }
+    return r || !in.len ? r : take_formed(e, in);
+}
+
+static int FIBER end_archive(struct extract *e)
+{
+    int r = e->first_len < UNZIP_SNIFF ? begin_form(e) : 0;
+    if (r)
+        return r;
+    return tar_eof(&e->tar) || (e->unzip && unzip_eof(e->unzip)) ? no_archive(e) : 0;
+}
+
 static int FIBER unpack(struct extract *e, struct s3_body *b)
 {
     struct s3_request *q = e->q;
@@ -283,8 +361,8 @@ static int FIBER unpack(struct extract *e, struct s3_body *b)
     e->most = b->length;
     if (!r)
         r = s3_body_pump(b, take_bytes, e);
-    if (!r && tar_eof(&e->tar))
-        r = no_archive(e);
+    if (!r)
+        r = end_archive(e);
     if (r)
         return r;
     struct store_etag etag = {.parts = 0};
@@ -306,6 +384,7 @@ int FIBER s3_put_extract(struct s3_request *q)
     if (!r)
         r = unpack(e, &b);
     drop_entry(e);
+    unzip_free(e->unzip);
     arena_release(&e->arena);
     return r;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Archives that PutObject unpacks (x-amz-meta-snowball-auto-extract)."""
+import gzip
 import hashlib
 import io
 import json
@@ -100,6 +101,28 @@ def test_quota_and_encryption_hold_for_each(server, s3, bucket):
     refused('QuotaExceeded', unpack, s3, bucket, archive(files))
     assert content(s3, bucket) == dict(files[:2])
     assert s3.head_object(Bucket=bucket, Key='k1')['ServerSideEncryption'] == 'AES256'
+
+
+def zstd(data):
+    """Raw blocks: Debian's Python has no zstd."""
+    blocks = [data[i:i + 100000] for i in range(0, len(data), 100000)] or [b'']
+    return b'\x28\xb5\x2f\xfd\x80\x38' + len(data).to_bytes(4, 'little') + b''.join(
+        ((len(b) << 3) | (i + 1 == len(blocks))).to_bytes(3, 'little') + b for i, b in enumerate(blocks))
+
+
+@pytest.mark.parametrize('pack', [lambda d: gzip.compress(d), lambda d: gzip.compress(d[:700]) + gzip.compress(d[700:]), zstd])
+def test_compressed_archives(s3, bucket, pack):
+    files = {'a': os.urandom(300000), 'b': b'same ' * 10000, 'c': b''}
+    body = pack(archive(list(files.items())))
+    unpack(s3, bucket, body)
+    assert content(s3, bucket) == files
+    refused('InvalidRequest', unpack, s3, bucket, body[:-2])
+    refused('InvalidRequest', unpack, s3, bucket, body[:100000] + b'x' * 1000)
+
+
+def test_a_bomb_is_refused(s3, bucket):
+    refused('InvalidRequest', unpack, s3, bucket, gzip.compress(archive([('zeros', bytes(20 << 20))])))
+    assert content(s3, bucket) == {}
 
 
 @pytest.mark.parametrize('form', ['none', 'wrong', 'unsigned-trailer', 'chunked'])
