@@ -139,6 +139,32 @@ CASE(where_versions_are_kept_nothing_is_renamed)
     expect(h, STR("a"), bytes_of(h, 100, 1));
 }
 
+struct told {
+    unsigned count;
+    bool created, removed; /* in this order */
+};
+
+static int keep_event(struct store_event *e, void *arg)
+{
+    struct told *t = arg;
+    if (t->count++ == 0)
+        t->created = e->what == STORE_CREATED && str_eq(e->key, STR("b")) && e->len_bytes == 100;
+    else
+        t->removed = e->what == STORE_REMOVED && str_eq(e->key, STR("a"));
+    return 0;
+}
+
+CASE(a_new_name_is_told_of_and_then_the_old)
+{
+    struct told t = {0};
+    struct store_notice notice = {.wants = keep_event, .arg = &t, .arena = &h->arena};
+    struct store_conditions c = {.notice = &notice};
+    put(h, STR("a"), bytes_of(h, 100, 1));
+    assert_int_equal(rename_if(h, STR("a"), STR("b"), &c), 0);
+    assert_int_equal(t.count, 2);
+    assert_true(t.created && t.removed);
+}
+
 /* ---- several disks -------------------------------------------------------------------------- */
 
 static void more_disks(struct store_home *h)
@@ -266,6 +292,7 @@ int main(void)
         cmocka_unit_test(nothing_grows_so_no_quota_is_asked),
         cmocka_unit_test(another_object_than_was_looked_at_stays),
         cmocka_unit_test(where_versions_are_kept_nothing_is_renamed),
+        cmocka_unit_test(a_new_name_is_told_of_and_then_the_old),
         cmocka_unit_test(what_wants_repair_is_found_under_the_new_name),
         cmocka_unit_test(a_shard_that_came_back_under_the_new_name_stays),
         cmocka_unit_test(a_sweep_that_meets_neither_name_takes_nothing),
