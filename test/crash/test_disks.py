@@ -238,7 +238,7 @@ def test_scrub_repairs_flipped_bits_from_the_other_disks(make_server):
     server.start()
     server.admin('scrub', 'start', '--wait', check=False)  # what it tells of meanwhile is repaired, or about to be
     wait_for(lambda: server.admin('check', '--deep', check=False).returncode == 0)
-    assert metrics(server)['cairn_repair_chunks_total'] > 0
+    wait_for(lambda: metrics(server)['cairn_repair_chunks_total'] > 0)  # told at the end of a round
     assert server.admin('scrub', 'start', '--wait').returncode == 0
     assert not json.loads(server.admin('scrub', 'status', '--json').stdout)['list']
     shutil.rmtree(server.dirs[2])  # two of the others suffice now
