@@ -134,6 +134,8 @@
       "Your POST request fields preceding the upload file were too large.")                        \
     X(INVALID_POLICY_DOCUMENT, false, 400, "InvalidPolicyDocument",                                \
       "The content of the form does not meet the conditions specified in the policy document.")    \
+    X(NO_SUCH_LIFECYCLE, false, 404, "NoSuchLifecycleConfiguration",                               \
+      "The lifecycle configuration does not exist")                                                \
     X(NO_SUCH_WEBSITE, false, 404, "NoSuchWebsiteConfiguration",                                   \
       "The specified bucket does not have a website configuration")                                \
     X(INVALID_REDIRECT_LOCATION, false, 400, "InvalidRedirectLocation",                            \

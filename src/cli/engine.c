@@ -100,7 +100,8 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .disks_arg = e,
                                .session = e->session,
                                .compact_interval_ms = config->compact_interval_ms,
-                               .scrub_days = config->scrub_days};
+                               .scrub_days = config->scrub_days,
+                               .lifecycle_day_ms = config->lifecycle_day_ms};
     e->nodes.changed = disk_changed;
     int r = nodes_watch(&e->nodes, 0);
     if (r == 0)

@@ -68,9 +68,10 @@ struct engine_config {
     unsigned scrub_days;               /* 0: no scrub but when asked */
     const struct store_class *classes; /* borrowed until the close, as are the paths */
     unsigned class_count;
-    uint64_t spare_after_ms; /* a disk that is gone for so long is done without; 0: never */
-    struct str region;       /* that events tell; borrowed */
-    bool allow_local_events; /* targets may be loopback and link-local */
+    uint64_t lifecycle_day_ms; /* 0: a day */
+    uint64_t spare_after_ms;   /* a disk that is gone for so long is done without; 0: never */
+    struct str region;         /* that events tell; borrowed */
+    bool allow_local_events;   /* targets may be loopback and link-local */
 };
 
 /* Makes the directories if none of them is a store's yet. The fault is told on standard error. */

@@ -26,6 +26,7 @@
 #define SCRUB_DAYS_MAX       3650
 #define AUDIT_KEEP_MAX       (16 * 1024 * 1024) /* MiB */
 #define AUDIT_DAYS_MAX       36500
+#define LIFECYCLE_DAY_MAX    (365 * 86400) /* seconds */
 #define SPARE_AFTER_MAX      (365 * 86400) /* seconds */
 
 static struct {
@@ -37,14 +38,15 @@ static struct {
     bool sigv2, force_metadata, allow_local_events, allow_local_oidc, encrypt, insecure_sse_c;
     struct keys_options keys;
     struct cli_texts classes;
-    uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s;
+    uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s, lifecycle_day_s;
 } options = {.address = "127.0.0.1:9000",
              .region = "us-east-1",
              .log_format = "text",
              .log_level = "info",
              .audit = "on",
              .scrub_days = 14,
-             .spare_after_s = 14400};
+             .spare_after_s = 14400,
+             .lifecycle_day_s = 86400};
 
 static const struct cli_option option_table[] = {
     {"address", CLI_TEXT, &options.address, "HOST:PORT",
@@ -78,6 +80,8 @@ static const struct cli_option option_table[] = {
     {"scrub-days", CLI_NUMBER, &options.scrub_days, "DAYS",
      "every stored byte is read and verified within as many days; 14 if not given, 0: only when "
      "'cairn admin scrub start' asks for it"},
+    {"lifecycle-day", CLI_NUMBER, &options.lifecycle_day_s, "SECONDS",
+     "for tests: what the lifecycle job takes for a day; 86400 if not given"},
     {"storage-class", CLI_TEXTS, &options.classes, "NAME=K+M",
      "a storage class by the name NAME whose objects have K shards of data and M of parity, given "
      "as often as there are classes; STANDARD goes by the number of disks, REDUCED_REDUNDANCY has "
@@ -431,6 +435,7 @@ static int FIBER server_fiber(void *arg)
                                    .scrub_days = (unsigned)options.scrub_days,
                                    .classes = s->classes,
                                    .class_count = s->class_count,
+                                   .lifecycle_day_ms = options.lifecycle_day_s * 1000,
                                    .spare_after_ms = options.spare_after_s * 1000};
     if (r == 0 && engine_open(&s->engine, &engine) < 0)
         r = 1;
@@ -490,6 +495,8 @@ static int check_options(void)
                         HTTP_NETWORKS_MAX, options.trusted_proxies);
     if (options.scrub_days > SCRUB_DAYS_MAX)
         return cli_fail("--scrub-days is %d at most", SCRUB_DAYS_MAX);
+    if (options.lifecycle_day_s < 1 || options.lifecycle_day_s > LIFECYCLE_DAY_MAX)
+        return cli_fail("--lifecycle-day is 1 to %d seconds", LIFECYCLE_DAY_MAX);
     if (options.spare_after_s > SPARE_AFTER_MAX)
         return cli_fail("--spare-after is %d seconds at most", SPARE_AFTER_MAX);
     return 0;

@@ -14,6 +14,7 @@ struct jobs {
     struct job *gc, *compact, *sweep, *repair, *events;
     struct scrub *scrub;              /* NULL without metadata of its own */
     struct mover *mover;              /* likewise */
+    struct lifecycle_job *lifecycle;  /* likewise */
     uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
@@ -48,6 +49,8 @@ int spares_add(struct jobs *j);
 /* Orphans are looked for once more. */
 void sweep_again(struct jobs *j);
 int events_add(struct jobs *j);
+int lifecycle_add(struct jobs *j);
+void lifecycle_free(struct lifecycle_job *l);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
 

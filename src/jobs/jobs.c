@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add, sweep_add,
-                                              repair_add, values_add,  scrub_add,
-                                              move_add,   spares_add,  events_add};
+static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add,  sweep_add, repair_add,
+                                              values_add, scrub_add,    move_add,  spares_add,
+                                              events_add, lifecycle_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {
@@ -14,6 +14,7 @@ void FIBER jobs_stop(struct jobs *j)
     schedule_stop(j->schedule);
     scrub_free(j->scrub);
     move_free(j->mover);
+    lifecycle_free(j->lifecycle);
     free(j);
 }
 

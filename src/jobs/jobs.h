@@ -14,6 +14,7 @@
  *   rebalance  after the disks have changed: moves shards to where they belong now
  *   spares   has the others take over what a disk held that stays gone
  *   events   keeps the delivery of events to their targets going
+ *   lifecycle  once a day: removes what the buckets' lifecycle rules say is due
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -40,6 +41,7 @@ struct jobs_config {
     unsigned scrub_first_ms;      /* after the start; 0: 10 s */
     uint64_t scrub_bytes_per_s;   /* at most, all disks together; 0: 256 MiB */
     struct events *events;        /* what is delivered; NULL: nothing is told */
+    uint64_t lifecycle_day_ms;    /* what the lifecycle takes for a day; 0: a day */
     struct blob *blob;            /* for moves and the scrub's second look; may be NULL */
     uint64_t move_bytes_per_s;    /* of shards to other disks; 0: 128 MiB */
     /* A draining disk is empty: from now on it is none of the store's. On thread 0; may be NULL. */
@@ -113,3 +115,4 @@ int FIBER jobs_scrub_stop(struct jobs *j);
 int FIBER jobs_damages_each(struct jobs *j, int (*fn)(const struct damage *d, void *arg),
                             void *arg);
 void jobs_scrub_metrics(struct buf *out, struct jobs *j);
+void jobs_lifecycle_metrics(struct buf *out, struct jobs *j);

@@ -133,6 +133,7 @@ int FIBER s3_ownership_read(struct s3_request *q, struct str *ret)
 static const struct s3_config_kind configs[] = {
     {"cors", STORE_SETTING_CORS, -ERR_NO_SUCH_CORS, s3_canonical_cors},
     {"encryption", STORE_SETTING_ENCRYPTION, -ERR_NO_SUCH_ENCRYPTION, s3_canonical_encryption},
+    {"lifecycle", STORE_SETTING_LIFECYCLE, -ERR_NO_SUCH_LIFECYCLE, s3_canonical_lifecycle},
     {"ownershipControls", STORE_SETTING_OWNERSHIP_CONTROLS, -ERR_NO_OWNERSHIP_CONTROLS,
      canonical_ownership},
     {"requestPayment", STORE_SETTING_REQUEST_PAYMENT, 0, canonical_payment},

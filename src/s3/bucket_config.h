@@ -23,5 +23,7 @@ int s3_canonical_website(struct s3_request *q, struct str body, struct buf *ret)
 int s3_canonical_public_access(struct s3_request *q, struct str body, struct buf *ret);
 /* sse.c */
 int s3_canonical_encryption(struct s3_request *q, struct str body, struct buf *ret);
+/* bucket_lifecycle.c */
+int s3_canonical_lifecycle(struct s3_request *q, struct str body, struct buf *ret);
 /* bucket_cors.c */
 int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret);

@@ -9,6 +9,7 @@
  */
 
 #include "s3/attrs.h"
+#include "s3/lifecycle.h"
 #include "s3/range.h"
 #include "s3/sse.h"
 #include "s3/upload.h"
@@ -95,6 +96,7 @@ int FIBER s3_create_multipart_upload(struct s3_request *q)
         return r;
     set_checksum_headers(q, &c);
     s3_sse_headers(q, attrs.seal);
+    s3_set_abort(q, rt_wall_ms());
     xml_begin(&b);
     xml_open_ns(&b, "InitiateMultipartUploadResult", S3_XMLNS);
     xml_element(&b, "Bucket", q->bucket_name);

@@ -7,6 +7,7 @@
 #include "s3/attrs.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
+#include "s3/lifecycle.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/version.h"
@@ -143,5 +144,10 @@ int FIBER s3_complete_multipart_upload(struct s3_request *q)
     if (r)
         return s3_explain_condition(q, r, &conditions);
     s3_sse_headers(q, c.upload.attrs.seal);
+    if (!c.gone) {
+        struct store_object made = object;
+        made.attrs = c.upload.attrs;
+        s3_set_expiration(q, &made);
+    }
     return respond(q, &object);
 }

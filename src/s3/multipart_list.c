@@ -4,6 +4,7 @@
  * ListParts and ListMultipartUploads.
  */
 
+#include "s3/lifecycle.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 
@@ -50,6 +51,7 @@ static int FIBER respond_parts(struct s3_request *q, const struct list_parts *l)
 {
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
+    s3_set_abort(q, l->upload.created_ms);
     xml_begin(&b);
     xml_open_ns(&b, "ListPartsResult", S3_XMLNS);
     xml_element(&b, "Bucket", q->bucket_name);

@@ -8,6 +8,7 @@
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/context.h"
+#include "s3/lifecycle.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/tags.h"
@@ -126,6 +127,9 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
     s3_sse_headers(q, attrs.seal);
     s3_source_tell(q, source);
     s3_set_written(q, &written);
+    s3_set_expiration(q, &(struct store_object){.mtime_ms = written.mtime_ms,
+                                                .len_bytes = o->len_bytes,
+                                                .attrs = attrs});
     return s3_respond_copied(q, "CopyObjectResult", &etag, &copied.checksum, written.mtime_ms);
 }
 
@@ -138,6 +142,8 @@ struct own {
     uint64_t seq; /* of the source: its conditions, encryption and class were tested */
     struct store_etag etag;
     struct store_checksum checksum;
+    struct store_attrs attrs;
+    uint64_t len_bytes;
 };
 
 static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs, void *arg)
@@ -150,6 +156,8 @@ static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs
     struct str seal = o->attrs.seal; /* the bytes stay as they are */
     int r = merge_attrs(own->q, own->c, o, attrs);
     attrs->seal = seal;
+    own->attrs = *attrs;
+    own->len_bytes = o->len_bytes;
     return r;
 }
 
@@ -177,6 +185,9 @@ static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_reques
     if (r)
         return s3_explain_condition(q, r, &c->conditions);
     s3_sse_headers(q, source->object->attrs.seal);
+    s3_set_expiration(q, &(struct store_object){.mtime_ms = written.mtime_ms,
+                                                .len_bytes = own.len_bytes,
+                                                .attrs = own.attrs});
     return s3_respond_copied(q, "CopyObjectResult", &own.etag, &own.checksum, written.mtime_ms);
 }
 

@@ -7,6 +7,7 @@
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
+#include "s3/lifecycle.h"
 #include "s3/object_lock.h"
 #include "s3/range.h"
 #include "s3/sse.h"
@@ -121,6 +122,8 @@ static void set_headers(struct get *g)
     s3_sse_headers(q, o->attrs.seal);
     s3_set_version(q, o);
     s3_lock_headers(q, o);
+    if (q->version.kind == STORE_VERSION_CURRENT)
+        s3_set_expiration(q, o);
     set_checksum(g);
     if (g->partial && o->len_bytes > 0)
         (void)http_set_header(q->x, "Content-Range",

@@ -15,6 +15,7 @@
 #include "iam/authenticate.h"
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/lifecycle.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/post_policy.h"
@@ -377,8 +378,12 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
         return r;
     r = store_put_commit(TAKE_PTR(p->writer), attrs, ret_etag, &p->body.checksum, &conditions,
                          &written);
-    if (!r)
+    if (!r) {
         s3_set_written(q, &written);
+        s3_set_expiration(q, &(struct store_object){.mtime_ms = written.mtime_ms,
+                                                    .len_bytes = p->body.seen,
+                                                    .attrs = *attrs});
+    }
     return r ? s3_explain_condition(q, r, &conditions) : 0;
 }
 

@@ -7,6 +7,7 @@
 #include "s3/attrs.h"
 #include "s3/body.h"
 #include "s3/extract.h"
+#include "s3/lifecycle.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/upload.h"
@@ -58,6 +59,9 @@ static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct 
     s3_set_written(q, &written);
     s3_set_checksum(q, &b->checksum, 0);
     s3_sse_headers(q, attrs->seal);
+    s3_set_expiration(q, &(struct store_object){.mtime_ms = written.mtime_ms,
+                                                .len_bytes = b->length,
+                                                .attrs = *attrs});
     return s3_respond_empty(q, 200);
 }
 

@@ -3,9 +3,10 @@
 #include "s3/ops.h"
 #include "s3/internal.h"
 
-#define CONFIG_BODY_MAX   (64 * KIB)
-#define DELETE_BODY_MAX   (4 * MIB) /* 1,000 keys of 1,024 bytes, escaped */
-#define COMPLETE_BODY_MAX (4 * MIB) /* 10,000 parts with ETag and checksum */
+#define CONFIG_BODY_MAX    (64 * KIB)
+#define LIFECYCLE_BODY_MAX (256 * KIB) /* a thousand rules */
+#define DELETE_BODY_MAX    (4 * MIB)   /* 1,000 keys of 1,024 bytes, escaped */
+#define COMPLETE_BODY_MAX  (4 * MIB)   /* 10,000 parts with ETag and checksum */
 
 /* name, method, level, sub-resource, header, action, body limit, flags, handler */
 /* clang-format off */
@@ -49,9 +50,9 @@ const struct s3_op s3_ops[] = {
     {"GetBucketEncryption", S3_GET, S3_BUCKET, "encryption", NULL, "s3:GetEncryptionConfiguration", 0, 0, s3_get_bucket_config},
     {"PutBucketEncryption", S3_PUT, S3_BUCKET, "encryption", NULL, "s3:PutEncryptionConfiguration", CONFIG_BODY_MAX, 0, s3_put_bucket_config},
     {"DeleteBucketEncryption", S3_DELETE, S3_BUCKET, "encryption", NULL, "s3:PutEncryptionConfiguration", 0, 0, s3_delete_bucket_config},
-    {"GetBucketLifecycleConfiguration", S3_GET, S3_BUCKET, "lifecycle", NULL, "s3:GetLifecycleConfiguration", 0, 0, NULL},
-    {"PutBucketLifecycleConfiguration", S3_PUT, S3_BUCKET, "lifecycle", NULL, "s3:PutLifecycleConfiguration", 0, 0, NULL},
-    {"DeleteBucketLifecycle", S3_DELETE, S3_BUCKET, "lifecycle", NULL, "s3:PutLifecycleConfiguration", 0, 0, NULL},
+    {"GetBucketLifecycleConfiguration", S3_GET, S3_BUCKET, "lifecycle", NULL, "s3:GetLifecycleConfiguration", 0, 0, s3_get_bucket_config},
+    {"PutBucketLifecycleConfiguration", S3_PUT, S3_BUCKET, "lifecycle", NULL, "s3:PutLifecycleConfiguration", LIFECYCLE_BODY_MAX, 0, s3_put_bucket_config},
+    {"DeleteBucketLifecycle", S3_DELETE, S3_BUCKET, "lifecycle", NULL, "s3:PutLifecycleConfiguration", 0, 0, s3_delete_bucket_config},
     {"GetBucketLogging", S3_GET, S3_BUCKET, "logging", NULL, "s3:GetBucketLogging", 0, 0, s3_get_bucket_logging},
     {"PutBucketLogging", S3_PUT, S3_BUCKET, "logging", NULL, "s3:PutBucketLogging", CONFIG_BODY_MAX, 0, s3_put_bucket_logging},
     {"CreateBucketMetadataConfiguration", S3_POST, S3_BUCKET, "metadataConfiguration", NULL, "s3:CreateBucketMetadataTableConfiguration", 0, 0, NULL},

@@ -75,11 +75,13 @@ int conditions_test_read(const struct store_conditions *c, const struct store_ob
 /* What a deletion asks of the object beside its tag. */
 static int test_shape(const struct store_conditions *c, const struct store_object *o)
 {
-    if (!c->has_mtime && !c->has_len)
+    if (!c->has_mtime && !c->has_len && !c->has_seq)
         return 0;
     if (!o)
         return -ERR_NO_SUCH_KEY;
     if (c->has_mtime && o->mtime_ms / 1000 != c->mtime_ms / 1000)
+        return -ERR_PRECONDITION_FAILED;
+    if (c->has_seq && o->seq != c->seq)
         return -ERR_PRECONDITION_FAILED;
     return c->has_len && o->len_bytes != c->len_bytes ? -ERR_PRECONDITION_FAILED : 0;
 }

@@ -34,7 +34,8 @@
     X(WEBSITE, "website")                   \
     X(NOTIFICATION, "notification")         \
     X(OBJECT_LOCK, "object-lock")           \
-    X(LOGGING, "logging")
+    X(LOGGING, "logging")                   \
+    X(LIFECYCLE, "lifecycle")
 
 enum store_setting_kind {
 #define X(name, row) STORE_SETTING_##name,

@@ -246,6 +246,9 @@ struct store_conditions {
     bool has_mtime, has_len;                         /* of a deletion: the object must have these */
     uint64_t mtime_ms;                               /* its second counts */
     uint64_t len_bytes;
+    bool has_seq;    /* likewise: exactly this object */
+    bool superseded; /* of a version's deletion: it is not the newest */
+    uint64_t seq;
     struct store_quota quota;    /* of a write: -ERR_QUOTA_EXCEEDED */
     struct store_notice *notice; /* no condition: who is told of the write (outbox.h); NULL: none */
 };
@@ -667,6 +670,48 @@ int FIBER store_move(struct store *s, const struct store_place *place,
 /* The chunks of the current object. -ERR_NO_SUCH_KEY. */
 int FIBER store_object_chunks(struct store *s, struct bucket_id b, struct str key,
                               store_chunk_fn *fn, void *arg);
+
+/*
+ * The lifecycle's walk, a page at a time: objects, then versions, then uploads of each bucket, in
+ * the order of the buckets' ids. Of a page every row is shown from one snapshot; then `done` may
+ * change what it likes before the walk moves on. A hook's failure ends the page and is handed back;
+ * the walk is then where it was. Rows that cannot be read are passed over: the scrub tells of them.
+ */
+enum store_life_kind { STORE_LIFE_OBJECT, STORE_LIFE_VERSION, STORE_LIFE_UPLOAD, STORE_LIFE_KINDS };
+struct store_life_row {
+    enum store_life_kind kind;
+    const struct store_object *object; /* as a listing has it; of an upload its key and creation */
+    struct str upload;                 /* of an upload */
+    /* Of a version: */
+    uint64_t since_ms; /* when the next one superseded it; 0: it is the newest, a delete marker */
+    uint64_t newer;    /* superseded ones between it and the newest */
+    bool alone;        /* the newest, with nothing behind it */
+    /* The store's own: */
+    struct bucket_id bucket;
+    struct str value;
+};
+struct store_life_hooks {
+    /* Which kinds of the bucket's rows are wanted, bits of 1 << enum store_life_kind; 0: none. The
+     * bucket lives until `done` has returned. May suspend. */
+    int (*bucket)(void *arg, const struct store_bucket *b);
+    /* Must not suspend. 1: this was the last row of the page; less than 0: a failure. */
+    int (*row)(void *arg, const struct store_life_row *row);
+    int (*done)(void *arg, uint64_t rows); /* may suspend */
+    void *arg;
+};
+struct store_life_walk {
+    struct store_walk_place place; /* what is to be kept over a restart */
+    /* The key whose versions are being walked; without it the walk goes back to the first of them.
+     */
+    size_t key_len;
+    uint64_t since_ms, newer;
+    char key[STORE_KEY_MAX];
+};
+int FIBER store_life_page(struct store *s, struct store_life_walk *w,
+                          const struct store_life_hooks *hooks);
+/* The tags of an object or version, in `a`; inside `row` alone. -ERR_CORRUPT, -ENOMEM. */
+int store_life_tags(const struct store_life_row *row, struct arena *a,
+                    const struct store_pair **ret, size_t *ret_count);
 
 struct store_stats {
     uint64_t buckets;

@@ -313,6 +313,9 @@ static int delete_version(struct meta_tx *tx, struct swap *w, struct store_delet
     int held = conditions_test_write(w->conditions, r == 0 ? &row.head.object : NULL);
     if (held < 0 || r < 0)
         return held;
+    bool newest = row.current || row.head.object.seq == w->tops.marker_seq;
+    if (w->conditions && w->conditions->superseded && newest)
+        return -ERR_PRECONDITION_FAILED;
     return delete_found(tx, w, d, &row);
 }
 

@@ -525,7 +525,6 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 # ---- what is not served ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize('method,target,query', [
-    ('GET', '', 'lifecycle'), ('PUT', '', 'lifecycle'),
     ('GET', '', 'replication'), ('PUT', '', 'inventory&id=1'),
     ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
     ('PUT', '/k', 'renameObject'),

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
+
+/*
+ * Lifecycle rules at the door: the document is validated, and answers tell when an object is due.
+ * What is due is carried out by a job. Answers speak of real days, whatever the job's are.
+ */
+
+#include "s3/lifecycle.h"
+#include "lifecycle/lifecycle.h"
+#include "s3/bucket_config.h"
+#include "wire/date.h"
+
+#define MINIMUM "x-amz-transition-default-minimum-object-size"
+
+/* ---- the document --------------------------------------------------------------------------- */
+
+/* Of transitions, of which there are none: it is taken and told again. */
+static int echo_minimum(struct s3_request *q)
+{
+    struct str value = s3_header(q, STR(MINIMUM));
+    if (!value.ptr)
+        return 0;
+    if (!str_eq(value, STR("all_storage_classes_128K")) &&
+        !str_eq(value, STR("varies_by_storage_class")))
+        return s3_error_argument(q, MINIMUM, value, "Invalid " MINIMUM " header");
+    (void)http_set_header(q->x, MINIMUM, value);
+    return 0;
+}
+
+int s3_canonical_lifecycle(struct s3_request *q, struct str body, struct buf *ret)
+{
+    struct lifecycle l;
+    struct str why;
+    int r = echo_minimum(q);
+    if (r)
+        return r;
+    r = lifecycle_parse(q->arena, body, &l, &why);
+    if (r && why.ptr)
+        q->message = why;
+    if (!r)
+        lifecycle_xml(ret, &l);
+    return r;
+}
+
+/* ---- headers -------------------------------------------------------------------------------- */
+
+static int parse(struct arena *a, struct str text, void *made)
+{
+    struct str why;
+    return lifecycle_parse(a, text, made, &why);
+}
+
+/* NULL: there are none, or they cannot be read, and then nothing is due either. */
+static const struct lifecycle *rules_of(const struct s3_request *q)
+{
+    const void *made;
+    int r = store_setting_made(q->bucket.settings, STORE_SETTING_LIFECYCLE,
+                               sizeof(struct lifecycle), parse, &made);
+    return r ? NULL : made;
+}
+
+static struct str date_of(struct s3_request *q, uint64_t ms)
+{
+    char *text = arena_alloc(q->arena, DATE_HTTP_LEN);
+    if (!text)
+        return STR_NULL;
+    date_format_http(ms, text);
+    return str_make(text, DATE_HTTP_LEN);
+}
+
+/* The id may hold anything: it goes percent-encoded. */
+static struct str id_of(struct s3_request *q, const struct lifecycle_rule *rule)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    uri_encode(&b, rule->id, false);
+    return buf_error(&b) ? STR_NULL : arena_dup(q->arena, buf_str(&b));
+}
+
+void s3_set_expiration(struct s3_request *q, const struct store_object *o)
+{
+    const struct lifecycle *l = rules_of(q);
+    struct lifecycle_subject s = {.key = q->key,
+                                  .sized = true,
+                                  .len_bytes = o->len_bytes,
+                                  .tags = o->attrs.tags,
+                                  .tag_count = o->attrs.tag_count};
+    struct lifecycle_due due;
+    if (!l || lifecycle_expiry(l, &s, o->mtime_ms, LIFECYCLE_DAY_MS, &due) || !due.rule)
+        return;
+    struct str date = date_of(q, due.due_ms), id = id_of(q, due.rule);
+    if (date.ptr && id.ptr)
+        (void)http_set_header(q->x, "x-amz-expiration",
+                              arena_printf(q->arena, "expiry-date=\"%.*s\", rule-id=\"%.*s\"",
+                                           STR_FMT(date), STR_FMT(id)));
+}
+
+void s3_set_abort(struct s3_request *q, uint64_t created_ms)
+{
+    const struct lifecycle *l = rules_of(q);
+    struct lifecycle_due due;
+    if (!l || lifecycle_abort(l, q->key, created_ms, LIFECYCLE_DAY_MS, &due) || !due.rule)
+        return;
+    struct str date = date_of(q, due.due_ms), id = id_of(q, due.rule);
+    if (!date.ptr || !id.ptr)
+        return;
+    (void)http_set_header(q->x, "x-amz-abort-date", date);
+    (void)http_set_header(q->x, "x-amz-abort-rule-id", id);
+}
