@@ -233,25 +233,15 @@ def test_locked_versions_stay(short, days):
 def test_events_are_told(short, days):
     s3, bucket = days
     follow = subprocess.Popen([CAIRN, 'admin', 'events', '--follow', '--json', '--endpoint', short.url], env=short.env,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        s3.put_object(Bucket=bucket, Key='gone', Body=b'x')
-        configure(s3, bucket, rule('e', Expiration={'Days': 1}))
+                              stdout=subprocess.PIPE, text=True)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(follow.stdout.readline, '')), daemon=True)
+    reader.start()
+    configure(s3, bucket, rule('e', Expiration={'Date': PAST}))
 
-        def again():  # the follower may have come late: another object, then
-            s3.put_object(Bucket=bucket, Key='gone', Body=b'x')
-        stop = threading.Event()
-        thread = threading.Thread(target=lambda: [again() for _ in iter(lambda: stop.wait(1), True)])
-        thread.start()
-        try:
-            for line in follow.stdout:
-                if 'LifecycleExpiration:Delete' in line and bucket in line:
-                    break
-            else:
-                pytest.fail('the follower ended')
-        finally:
-            stop.set()
-            thread.join()
-    finally:
-        follow.kill()
-        follow.wait()
+    def told():
+        s3.put_object(Bucket=bucket, Key='gone', Body=b'x')  # again: the follower may have come late
+        return any('LifecycleExpiration:Delete' in x and bucket in x for x in lines)
+    wait_for('an event', told)
+    follow.kill()
+    follow.wait()

@@ -595,6 +595,31 @@ CASE(the_sweep_spares_a_version_that_becomes_current_behind_it)
     expect(h, STR("0"), bytes_of(h, 50000, 1));
 }
 
+/* What the lifecycle judged may be another by the time it is removed. */
+CASE(a_judged_version_goes_only_while_it_is_what_was_judged)
+{
+    enable(h);
+    put(h, STR("k"), STR("one"));
+    struct store_version_ref one = newest_of_k(h);
+    struct store_conditions judged = {.has_seq = true, .seq = one.seq};
+    struct store_deletion d = {.key = STR("k"), .version = STORE_CURRENT, .conditions = &judged};
+    put(h, STR("k"), STR("two"));
+    assert_int_equal(store_delete_many(h->store, h->bucket, &d, 1, NULL), 0);
+    assert_int_equal(d.result, -ERR_PRECONDITION_FAILED);
+    expect(h, STR("k"), STR("two"));
+    assert_int_equal(delete_k(h, newest_of_k(h), false), 0); /* the first is the newest again */
+    judged.superseded = true;
+    d.version = one;
+    assert_int_equal(store_delete_many(h->store, h->bucket, &d, 1, NULL), 0);
+    assert_int_equal(d.result, -ERR_PRECONDITION_FAILED);
+    expect(h, STR("k"), STR("one"));
+    put(h, STR("k"), STR("three"));
+    assert_int_equal(store_delete_many(h->store, h->bucket, &d, 1, NULL), 0);
+    assert_int_equal(d.result, 0);
+    assert_true(d.existed);
+    expect(h, STR("k"), STR("three"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +633,7 @@ int main(void)
         cmocka_unit_test(removing_page_by_page_meets_every_version),
         cmocka_unit_test(a_lock_that_cannot_be_read_holds),
         cmocka_unit_test(object_lock_keeps_versioning_on),
+        cmocka_unit_test(a_judged_version_goes_only_while_it_is_what_was_judged),
         cmocka_unit_test(the_sweep_spares_a_version_that_becomes_current_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
