@@ -66,6 +66,13 @@ static inline uint64_t align_up(uint64_t v, uint64_t align)
 
 _Noreturn void check_failed(const char *file, int line, const char *func, const char *expr);
 
+/* Zeroes a secret, which no optimiser leaves out. NULL of no length is fine. */
+static inline void wipe(void *p, size_t len)
+{
+    if (len > 0)
+        explicit_bzero(p, len);
+}
+
 static inline void free_ptr_(void *p)
 {
     free(*(void **)p);

@@ -39,7 +39,7 @@ int FIBER keys_open(struct kms **ret, const struct keys_options *options, const 
         if (r < 0)
             cli_fail("%s", *why ? why : err_text(r));
     }
-    explicit_bzero((char *)config.phrase.ptr, config.phrase.len);
-    explicit_bzero((char *)config.vault.token.ptr, config.vault.token.len);
+    wipe((char *)config.phrase.ptr, config.phrase.len);
+    wipe((char *)config.vault.token.ptr, config.vault.token.len);
     return r;
 }

@@ -161,7 +161,7 @@ void frame_open_end(struct frame_opener *o)
 {
     aead_release(&o->aead);
     if (o->block)
-        explicit_bzero(o->block, (size_t)MIN(FRAME_BLOCK, o->total));
+        wipe(o->block, (size_t)MIN(FRAME_BLOCK, o->total));
     free(o->block);
     *o = (struct frame_opener){0};
 }

@@ -204,7 +204,7 @@ int BLOCKING keyring_unpack(struct str file, struct str phrase, struct keyring *
     int r = open_file(file, phrase, plain, len);
     if (r == 0)
         r = take_ring(str_make(plain, len), ret);
-    explicit_bzero(plain, len);
+    wipe(plain, len);
     free(plain);
     return r;
 }

@@ -50,7 +50,7 @@ static void forget_secrets(struct event_target *t)
     for (size_t i = 0; i < t->spec.option_count; i++) {
         struct event_option *o = &t->spec.options[i];
         if (o->value.len && event_option_is_secret(t->spec.type, o->name))
-            explicit_bzero((char *)(uintptr_t)o->value.ptr, o->value.len);
+            wipe((char *)(uintptr_t)o->value.ptr, o->value.len);
     }
 }
 
@@ -225,7 +225,7 @@ int FIBER events_target_add(struct events *e, const struct event_spec *spec,
         return r;
     }
     r = meta_write(e->meta, BUCKET_SYSTEM, change_tx, &c);
-    explicit_bzero(row.data, row.len);
+    wipe(row.data, row.len);
     if (r < 0)
         __atomic_store_n(&t->removed, true, __ATOMIC_RELAXED); /* the keeper takes it out */
     wake_keeper(e);

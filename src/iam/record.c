@@ -266,7 +266,7 @@ void iam_entry_free(struct iam_entry *e)
     iam_grants_unref(e->grants.grants);
     for (size_t i = 0; i < e->key_count; i++) {
         policy_unref(e->keys[i].policy);
-        explicit_bzero((char *)e->keys[i].data.secret.ptr, e->keys[i].data.secret.len);
+        wipe((char *)e->keys[i].data.secret.ptr, e->keys[i].data.secret.len);
     }
     free(e);
 }

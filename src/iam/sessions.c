@@ -77,7 +77,7 @@ int FIBER iam_sessions_load(struct iam *iam)
 static int free_cached(struct table_node *n, void *arg)
 {
     struct cached *c = container_of(n, struct cached, node);
-    explicit_bzero(c->session->secret.data, c->session->secret.len);
+    wipe(c->session->secret.data, c->session->secret.len);
     iam__session__free_unpacked(c->session, NULL);
     policy_unref(c->policy);
     free(c);
@@ -253,7 +253,7 @@ static int make_token(struct iam *iam, struct arena *a, const Iam__Session *pb, 
         return -ENOMEM;
     iam__session__pack(pb, packed);
     int r = seal(iam->sessions, str_from(pb->access_key), str_make(packed, plain), sealed);
-    explicit_bzero(packed, plain);
+    wipe(packed, plain);
     if (!r)
         *ret = str_make(text, base64_encode(sealed, all, text));
     return r;
@@ -318,7 +318,7 @@ static int open_token(const struct iam_sessions *s, struct str access_key, struc
     if (r)
         return r;
     Iam__Session *session = iam__session__unpack(NULL, plain.len, (const uint8_t *)plain.ptr);
-    explicit_bzero(raw, raw_len);
+    wipe(raw, raw_len);
     if (!session)
         return -ERR_INVALID_TOKEN;
     struct str document = {(const char *)session->policy.data, session->policy.len};

@@ -67,7 +67,7 @@ int FIBER kms_open(struct kms **ret, const struct kms_config *config, char why[K
 static void wipe_free(void *p, size_t len)
 {
     if (p)
-        explicit_bzero(p, len);
+        wipe(p, len);
     free(p);
 }
 

@@ -91,7 +91,7 @@ void FIBER vault_free(struct vault *v)
     if (!v)
         return;
     if (v->token.ptr)
-        explicit_bzero((char *)v->token.ptr, v->token.len);
+        wipe((char *)v->token.ptr, v->token.len);
     free((char *)v->token.ptr);
     free(v->url);
     free(v->authority);
@@ -167,7 +167,7 @@ static int judge(struct vault *v, struct str path, int status, const json_t *ans
 static void release_text(struct buf *b)
 {
     if (b->data)
-        explicit_bzero(b->data, b->len);
+        wipe(b->data, b->len);
     buf_release(b);
 }
 
@@ -258,7 +258,7 @@ static int take_key(const json_t *answer, uint8_t *ret)
         memcpy(ret, key, CRYPT_KEY_LEN);
     explicit_bzero(key, sizeof(key));
     if (text.ptr)
-        explicit_bzero((char *)text.ptr, text.len);
+        wipe((char *)text.ptr, text.len);
     return ok ? 0 : -ERR_KMS_UNAVAILABLE;
 }
 

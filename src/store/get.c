@@ -271,7 +271,7 @@ void FIBER store_reader_close(struct store_reader *r)
     pins_leave(&r->store->pins, &r->pin);
     explicit_bzero(r->data_key, sizeof(r->data_key));
     if (r->plain)
-        explicit_bzero(r->plain, r->record->object.len_bytes);
+        wipe(r->plain, r->record->object.len_bytes);
     free(r->plain);
     record_unref(r->record);
     free(r);

@@ -43,8 +43,7 @@ int writer_seal_data(struct store_writer *w, uint64_t len)
         done += block.len;
     } while (in.len);
     CHECK(done == frame_sealed_len(len));
-    if (len)
-        explicit_bzero(w->data, len);
+    wipe(w->data, len);
     w->sealed = str_make(out, done);
     return 0;
 }

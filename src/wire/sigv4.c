@@ -292,7 +292,7 @@ void sigv4_key_init(struct sigv4_key *k, struct str secret, struct str date, str
     if (secret.len)
         memcpy(first + 4, secret.ptr, secret.len);
     hmac_key_init(&k->hmac, str_make(first, len));
-    explicit_bzero(first, len);
+    wipe(first, len);
     free(first);
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         hmac_sha256(&k->hmac, steps[i], derived);

@@ -66,7 +66,7 @@ static void uring_random(void *ret, size_t len)
     }
     left -= len;
     memcpy(ret, block + left, len);
-    explicit_bzero(block + left, len);
+    wipe(block + left, len);
 }
 
 /* ---- a loop ---------------------------------------------------------------------------------- */
