@@ -527,7 +527,7 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 @pytest.mark.parametrize('method,target,query', [
     ('GET', '', 'replication'), ('PUT', '', 'inventory&id=1'),
     ('POST', '/k', 'restore'), ('POST', '/k', 'select&select-type=2'),
-    ('PUT', '/k', 'renameObject'),
+    ('PUT', '/k', 'encryption'),
 ])
 def test_operations_not_served_answer_not_implemented(server, bucket, method, target, query):
     r = request(server, method, '/%s%s' % (bucket, target), query='&'.join(q if '=' in q else q + '=' for q in query.split('&')))
