@@ -364,6 +364,18 @@ struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
     return make_arn(y, local ? y->account : STR("root"), "policy", p->path, *ret_local);
 }
 
+void query_put_boundary(struct query *y, struct str boundary)
+{
+    struct iam_policy_info info;
+    struct str local;
+    if (!boundary.len || iam_policy_get(y->iam, y->arena, boundary, &info))
+        return;
+    xml_open(&y->out, "PermissionsBoundary");
+    xml_element(&y->out, "PermissionsBoundaryType", STR("Policy"));
+    xml_element(&y->out, "PermissionsBoundaryArn", query_arn_of_policy(y, &info, &local));
+    xml_close(&y->out, "PermissionsBoundary");
+}
+
 /* The account, "/path/NAME", and the name behind its last slash, of
  * "arn:aws:iam::ACCOUNT:policy/path/NAME". */
 static bool split_policy_arn(struct str arn, struct str *ret_account, struct str *ret_path,

@@ -108,6 +108,8 @@ int query_policy_of_arn(struct query *y, struct str arn, struct str *ret_name);
 /* The ARN of a policy by the store's name; its own name in *ret_local. */
 struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
                                struct str *ret_local);
+/* The element of a user's or role's boundary, a policy by the store's name; empty: none. */
+void query_put_boundary(struct query *y, struct str boundary);
 struct str query_arn_of_group(struct query *y, const struct iam_group_info *g);
 
 query_handler query_assume_role_with_web_identity, query_create_provider, query_get_provider,

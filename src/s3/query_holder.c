@@ -86,17 +86,23 @@ static struct str text_at(const void *items, size_t i)
     return ((const struct str *)items)[i];
 }
 
-int query_list_inline(struct query *y)
+/* The part that the form asks for of the holder's policies, inline or attached, by their names. */
+static int page_of(struct query *y, bool inlined, struct str **ret, struct query_page *ret_page)
 {
     struct holder h = holder_of(y);
-    struct query_page page;
-    struct str *names;
     size_t count;
-    int r = iam_holder_policies(y->iam, y->arena, h.kind, h.name, true, &names, &count);
+    int r = iam_holder_policies(y->iam, y->arena, h.kind, h.name, inlined, ret, &count);
     if (r)
         return r;
-    qsort(names, count, sizeof(*names), query_cmp_texts);
-    r = query_page(y, text_at, names, count, &page);
+    qsort(*ret, count, sizeof(**ret), query_cmp_texts);
+    return query_page(y, text_at, *ret, count, ret_page);
+}
+
+int query_list_inline(struct query *y)
+{
+    struct query_page page;
+    struct str *names;
+    int r = page_of(y, true, &names, &page);
     if (r)
         return r;
     xml_open(&y->out, "PolicyNames");
@@ -148,15 +154,9 @@ static void put_attached(struct query *y, struct str name)
 
 int query_list_attached(struct query *y)
 {
-    struct holder h = holder_of(y);
     struct query_page page;
     struct str *names;
-    size_t count;
-    int r = iam_holder_policies(y->iam, y->arena, h.kind, h.name, false, &names, &count);
-    if (r)
-        return r;
-    qsort(names, count, sizeof(*names), query_cmp_texts);
-    r = query_page(y, text_at, names, count, &page);
+    int r = page_of(y, false, &names, &page);
     if (r)
         return r;
     xml_open(&y->out, "AttachedPolicies");

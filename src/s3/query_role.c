@@ -6,18 +6,6 @@
 
 #include <stdlib.h>
 
-static void put_boundary(struct query *y, struct str boundary)
-{
-    struct iam_policy_info info;
-    struct str local;
-    if (!boundary.len || iam_policy_get(y->iam, y->arena, boundary, &info))
-        return;
-    xml_open(&y->out, "PermissionsBoundary");
-    xml_element(&y->out, "PermissionsBoundaryType", STR("Policy"));
-    xml_element(&y->out, "PermissionsBoundaryArn", query_arn_of_policy(y, &info, &local));
-    xml_close(&y->out, "PermissionsBoundary");
-}
-
 static void put_role(struct query *y, const char *element, const struct iam_role *r)
 {
     xml_open(&y->out, element);
@@ -30,7 +18,7 @@ static void put_role(struct query *y, const char *element, const struct iam_role
     if (r->description.len)
         xml_element(&y->out, "Description", r->description);
     xml_element_u64(&y->out, "MaxSessionDuration", r->max_session_s);
-    put_boundary(y, r->boundary);
+    query_put_boundary(y, r->boundary);
     xml_close(&y->out, element);
 }
 

@@ -11,18 +11,6 @@ static struct str local_name(const struct iam_user *u)
     return iam_local_name(u->account, u->name);
 }
 
-static void put_boundary(struct query *y, struct str boundary)
-{
-    struct iam_policy_info info;
-    struct str local;
-    if (!boundary.len || iam_policy_get(y->iam, y->arena, boundary, &info))
-        return;
-    xml_open(&y->out, "PermissionsBoundary");
-    xml_element(&y->out, "PermissionsBoundaryType", STR("Policy"));
-    xml_element(&y->out, "PermissionsBoundaryArn", query_arn_of_policy(y, &info, &local));
-    xml_close(&y->out, "PermissionsBoundary");
-}
-
 static void put_user(struct query *y, const char *element, const struct iam_user *u)
 {
     xml_open(&y->out, element);
@@ -31,7 +19,7 @@ static void put_user(struct query *y, const char *element, const struct iam_user
     xml_element(&y->out, "UserId", u->user_id);
     xml_element(&y->out, "Arn", u->arn);
     query_put_time(y, "CreateDate", u->created_ms);
-    put_boundary(y, u->boundary);
+    query_put_boundary(y, u->boundary);
     xml_close(&y->out, element);
 }
 
