@@ -4,11 +4,11 @@
  */
 
 #include "s3/bodies.h"
-#include "s3/cors.h"
-#include "s3/encryption.h"
+#include "s3/config/cors.h"
+#include "s3/config/encryption.h"
 #include "s3/log_record.h"
 #include "s3/tags.h"
-#include "s3/website.h"
+#include "s3/config/website.h"
 #include "wire/date.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

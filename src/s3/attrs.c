@@ -2,7 +2,7 @@
 
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
-#include "s3/object_lock.h"
+#include "s3/object/lock.h"
 
 #include "wire/date.h"
 

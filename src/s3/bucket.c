@@ -6,7 +6,7 @@
 
 #include "s3/bodies.h"
 #include "s3/body.h"
-#include "s3/object_lock.h"
+#include "s3/object/lock.h"
 
 #define REGION_FIRST STR("us-east-1") /* the region that has no location constraint */
 

@@ -189,7 +189,7 @@ void s3_xml_time(struct buf *b, const char *element, uint64_t ms);
 /* Text, percent-encoded when `url` (encoding-type=url). */
 void s3_xml_text(struct buf *b, const char *element, struct str text, bool url);
 
-/* ---- object_tagging.c ----------------------------------------------------------------------- */
+/* ---- object/tagging.c ----------------------------------------------------------------------- */
 
 struct s3_tags_fault;
 /* Names in the error body what is wrong with tags; gives `err` back. */
@@ -199,12 +199,12 @@ int s3_tags_read(struct s3_request *q, struct store_attrs *attrs);
 /* x-amz-tagging-count, for whoever may read the tags. */
 void s3_set_tag_count(struct s3_request *q, const struct store_object *o);
 
-/* ---- object_post.c -------------------------------------------------------------------------- */
+/* ---- object/post.c -------------------------------------------------------------------------- */
 
 /* An upload form, which carries its credentials inside. */
 bool s3_is_form(const struct s3_request *q);
 
-/* ---- bucket_cors.c -------------------------------------------------------------------------- */
+/* ---- config/cors_ops.c ---------------------------------------------------------------------- */
 
 /* The headers for a browser, on whatever is answered; nothing without an Origin. */
 void FIBER s3_cors_apply(struct s3_request *q);
@@ -213,14 +213,14 @@ void s3_cors_vary(struct s3_request *q);
 /* The headers, and Vary, where the bucket is open already. */
 void s3_cors_on_bucket(struct s3_request *q);
 
-/* ---- bucket_website.c and object_get.c ------------------------------------------------------ */
+/* ---- config/website_ops.c and object/get.c -------------------------------------------------- */
 
 int FIBER s3_website(struct s3_request *q);
 /* The object of q->key, as a site has it: a place it points to is gone to. `status` 0: as of any
  * GET; else the object is what goes with that error. */
 int FIBER s3_get_website_object(struct s3_request *q, int status);
 
-/* ---- bucket_config.c ------------------------------------------------------------------------ */
+/* ---- config/config.c ------------------------------------------------------------------------ */
 
 /* Requester pays: -ERR_ACCESS_DENIED for others who do not say that they would. */
 int s3_check_payer(struct s3_request *q, const struct store_bucket *bucket);

@@ -8,7 +8,7 @@
 #include "s3/audit.h"
 #include "s3/log_delivery.h"
 #include "s3/md5_pool.h"
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #define REGION_DEFAULT STR("us-east-1")
 

@@ -11,7 +11,7 @@
  *  - Nothing is looked at, and nothing told, before the signature is verified and the action
  *    authorised: a condition or a missing key cannot be probed by who may not read it.
  *  - A body is stored only after its length, its digests, its chunk signatures and its trailers
- *    were checked; but for archives, which are unpacked while they come (object_extract.c).
+ *    were checked; but for archives, which are unpacked while they come (object/extract.c).
  *  - A header or query that would change an operation's meaning and is not served is refused with
  *    NotImplemented, never ignored.
  *

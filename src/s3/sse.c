@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/md5.h"
 #include "kms/kms.h"
-#include "s3/bucket_config.h"
-#include "s3/encryption.h"
+#include "s3/config/config.h"
+#include "s3/config/encryption.h"
 #include "wire/json.h"
 #include <jansson.h>
 

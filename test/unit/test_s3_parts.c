@@ -6,12 +6,12 @@
 
 #include "base/error.h"
 #include "s3/checksum.h"
-#include "s3/cors.h"
+#include "s3/config/cors.h"
 #include "s3/post_policy.h"
 #include "s3/range.h"
 #include "s3/tags.h"
 #include "s3/token.h"
-#include "s3/website.h"
+#include "s3/config/website.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 
 /* Policies of users, groups and roles: inline and attached, the same for all three. */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
  */
 
 #include "s3/audit.h"
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #include <stdio.h>
 

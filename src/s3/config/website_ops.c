@@ -8,8 +8,8 @@
  */
 
 #include "s3/attrs.h"
-#include "s3/bucket_config.h"
-#include "s3/website.h"
+#include "s3/config/config.h"
+#include "s3/config/website.h"
 
 /* ---- the configuration, parsed once --------------------------------------------------------- */
 

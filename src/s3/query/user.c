@@ -2,7 +2,7 @@
 
 /* Users and their access keys. */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 
 /* Roles. */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #include <stdlib.h>
 

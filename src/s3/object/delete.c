@@ -9,7 +9,7 @@
 #include "s3/bodies.h"
 #include "s3/body.h"
 #include "s3/notice.h"
-#include "s3/object_lock.h"
+#include "s3/object/lock.h"
 #include "s3/version.h"
 
 /* Gone already is deleted, also under a condition (API reference, DeleteObject, If-Match). */

@@ -2,7 +2,7 @@
 
 /* Groups and who is in them. */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
  * to what. A configuration that cannot be read fails the write it would lock.
  */
 
-#include "s3/object_lock.h"
+#include "s3/object/lock.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
 #include "s3/notice.h"

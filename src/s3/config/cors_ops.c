@@ -7,8 +7,8 @@
  * looks like one without rules.
  */
 
-#include "s3/bucket_config.h"
-#include "s3/cors.h"
+#include "s3/config/config.h"
+#include "s3/config/cors.h"
 
 #define ORIGIN  STR("origin")
 #define METHOD  STR("access-control-request-method")

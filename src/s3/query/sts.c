@@ -5,7 +5,7 @@
  * session of who asks, inside the policy that the form gives.
  */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #define TOKEN_SESSION_S     43200
 #define TOKEN_SESSION_MAX_S 129600

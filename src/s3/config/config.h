@@ -17,13 +17,13 @@ struct s3_config_kind {
     int put_status; /* 0: 200 */
 };
 
-/* bucket_website.c */
+/* website_ops.c */
 int s3_canonical_website(struct s3_request *q, struct str body, struct buf *ret);
 /* public_access.c */
 int s3_canonical_public_access(struct s3_request *q, struct str body, struct buf *ret);
 /* sse.c */
 int s3_canonical_encryption(struct s3_request *q, struct str body, struct buf *ret);
-/* bucket_lifecycle.c */
+/* lifecycle.c */
 int s3_canonical_lifecycle(struct s3_request *q, struct str body, struct buf *ret);
-/* bucket_cors.c */
+/* cors_ops.c */
 int s3_canonical_cors(struct s3_request *q, struct str body, struct buf *ret);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
-#include "s3/cors.h"
+#include "s3/config/cors.h"
 #include "base/error.h"
 #include "s3/internal.h"
 #include "wire/xml.h"

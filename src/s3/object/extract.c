@@ -22,7 +22,7 @@
 #include "s3/attrs.h"
 #include "s3/audit.h"
 #include "s3/body.h"
-#include "s3/extract.h"
+#include "s3/object/extract.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "wire/tar.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
-#include "s3/website.h"
+#include "s3/config/website.h"
 #include "base/error.h"
 #include "s3/internal.h"
 

@@ -8,7 +8,7 @@
 #include "s3/attrs.h"
 #include "s3/context.h"
 #include "s3/sse.h"
-#include "s3/upload.h"
+#include "s3/object/upload.h"
 #include "s3/version.h"
 
 static int bad_source(struct s3_request *q, struct str header)

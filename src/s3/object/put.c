@@ -6,11 +6,11 @@
 
 #include "s3/attrs.h"
 #include "s3/body.h"
-#include "s3/extract.h"
+#include "s3/object/extract.h"
 #include "s3/lifecycle.h"
 #include "s3/notice.h"
 #include "s3/sse.h"
-#include "s3/upload.h"
+#include "s3/object/upload.h"
 #include "s3/version.h"
 
 static int FIBER write_piece(const void *data, size_t len, void *arg)

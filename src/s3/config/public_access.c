@@ -6,7 +6,7 @@
  */
 
 #include "iam/policy_decide.h"
-#include "s3/bucket_config.h"
+#include "s3/config/config.h"
 
 #define ROOT "PublicAccessBlockConfiguration"
 

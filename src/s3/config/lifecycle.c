@@ -7,7 +7,7 @@
 
 #include "s3/lifecycle.h"
 #include "lifecycle/lifecycle.h"
-#include "s3/bucket_config.h"
+#include "s3/config/config.h"
 #include "wire/date.h"
 
 #define MINIMUM "x-amz-transition-default-minimum-object-size"

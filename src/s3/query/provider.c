@@ -2,7 +2,7 @@
 
 /* Providers of web identities. */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 int FIBER query_create_provider(struct query *y)
 {

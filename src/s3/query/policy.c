@@ -2,7 +2,7 @@
 
 /* Managed policies and their versions. */
 
-#include "s3/query.h"
+#include "s3/query/query.h"
 
 #include <stdio.h>
 #include <stdlib.h>

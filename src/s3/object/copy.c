@@ -12,7 +12,7 @@
 #include "s3/notice.h"
 #include "s3/sse.h"
 #include "s3/tags.h"
-#include "s3/upload.h"
+#include "s3/object/upload.h"
 #include "s3/version.h"
 
 struct copy_request {

@@ -12,7 +12,7 @@
 #include "s3/lifecycle.h"
 #include "s3/range.h"
 #include "s3/sse.h"
-#include "s3/upload.h"
+#include "s3/object/upload.h"
 
 /* ---- creating ------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
-#include "s3/encryption.h"
+#include "s3/config/encryption.h"
 #include "base/error.h"
 #include "wire/xml.h"
 

@@ -6,7 +6,7 @@
  */
 
 #include "s3/body.h"
-#include "s3/bucket_config.h"
+#include "s3/config/config.h"
 
 static int canonical_tagging(struct s3_request *q, struct str body, struct buf *ret)
 {

@@ -8,7 +8,7 @@
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 #include "s3/lifecycle.h"
-#include "s3/object_lock.h"
+#include "s3/object/lock.h"
 #include "s3/range.h"
 #include "s3/sse.h"
 #include "s3/version.h"
