@@ -187,6 +187,37 @@ int cli_parse(const struct cli_command *c, char **words, unsigned count, unsigne
     return 0;
 }
 
+static bool asks_for_help(char **words, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (str_eq(str_from(words[i]), STR("--help")))
+            return true;
+    return false;
+}
+
+/* None has this name: the commands that share most of its first words are told. */
+static int no_command(char **words, unsigned count)
+{
+    bool help = asks_for_help(words, count);
+    FILE *to = help ? stdout : stderr;
+    char joined[256] = "";
+    size_t ends[4], n = 0;
+    for (unsigned i = 0; i < count && n < ARRAY_LEN(ends) && words[i][0] != '-'; i++) {
+        size_t len = strlen(joined);
+        snprintf(joined + len, sizeof(joined) - len, "%s%s", i ? " " : "", words[i]);
+        ends[n++] = strlen(joined);
+    }
+    if (!help)
+        fprintf(to, "cairn: unknown command: %s\n", n ? joined : words[0]);
+    while (n > 0) {
+        joined[ends[--n]] = '\0';
+        if (cli_help_group(joined, to))
+            return help ? 0 : 2;
+    }
+    fprintf(to, "cairn: 'cairn help' lists them\n");
+    return 2;
+}
+
 int cli_main(int argc, char **argv)
 {
     char **words = argv + 1;
@@ -202,17 +233,13 @@ int cli_main(int argc, char **argv)
     if (str_eq(str_from(words[0]), STR("--help")))
         return cli_help.run(NULL, 0);
     const struct cli_command *c = cli_find(words, count, &used);
-    if (!c) {
-        fprintf(stderr, "cairn: unknown command: %s\ncairn: 'cairn help' lists them\n", words[0]);
-        return 2;
-    }
+    if (!c)
+        return no_command(words, count);
     words += used;
     count -= used;
-    for (unsigned i = 0; i < count; i++) {
-        if (str_eq(str_from(words[i]), STR("--help"))) {
-            char *name = (char *)(uintptr_t)c->name;
-            return cli_help.run(&name, 1);
-        }
+    if (asks_for_help(words, count)) {
+        char *name = (char *)(uintptr_t)c->name;
+        return cli_help.run(&name, 1);
     }
     int r = cli_parse(c, words, count, &operands);
     return r != 0 ? r : c->run(words, operands);

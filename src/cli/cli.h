@@ -7,6 +7,7 @@
  */
 
 #include "base/str.h"
+#include <stdio.h>
 
 enum cli_kind { CLI_TEXT, CLI_FLAG, CLI_NUMBER, CLI_TEXTS };
 
@@ -70,6 +71,10 @@ int cli_main(int argc, char **argv);
 
 /* The longest command whose name the words spell; *ret_used says how many words. NULL if none. */
 const struct cli_command *cli_find(char **words, unsigned count, unsigned *ret_used);
+
+/* Lists the commands that begin with these words ("admin user", or "user") and go on, a line each;
+ * false: there is none. */
+bool cli_help_group(const char *words, FILE *to);
 
 /* Reads options out of the words; what is left are operands, moved to the front. 0 or 2, with the
  * fault told on standard error. */

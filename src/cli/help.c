@@ -9,12 +9,39 @@ static const struct cli_option options[] = {
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
+static void print_line(FILE *to, const struct cli_command *c)
+{
+    fprintf(to, "  cairn %-26s %-26s %s\n", c->name, c->operands, c->summary);
+}
+
 static void print_overview(void)
 {
     puts("cairn - an S3-compatible store: one binary, one directory\n\nusage:");
     for (const struct cli_command *const *c = cli_commands; *c; c++)
-        printf("  cairn %-24s  %-26s  %s\n", (*c)->name, (*c)->operands, (*c)->summary);
+        print_line(stdout, *c);
     puts("  cairn --version\n\n'cairn help COMMAND' tells each one's options.");
+}
+
+/* Whether the name, which may go without its "admin", begins with these words and goes on. */
+static bool is_in_group(struct str name, struct str words)
+{
+    struct str admin = STR("admin ");
+    if (str_starts(name, admin) && !str_starts(words, STR("admin")))
+        name = str_from(name.ptr + admin.len);
+    return words.len > 0 && name.len > words.len && str_starts(name, words) &&
+           name.ptr[words.len] == ' ';
+}
+
+bool cli_help_group(const char *words, FILE *to)
+{
+    bool any = false;
+    for (const struct cli_command *const *c = cli_commands; *c; c++) {
+        if (!is_in_group(str_from((*c)->name), str_from(words)))
+            continue;
+        print_line(to, *c);
+        any = true;
+    }
+    return any;
 }
 
 static void print_text(const struct cli_command *c)
@@ -95,6 +122,8 @@ static int run(char **operands, unsigned count)
             c = *each;
     if (!c)
         c = cli_find(operands, count, &used);
+    if (!c && cli_help_group(joined, stdout))
+        return 0;
     if (!c)
         return cli_fail("unknown command: %s ('cairn help' lists them)", joined);
     if (as_man)
@@ -108,8 +137,8 @@ const struct cli_command cli_help = {
     .name = "help",
     .operands = "[COMMAND]",
     .summary = "list the commands, or tell one's options",
-    .description =
-        "Without a command, lists them all. With one, tells what it does and its options.",
+    .description = "Without a command, lists them all. With one, tells what it does and its\n"
+                   "options; with the first words of several, lists those.",
     .options = options,
     .operands_max = 4,
     .run = run,

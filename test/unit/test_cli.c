@@ -80,6 +80,22 @@ static void commands_are_found_by_all_their_words(void **state)
     assert_ptr_equal(cli_find(server, 2, &used), &cli_server);
 }
 
+static void first_words_of_commands_list_them(void **state)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
+    assert_true(cli_help_group("admin user", to));
+    assert_true(cli_help_group("quota", to));
+    assert_false(cli_help_group("admin us", to));
+    assert_false(cli_help_group("admin user add", to));
+    assert_false(cli_help_group("", to));
+    assert_int_equal(fclose(to), 0);
+    assert_non_null(strstr(text, "cairn admin user add "));
+    assert_non_null(strstr(text, "cairn admin quota show "));
+    assert_null(strstr(text, "policy"));
+}
+
 static void every_command_has_its_texts(void **state)
 {
     for (const struct cli_command *const *c = cli_commands; *c; c++) {
@@ -163,6 +179,7 @@ int main(void)
         cmocka_unit_test(after_two_dashes_all_are_operands),
         cmocka_unit_test(wrong_words_are_refused),
         cmocka_unit_test(commands_are_found_by_all_their_words),
+        cmocka_unit_test(first_words_of_commands_list_them),
         cmocka_unit_test(every_command_has_its_texts),
         cmocka_unit_test(root_credentials_come_whole_or_not_at_all),
         cmocka_unit_test(a_refused_ring_says_what_to_change),
