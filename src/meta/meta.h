@@ -121,9 +121,9 @@ int FIBER meta_mirrors_open(struct meta **ret, const struct meta_mirrors_config 
                             char ret_why[META_WHY_BYTES]);
 /*
  * Brings a mirror in, blank or old: it is rebuilt in the background. Takes over its kv, also on
- * failure. -ERR_EXISTS: that id takes part or is being rebuilt; -ERR_LIMIT: there are
- * META_MIRRORS_MAX; -ERR_CONFLICT: it is a whole mirror of other metadata. Only for metadata opened
- * with meta_mirrors_open.
+ * failure. -ERR_EXISTS: that id takes part, is being rebuilt, or was lost and its store is not
+ * closed yet; -ERR_LIMIT: there are META_MIRRORS_MAX; -ERR_CONFLICT: it is a whole mirror of other
+ * metadata. Only for metadata opened with meta_mirrors_open.
  */
 int FIBER meta_mirror_add(struct meta *m, const struct meta_mirror *mirror);
 /*

@@ -10,9 +10,8 @@
 enum work { WORK_NONE, WORK_WRITE, WORK_REVIVE, WORK_REBUILD, WORK_END };
 
 /* The lock is held. */
-static enum work find_work(const struct mirror *m)
+static enum work find_work(const struct mirror *m, bool pausing)
 {
-    bool pausing = rt_now() < m->not_before_ns;
     if (m->to)
         return WORK_WRITE;
     if (m->retired || m->set->closed)
@@ -24,14 +23,22 @@ static enum work find_work(const struct mirror *m)
     return WORK_NONE;
 }
 
+/*
+ * The clock is read once, for what there is to do and for how long to wait: a pause that ended
+ * between two looks at it would be waited for without end.
+ */
 static enum work FIBER next_work(struct mirror *m, struct shared_batch **ret)
 {
     struct mirrors *set = m->set;
     enum work w;
     rt_lock(&set->lock);
-    while ((w = find_work(m)) == WORK_NONE) {
-        bool paused = m->state != META_MIRROR_IN && rt_now() < m->not_before_ns;
-        rt_wait_uncancelled(&m->wake, &set->lock, paused ? m->not_before_ns : RT_NEVER);
+    while (true) {
+        bool pausing = rt_now() < m->not_before_ns;
+        w = find_work(m, pausing);
+        if (w != WORK_NONE)
+            break;
+        bool ends = pausing && m->state != META_MIRROR_IN;
+        rt_wait_uncancelled(&m->wake, &set->lock, ends ? m->not_before_ns : RT_NEVER);
     }
     *ret = TAKE_PTR(m->to);
     rt_unlock(&set->lock);
