@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * AES-256-GCM (NIST SP 800-38D) over OpenSSL: one key, many messages, each with a nonce of its own.
+ * AES-256-GCM (NIST SP 800-38D): one key, many messages, each with a nonce of its own. On x86-64 it
+ * is intel-ipsec-mb's (aead_ipsec_mb.c), elsewhere OpenSSL's (aead_openssl.c).
  * Whoever uses a key gives a nonce once: this room derives a fresh key wherever it could not count.
  */
 
@@ -14,7 +15,7 @@
 
 /* A key's schedule. Zeroed is none. */
 struct aead {
-    void *ctx; /* EVP_CIPHER_CTX */
+    void *state;
     bool seals;
 };
 

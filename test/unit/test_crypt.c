@@ -5,6 +5,7 @@
 #include "crypt/frame.h"
 #include "crypt/keyring.h"
 #include "crypt/seal.h"
+#include <openssl/evp.h>
 
 static const uint8_t key_a[CRYPT_KEY_LEN] = {1, 2, 3}, key_b[CRYPT_KEY_LEN] = {1, 2, 4};
 static const uint8_t salt[WRAP_SALT_LEN] = {7};
@@ -38,6 +39,33 @@ static void aead_is_aes_256_gcm(void **state)
     assert_memory_equal(out, want, 60);
     assert_memory_equal(got, tag, 16);
     aead_release(&a);
+}
+
+/* Whatever makes the ciphertext here, OpenSSL reads it: of every length and cut anywhere. */
+static void what_is_sealed_openssl_opens(void **state)
+{
+    static uint8_t plain[3000], out[3000], back[3016];
+    uint8_t nonce[CRYPT_NONCE_LEN] = {5}, tag[CRYPT_TAG_LEN];
+    for (size_t i = 0; i < sizeof(plain); i++)
+        plain[i] = (uint8_t)(i * 7);
+    for (size_t len = 0; len <= sizeof(plain); len += 1 + len / 9) {
+        struct aead a;
+        assert_int_equal(aead_init(&a, key_a, true), 0);
+        aead_begin(&a, nonce, str_make(plain, len % 40));
+        aead_add(&a, plain, len / 3, out);
+        aead_add(&a, plain + len / 3, len - len / 3, out + len / 3);
+        aead_seal_end(&a, tag);
+        aead_release(&a);
+        EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+        int n;
+        assert_int_equal(EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key_a, nonce), 1);
+        assert_int_equal(EVP_DecryptUpdate(ctx, NULL, &n, plain, (int)(len % 40)), 1);
+        assert_int_equal(EVP_DecryptUpdate(ctx, back, &n, out, (int)len), 1);
+        assert_int_equal(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, CRYPT_TAG_LEN, tag), 1);
+        assert_int_equal(EVP_DecryptFinal_ex(ctx, back + len, &n), 1);
+        assert_memory_equal(back, plain, len);
+        EVP_CIPHER_CTX_free(ctx);
+    }
 }
 
 /* ---- runs of bytes --------------------------------------------------------------------------- */
@@ -377,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aead_is_aes_256_gcm),
+        cmocka_unit_test(what_is_sealed_openssl_opens),
         cmocka_unit_test(what_is_sealed_opens_in_any_pieces),
         cmocka_unit_test(every_byte_flipped_is_refused),
         cmocka_unit_test(truncated_extended_swapped_and_foreign_blocks_are_refused),
