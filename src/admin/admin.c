@@ -43,6 +43,7 @@ static const struct route routes[] = {
     {"GET", PREFIX "roles", false, admin_role_list},
     {"POST", PREFIX "roles", false, admin_role_add},
     {"DELETE", PREFIX "roles/", false, admin_role_remove},
+    {"POST", PREFIX "imports", false, admin_import},
     {"POST", PREFIX "check", false, admin_check},
     {"GET", PREFIX "keys", false, admin_key_list},
     {"POST", PREFIX "keys", false, admin_key_change},

@@ -15,6 +15,8 @@
  * - GET /-/admin/v1/accesskeys/USER: access keys and service accounts; POST /-/admin/v1/accesskeys:
  * user, service, and perhaps access_key, secret_key, policy, name, description, expires_ms
  * - POST /-/admin/v1/accesskeys/ID: active (true or false); DELETE
+ * - POST /-/admin/v1/imports: kind, name, dry_run, and what the kind has: one thing of another
+ *   server's users (imports.c)
  * - GET /-/admin/v1/roles; POST: name, trust, account, description, max_session_s; DELETE .../NAME
  * - POST /-/admin/v1/check[?deep=true]: a line of JSON for each fault and for progress
  * - POST /-/admin/v1/heal: bucket, key, repair (true or false)

@@ -15,9 +15,10 @@
 
 /* What may be told of a body: never a secret, so only what is known to be none. */
 static const char *const told[] = {
-    "name",   "access_key", "id",     "email",  "display_name", "account", "policy",  "policies",
-    "user",   "group",      "type",   "action", "number",       "path",    "bucket",  "key",
-    "repair", "paused",     "attach", "member", "document",     "class",   "objects", "bytes",
+    "name",     "access_key", "id",     "email",  "display_name", "account", "policy",
+    "policies", "user",       "group",  "type",   "action",       "number",  "path",
+    "bucket",   "key",        "repair", "paused", "attach",       "member",  "document",
+    "class",    "objects",    "bytes",  "kind",   "parent",       "active",  "dry_run",
 };
 
 static bool may_be_told(const char *name)

@@ -67,6 +67,7 @@ struct call_state {
     struct target target;
     struct http_client *client;
     struct buf text;
+    char *refused; /* where a refusal's words go; NULL: standard error */
 };
 
 static int FIBER connect_to(struct call_state *s)
@@ -125,6 +126,21 @@ static void take_lines(struct call_state *s)
     }
 }
 
+static int refused(struct call_state *s, int status)
+{
+    const json_t *error = json_object_get(s->answer, "error");
+    const char *message = json_string_value(json_object_get(error, "message"));
+    if (!message)
+        message = "(no message)";
+    if (s->refused)
+        snprintf(s->refused, ADMIN_CALL_WHY_MAX, "%s", message);
+    else
+        cli_fail("the server answered %d: %s", status, message);
+    json_decref(s->answer);
+    s->answer = NULL;
+    return s->refused ? 0 : 1;
+}
+
 static int FIBER read_answer(struct call_state *s, int status)
 {
     for (;;) {
@@ -143,12 +159,7 @@ static int FIBER read_answer(struct call_state *s, int status)
     s->answer = s->text.len ? json_loadb(s->text.data, s->text.len, 0, NULL) : NULL;
     if (status < 300)
         return 0;
-    const json_t *error = json_object_get(s->answer, "error");
-    const char *message = json_string_value(json_object_get(error, "message"));
-    cli_fail("the server answered %d: %s", status, message ? message : "(no message)");
-    json_decref(s->answer);
-    s->answer = NULL;
-    return 1;
+    return refused(s, status);
 }
 
 static int FIBER request(struct call_state *s)
@@ -164,14 +175,18 @@ static int FIBER request(struct call_state *s)
     return r < 0 ? cli_fail("the request failed: %s", err_text(r)) : read_answer(s, reply.status);
 }
 
-static int FIBER call_fiber(void *arg)
+static int FIBER open_target(struct call_state *s)
 {
-    struct call_state *s = arg;
     int r = parse_endpoint(&s->arena, &s->target);
     if (r == 0)
         r = find_credentials(&s->arena, &s->target);
-    if (r == 0)
-        r = connect_to(s);
+    return r == 0 ? connect_to(s) : r;
+}
+
+static int FIBER call_fiber(void *arg)
+{
+    struct call_state *s = arg;
+    int r = open_target(s);
     if (r == 0)
         r = request(s);
     if (s->client)
@@ -179,20 +194,66 @@ static int FIBER call_fiber(void *arg)
     return r;
 }
 
+/* In a world of its own. */
+static int run(struct call_state *s, int (*fiber)(void *arg), void *arg)
+{
+    arena_init(&s->arena, 0);
+    buf_init(&s->text, ANSWER_MAX);
+    int r = rt_run(&(struct rt_config){.threads = 1, .offload_threads = 1}, fiber, arg);
+    if (r < 0)
+        r = world_fail(r);
+    buf_release(&s->text);
+    arena_release(&s->arena);
+    return r;
+}
+
 int admin_call(const struct admin_call *call, json_t **ret_json)
 {
     struct call_state s = {.call = call};
-    arena_init(&s.arena, 0);
-    buf_init(&s.text, ANSWER_MAX);
-    int r = rt_run(&(struct rt_config){.threads = 1, .offload_threads = 1}, call_fiber, &s);
-    if (r < 0)
-        r = world_fail(r);
-    buf_release(&s.text);
-    arena_release(&s.arena);
+    int r = run(&s, call_fiber, &s);
     if (r == 0 && ret_json)
         *ret_json = s.answer;
     else
         json_decref(s.answer);
+    return r;
+}
+
+/* ---- many calls ----------------------------------------------------------------------------- */
+
+struct admin_session {
+    struct call_state state;
+    int (*fn)(struct admin_session *s, void *arg);
+    void *arg;
+};
+
+static int FIBER session_fiber(void *arg)
+{
+    struct admin_session *s = arg;
+    int r = open_target(&s->state);
+    if (r == 0)
+        r = s->fn(s, s->arg);
+    if (s->state.client)
+        http_client_close(s->state.client);
+    return r;
+}
+
+int admin_session_run(int (*fn)(struct admin_session *s, void *arg), void *arg)
+{
+    struct admin_session s = {.fn = fn, .arg = arg};
+    return run(&s.state, session_fiber, &s);
+}
+
+int FIBER admin_session_call(struct admin_session *s, const struct admin_call *call,
+                             json_t **ret_json, char ret_why[ADMIN_CALL_WHY_MAX])
+{
+    struct call_state one = {
+        .call = call, .target = s->state.target, .client = s->state.client, .refused = ret_why};
+    arena_init(&one.arena, 0); /* what is signed stays until the answer is there, and no longer */
+    buf_init(&one.text, ANSWER_MAX);
+    int r = request(&one);
+    buf_release(&one.text);
+    arena_release(&one.arena);
+    *ret_json = r == 0 ? one.answer : NULL;
     return r;
 }
 

@@ -49,6 +49,20 @@ struct admin_call {
  */
 int admin_call(const struct admin_call *call, json_t **ret_json);
 
+/*
+ * Many calls over one connection. `fn` makes them in a world of its own and returns an exit status,
+ * which is given back.
+ */
+struct admin_session;
+int admin_session_run(int FIBER (*fn)(struct admin_session *s, void *arg), void *arg);
+/*
+ * 0 with the answer, or with the server's refusal: *ret_json NULL and its words in `ret_why`. 1:
+ * there is no answer, which was told on standard error.
+ */
+#define ADMIN_CALL_WHY_MAX 512
+int FIBER admin_session_call(struct admin_session *s, const struct admin_call *call,
+                             json_t **ret_json, char ret_why[ADMIN_CALL_WHY_MAX]);
+
 /* A member of an answer: "" or 0 when it is not there, or less than 0. */
 const char *admin_text_of(const json_t *o, const char *name);
 uint64_t admin_number_of(const json_t *o, const char *name);

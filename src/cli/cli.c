@@ -39,6 +39,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_admin_group_rm,
     &cli_admin_group_join,
     &cli_admin_group_leave,
+    &cli_admin_iam_import,
     &cli_admin_audit_verify,
     &cli_admin_audit,
     &cli_admin_event_target_add,

@@ -9,9 +9,9 @@
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 #include <stdio.h>
-#include "events/library.h"
+#include "base/library.h"
 #include "events/sender.h"
-#include "events/sonames.h"
+#include "base/sonames.h"
 
 /* clang-format off */
 #define FUNCTIONS(X)                  \
@@ -32,7 +32,7 @@
     X(amqp_socket_open_noblock)       \
     X(amqp_tcp_socket_new)
 /* clang-format on */
-LIBRARY(lib, EVENT_RABBITMQ, FUNCTIONS)
+LIBRARY(lib, SONAME_RABBITMQ, FUNCTIONS)
 
 #define CHANNEL 1
 

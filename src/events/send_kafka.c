@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
-#include "events/library.h"
+#include "base/library.h"
 #include "events/sender.h"
-#include "events/sonames.h"
+#include "base/sonames.h"
 #include "http/outgoing.h"
 
 /* clang-format off */
@@ -31,7 +31,7 @@
     X(rd_kafka_producev)            \
     X(rd_kafka_purge)
 /* clang-format on */
-LIBRARY(lib, EVENT_RDKAFKA, FUNCTIONS)
+LIBRARY(lib, SONAME_RDKAFKA, FUNCTIONS)
 
 struct kafka {
     rd_kafka_t *producer;

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/buf.h"
-#include "events/library.h"
+#include "base/library.h"
 #include "events/sender.h"
-#include "events/sonames.h"
+#include "base/sonames.h"
 #include "rt/rt.h"
 #include "wire/date.h"
 
@@ -37,7 +37,7 @@
     X(PQsocket)             \
     X(PQstatus)
 /* clang-format on */
-LIBRARY(lib, EVENT_PQ, FUNCTIONS)
+LIBRARY(lib, SONAME_PQ, FUNCTIONS)
 
 #define POLL_MS 100 /* until it is looked whether to stop */
 

@@ -3,9 +3,9 @@
 /* Redis over hiredis: RPUSH onto a list, or PUBLISH to a channel. */
 
 #include <hiredis/hiredis.h>
-#include "events/library.h"
+#include "base/library.h"
 #include "events/sender.h"
-#include "events/sonames.h"
+#include "base/sonames.h"
 
 /* clang-format off */
 #define FUNCTIONS(X)           \
@@ -15,7 +15,7 @@
     X(redisFree)               \
     X(redisSetTimeout)
 /* clang-format on */
-LIBRARY(lib, EVENT_HIREDIS, FUNCTIONS)
+LIBRARY(lib, SONAME_HIREDIS, FUNCTIONS)
 
 struct redis {
     redisContext *context;

@@ -11,9 +11,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
-#include "events/library.h"
+#include "base/library.h"
 #include "events/sender.h"
-#include "events/sonames.h"
+#include "base/sonames.h"
 #include "http/outgoing.h"
 
 /* clang-format off */
@@ -28,7 +28,7 @@
     X(curl_slist_append)   \
     X(curl_slist_free_all)
 /* clang-format on */
-LIBRARY(lib, EVENT_CURL, FUNCTIONS)
+LIBRARY(lib, SONAME_CURL, FUNCTIONS)
 
 #define REPLY_MAX (64 * KIB) /* of the answer, which nobody reads */
 

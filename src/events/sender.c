@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "events/sender.h"
-#include "events/library.h"
+#include "base/library.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -61,6 +61,7 @@ static int make_data(struct arena *a, const struct iam_access_key_spec *spec,
                  .description = spec->description,
                  .created_ms = rt_wall_ms(),
                  .expires_ms = spec->expires_ms,
+                 .inactive = spec->inactive,
                  .service = spec->service},
         .secret = spec->secret.len ? spec->secret : make_secret(a),
     };
@@ -82,18 +83,26 @@ static int FIBER add_key(struct iam *iam, struct str user, const struct iam_key_
     return store_keys(iam, &k);
 }
 
+/* Of a service account; empty: none. */
+static int test_policy(struct str document, struct policy_fault *ret_fault)
+{
+    struct policy *tested;
+    if (!document.len)
+        return 0;
+    int r = policy_compile(POLICY_IDENTITY, STR(""), document, &tested, ret_fault);
+    if (!r)
+        policy_unref(tested);
+    return r;
+}
+
 int FIBER iam_access_key_add(struct iam *iam, struct arena *a, struct str user,
                              const struct iam_access_key_spec *spec, struct iam_access_key *ret,
                              struct str *ret_secret, struct policy_fault *ret_fault)
 {
     struct iam_key_data data;
-    struct policy *tested;
     int r = make_data(a, spec, &data);
-    if (!r && spec->policy.len) {
-        r = policy_compile(POLICY_IDENTITY, STR(""), spec->policy, &tested, ret_fault);
-        if (!r)
-            policy_unref(tested);
-    }
+    if (!r)
+        r = test_policy(spec->policy, ret_fault);
     if (!r)
         r = iam_writer_enter(iam);
     if (r)
@@ -105,6 +114,61 @@ int FIBER iam_access_key_add(struct iam *iam, struct arena *a, struct str user,
     *ret = data.info;
     *ret_secret = data.secret;
     return 0;
+}
+
+static bool is_same(const struct iam_key_data *a, const struct iam_key_data *b)
+{
+    const struct iam_access_key *x = &a->info, *y = &b->info;
+    return str_eq_secret(a->secret, b->secret) && str_eq(x->policy, y->policy) &&
+           str_eq(x->name, y->name) && str_eq(x->description, y->description) &&
+           x->expires_ms == y->expires_ms && x->inactive == y->inactive && x->service == y->service;
+}
+
+/* By the only writer. */
+static int FIBER put_key(struct iam *iam, struct str user, struct iam_key_data *data, bool dry,
+                         enum iam_put *ret)
+{
+    struct keys k;
+    size_t at = 0;
+    rt_lock(&iam->lock);
+    const struct iam_key_entry *there = iam_find_key(iam, data->info.id);
+    rt_unlock(&iam->lock);
+    if (there && !str_eq(there->owner->user.name, user))
+        return -ERR_EXISTS;
+    int r = open_keys(iam, user, &k);
+    if (r)
+        return r;
+    while (at < k.count && !str_eq(k.list[at].info.id, data->info.id))
+        at++;
+    if (at == k.count) {
+        *ret = IAM_PUT_ADDED;
+        return dry ? 0 : add_key(iam, user, data);
+    }
+    *ret = is_same(&k.list[at], data) ? IAM_PUT_SAME : IAM_PUT_CHANGED;
+    if (dry || *ret == IAM_PUT_SAME)
+        return 0;
+    data->info.created_ms = k.list[at].info.created_ms;
+    k.list[at] = *data;
+    return store_keys(iam, &k);
+}
+
+int FIBER iam_access_key_put(struct iam *iam, struct str user,
+                             const struct iam_access_key_spec *spec, bool dry, enum iam_put *ret,
+                             struct policy_fault *ret_fault)
+{
+    struct iam_key_data data;
+    if (!spec->id.len || !spec->secret.len)
+        return -EINVAL;
+    int r = make_data(NULL, spec, &data);
+    if (!r)
+        r = test_policy(spec->policy, ret_fault);
+    if (!r)
+        r = iam_writer_enter(iam);
+    if (r)
+        return r;
+    r = put_key(iam, user, &data, dry, ret);
+    iam_writer_leave(iam);
+    return r;
 }
 
 /* `active` 0 or 1, or -1: away with it. */

@@ -23,7 +23,7 @@ struct iam_access_key_spec {
     struct str id, secret; /* both empty: made up */
     struct str policy, name, description;
     uint64_t expires_ms;
-    bool service;
+    bool service, inactive;
 };
 
 /* `user` is the store's name for it, "root" too for service accounts. -ERR_NOT_FOUND, -ERR_EXISTS,
@@ -31,6 +31,14 @@ struct iam_access_key_spec {
 int FIBER iam_access_key_add(struct iam *iam, struct arena *a, struct str user,
                              const struct iam_access_key_spec *spec, struct iam_access_key *ret,
                              struct str *ret_secret, struct policy_fault *ret_fault);
+enum iam_put { IAM_PUT_SAME, IAM_PUT_ADDED, IAM_PUT_CHANGED };
+/*
+ * A key with an id and a secret, made, or made as the spec says where the user has it already.
+ * `dry`: only told what would be done. As iam_access_key_add; -ERR_EXISTS: another user has it.
+ */
+int FIBER iam_access_key_put(struct iam *iam, struct str user,
+                             const struct iam_access_key_spec *spec, bool dry, enum iam_put *ret,
+                             struct policy_fault *ret_fault);
 /* -ERR_NOT_FOUND: that user has no such key. */
 int FIBER iam_access_key_set_active(struct iam *iam, struct str user, struct str id, bool active);
 int FIBER iam_access_key_remove(struct iam *iam, struct str user, struct str id);

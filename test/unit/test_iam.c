@@ -299,6 +299,48 @@ static void cached_key_ends_with_its_secret(void **state)
 
 /* ---- rates ---------------------------------------------------------------------------------- */
 
+static int FIBER put(struct env *e, const char *user, const char *secret, bool off, bool dry)
+{
+    struct policy_fault why;
+    enum iam_put done;
+    struct iam_access_key_spec spec = {
+        .id = STR("PUTKEY"), .secret = str_from(secret), .inactive = off};
+    int r = iam_access_key_put(e->iam, str_from(user), &spec, dry, &done, &why);
+    return r < 0 ? r : (int)done;
+}
+
+static int FIBER put_keys(struct env *e)
+{
+    struct iam_identity who;
+    struct str secret;
+    CHECK(add(e, "ann", "ANNKEY", "id-ann") == 0 && add(e, "bob", "BOBKEY", "id-bob") == 0);
+    CHECK(put(e, "ann", "secret-one", false, true) == IAM_PUT_ADDED);
+    CHECK(lookup(e, "PUTKEY", &who) == -ERR_INVALID_ACCESS_KEY);
+    CHECK(put(e, "ann", "secret-one", false, false) == IAM_PUT_ADDED);
+    CHECK(put(e, "ann", "secret-one", false, false) == IAM_PUT_SAME);
+    CHECK(put(e, "ann", "secret-two", false, true) == IAM_PUT_CHANGED);
+    CHECK(iam_lookup(e->iam, &e->arena, STR("PUTKEY"), &who, &secret) == 0);
+    CHECK(str_eq(secret, STR("secret-one")));
+    iam_identity_release(&who);
+    CHECK(put(e, "ann", "secret-two", true, false) == IAM_PUT_CHANGED);
+    CHECK(lookup(e, "PUTKEY", &who) == -ERR_INVALID_ACCESS_KEY);
+    for (int dry = 0; dry <= 1; dry++) {
+        CHECK(put(e, "bob", "secret-one", false, dry) == -ERR_EXISTS);
+        CHECK(put(e, "eve", "secret-one", false, dry) == -ERR_EXISTS);
+        CHECK(put(e, "ann", "short", false, dry) == -EINVAL);
+        CHECK(put(e, "ann", "", false, dry) == -EINVAL);
+    }
+    CHECK(iam_access_key_remove(e->iam, STR("ann"), STR("PUTKEY")) == 0);
+    CHECK(put(e, "eve", "secret-one", false, true) == -ERR_NOT_FOUND);
+    CHECK(put(e, "root", "secret-one", false, false) == -ERR_NOT_FOUND);
+    return 0;
+}
+
+static void a_key_that_is_put_is_made_changed_or_the_same(void **state)
+{
+    run(put_keys);
+}
+
 static void a_rate_lets_a_seconds_requests_through_and_then_one_by_one(void **state)
 {
     const uint64_t second = 1000000000, start = 77 * second;
@@ -334,6 +376,7 @@ int main(void)
         cmocka_unit_test(rights_are_the_owners_and_roots),
         cmocka_unit_test(signatures_are_verified_cold_and_cached),
         cmocka_unit_test(cached_key_ends_with_its_secret),
+        cmocka_unit_test(a_key_that_is_put_is_made_changed_or_the_same),
         cmocka_unit_test(a_rate_lets_a_seconds_requests_through_and_then_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
-#include "events/library.h"
+#include "base/library.h"
 #include <dlfcn.h>
 #include "base/error.h"
 

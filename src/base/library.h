@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * A client's library that is loaded when the first target needs it: together they are more than the
- * server itself is when it is idle, and most servers have no target, or one. The functions are
- * listed once in the file that uses them, and called through the table that this makes:
+ * A library that is loaded when something first needs it: the clients of what a server may speak to
+ * are together more than the server itself is when it is idle, and most servers speak to none of
+ * it, or to one. The functions are listed once in the file that uses them, and called through the
+ * table that this makes:
  *
  *   #define FUNCTIONS(X) X(redisConnectWithTimeout) X(redisFree)
- *   LIBRARY(lib, EVENT_HIREDIS, FUNCTIONS)
+ *   LIBRARY(lib, SONAME_HIREDIS, FUNCTIONS)
  *   ... int r = library_load(&lib.library); ... lib.redisFree(context);
  */
 
