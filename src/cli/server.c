@@ -444,6 +444,8 @@ static int FIBER server_fiber(void *arg)
     if (r == 0)
         r = open_audit(s);
     if (r == 0)
+        jobs_set_audit(s->engine.jobs, s->audit);
+    if (r == 0)
         r = serve(s);
     admin_free(s->admin);
     if (s->engine.jobs)
@@ -451,9 +453,9 @@ static int FIBER server_fiber(void *arg)
     s3_logs_stop(s->s3);
     s3_free(s->s3);
     access_log_close(s->log);
-    audit_close(s->audit);
     kms_close(s->kms);
     engine_close(&s->engine);
+    audit_close(s->audit); /* jobs write there */
     explicit_bzero(&s->credentials, sizeof(s->credentials));
     arena_release(&s->arena);
     return r;

@@ -6,6 +6,7 @@
  */
 
 #include "jobs/jobs.h"
+#include "jobs/purge.h"
 #include "jobs/scrub.h"
 
 struct jobs {
@@ -15,6 +16,9 @@ struct jobs {
     struct scrub *scrub;              /* NULL without metadata of its own */
     struct mover *mover;              /* likewise */
     struct lifecycle_job *lifecycle;  /* likewise */
+    struct purge_job *purge;          /* likewise */
+    struct audit *audit;              /* NULL: off */
+    bool audit_known;                 /* until then nothing is done that it would have to tell */
     uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
@@ -51,6 +55,8 @@ void sweep_again(struct jobs *j);
 int events_add(struct jobs *j);
 int lifecycle_add(struct jobs *j);
 void lifecycle_free(struct lifecycle_job *l);
+int purge_add(struct jobs *j);
+void purge_free(struct purge_job *p);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
 

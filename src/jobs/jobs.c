@@ -3,7 +3,7 @@
 
 static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add,  sweep_add, repair_add,
                                               values_add, scrub_add,    move_add,  spares_add,
-                                              events_add, lifecycle_add};
+                                              events_add, lifecycle_add, purge_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {
@@ -15,6 +15,7 @@ void FIBER jobs_stop(struct jobs *j)
     scrub_free(j->scrub);
     move_free(j->mover);
     lifecycle_free(j->lifecycle);
+    purge_free(j->purge);
     free(j);
 }
 
@@ -34,6 +35,12 @@ int FIBER jobs_start(struct jobs **ret, const struct jobs_config *config)
     else
         *ret = j;
     return r;
+}
+
+void jobs_set_audit(struct jobs *j, struct audit *audit)
+{
+    j->audit = audit;
+    j->audit_known = true;
 }
 
 struct schedule *jobs_schedule(struct jobs *j)

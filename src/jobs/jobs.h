@@ -15,6 +15,7 @@
  *   spares   has the others take over what a disk held that stays gone
  *   events   keeps the delivery of events to their targets going
  *   lifecycle  once a day: removes what the buckets' lifecycle rules say is due
+ *   purge    removes what belongs to somebody, when asked (purge.h)
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -26,6 +27,7 @@
 #include "jobs/schedule.h"
 #include "store/store.h"
 
+struct audit;
 struct jobs;
 
 struct jobs_config {
@@ -62,6 +64,9 @@ struct jobs_config {
 int FIBER jobs_start(struct jobs **ret, const struct jobs_config *config);
 /* Cancels and joins them. Accepts NULL. Same thread as the start. */
 void FIBER jobs_stop(struct jobs *j);
+/* Where it is recorded what jobs remove at somebody's word; NULL: nowhere. They wait for this call.
+ * On the thread of the start; `audit` outlives the jobs. */
+void jobs_set_audit(struct jobs *j, struct audit *audit);
 /* A disk was replaced, added or retired: every record is looked at anew. Any thread. */
 void jobs_disks_changed(struct jobs *j);
 /* For the administrator: states, pauses, metrics. */
