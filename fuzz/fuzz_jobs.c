@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * What the background jobs keep: their rows, the places of scrub and rebalance, the list of damage.
- * The first byte of the input chooses one. A scrub's place that decodes must come out the same
- * after it is packed again.
+ * What the background jobs keep: their rows, the places of scrub, rebalance and purge, the list of
+ * damage. The first byte of the input chooses one. A scrub's or purge's place that decodes must
+ * come out the same after it is packed again.
  */
 
 #include "fuzz.h"
@@ -39,6 +39,20 @@ static void fuzz_move(struct str cursor)
         CHECK(s.place.row.len <= sizeof(s.place.buffer));
 }
 
+static void fuzz_purge(struct str cursor)
+{
+    static struct purge_state s, again;
+    struct str packed, twice;
+    if (purge_unpack(cursor, &s) < 0)
+        return;
+    CHECK(s.place.key_len <= sizeof(s.place.key) && purge_phase_text(s.phase));
+    CHECK(purge_pack(&s, &packed) == 0);
+    CHECK(purge_unpack(packed, &again) == 0 && purge_pack(&again, &twice) == 0);
+    CHECK(str_eq(packed, twice));
+    free((void *)(uintptr_t)packed.ptr);
+    free((void *)(uintptr_t)twice.ptr);
+}
+
 static void fuzz_damage(struct str value)
 {
     struct damage d;
@@ -61,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_scrub(value);
     else if (data[0] == 2)
         fuzz_move(value);
+    else if (data[0] == 4)
+        fuzz_purge(value);
     else
         fuzz_damage(value);
     return 0;

@@ -64,6 +64,9 @@ static const struct route routes[] = {
     {"POST", PREFIX "event-tests/", false, admin_event_test},
     {"GET", PREFIX "dead-events/", false, admin_event_dead},
     {"POST", PREFIX "dead-events/", false, admin_event_dead_change},
+    {"GET", PREFIX "purge", false, admin_purge_status},
+    {"POST", PREFIX "purge", false, admin_purge_change},
+    {"POST", PREFIX "purge-look", false, admin_purge_look},
     {"GET", PREFIX "scrub", false, admin_scrub_status},
     {"POST", PREFIX "scrub", false, admin_scrub_change},
 };

@@ -24,6 +24,10 @@
  * - GET /-/admin/v1/disks; POST: action (add, replace, drain, undrain, set), number, path, weight,
  *   zone
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
+ * - GET /-/admin/v1/purge: the purge under way, or the last; POST: action (start or stop), and to
+ *   start bucket and perhaps prefix, or tag_key and tag_value, or all of them
+ * - POST /-/admin/v1/purge-look: the same: a line for each that would go or stay, nothing is
+ * removed
  * - GET /-/admin/v1/audit[?from=&to=&user=&bucket=&prefix=&operation=&outcome=&max=]: a line each
  * - GET /-/admin/v1/audit-verify
  * - GET /-/admin/v1/events: a line of JSON for each event as it is committed, until one side ends

@@ -68,6 +68,9 @@ void FIBER admin_scrub_status(struct admin *a, struct http_exchange *x, struct s
 void FIBER admin_scrub_change(struct admin *a, struct http_exchange *x, struct str body);
 /* How the scrub stands and how much is damaged, without the list. */
 json_t *admin_scrub_json(struct admin *a);
+void FIBER admin_purge_status(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_purge_change(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_purge_look(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_bucket_class(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_quota_get(struct admin *a, struct http_exchange *x, struct str body);

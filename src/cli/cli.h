@@ -55,6 +55,8 @@ extern const struct cli_command cli_admin_policy_add, cli_admin_policy_list, cli
     cli_admin_group_add, cli_admin_group_list, cli_admin_group_rm, cli_admin_group_join,
     cli_admin_group_leave;
 
+extern const struct cli_command cli_admin_purge, cli_admin_purge_status, cli_admin_purge_stop;
+
 extern const struct cli_command cli_admin_accesskey_add, cli_admin_accesskey_list,
     cli_admin_accesskey_enable, cli_admin_accesskey_disable, cli_admin_accesskey_rm,
     cli_admin_serviceaccount_add, cli_admin_serviceaccount_list, cli_admin_serviceaccount_rm,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add,  sweep_add, repair_add,
-                                              values_add, scrub_add,    move_add,  spares_add,
+static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add,   sweep_add, repair_add,
+                                              values_add, scrub_add,     move_add,  spares_add,
                                               events_add, lifecycle_add, purge_add};
 
 void FIBER jobs_stop(struct jobs *j)

@@ -31,8 +31,6 @@ struct purge_job {
     struct purge_state state;
     uint64_t refused_before; /* by the collector, when `state.refused` was counted */
     struct arena arena;      /* of a page: its notice */
-    uint64_t went;           /* in the page */
-    uint64_t pages;          /* atomic: since the start, for metrics */
     struct rt_lock lock;
     struct purge_state shown;
     enum ask ask;
@@ -103,16 +101,18 @@ static struct audit_record record_of(const struct purge_job *p, const char *oper
     };
 }
 
-static void audit_item(struct purge_job *p, const struct store_purge_item *item)
+static void audit_item(struct purge_job *p, const struct store_purge_item *item,
+                       enum audit_outcome outcome)
 {
     static const char *const operations[] = {"purge:DeleteVersion", "purge:DeleteMarker",
                                              "purge:AbortUpload"};
     struct audit_record record = record_of(p, operations[item->kind]);
     char version[20];
     int len = snprintf(version, sizeof(version), "%016llx", (unsigned long long)item->seq);
+    record.outcome = outcome;
     record.bucket = item->bucket;
     record.key = item->key;
-    record.version = item->upload.ptr      ? item->upload
+    record.version = item->upload.ptr     ? item->upload
                      : item->null_version ? STR("null")
                                           : str_make(version, (size_t)len);
     audit_put(p->jobs->audit, &record);
@@ -157,8 +157,7 @@ static void count_gone(struct purge_job *p, const struct store_purge_item *item)
     c->gone[item->kind]++;
     c->parts += item->parts;
     c->bytes += item->bytes;
-    p->went++;
-    audit_item(p, item);
+    audit_item(p, item, AUDIT_DONE);
 }
 
 static void count_kept(struct purge_job *p, const struct store_purge_item *item)
@@ -168,6 +167,14 @@ static void count_kept(struct purge_job *p, const struct store_purge_item *item)
     c->retained += item->fate == STORE_PURGE_RETAINED;
     c->hides += item->fate == STORE_PURGE_HIDES;
     c->left += item->fate == STORE_PURGE_GOES || item->fate == STORE_PURGE_CHANGED;
+}
+
+/* What a crash may hide from whoever comes after is written down before. */
+static int FIBER intend_item(void *arg, const struct store_purge_item *item, bool last)
+{
+    struct purge_job *p = arg;
+    audit_item(p, item, AUDIT_BEGUN);
+    return last && p->jobs->audit ? audit_flush(p->jobs->audit) : 0;
 }
 
 /* What stays is counted by the look that comes after: it may be another by then. */
@@ -181,28 +188,18 @@ static int note_item(void *arg, const struct store_purge_item *item)
     return 0;
 }
 
-/* The records are on disk before the place is, behind which nobody looks again. */
-static int FIBER flush_records(struct purge_job *p)
-{
-    return p->went && p->jobs->audit ? audit_flush(p->jobs->audit) : 0;
-}
-
 static int FIBER walk_page(struct purge_job *p)
 {
-    const struct store_purge_hooks hooks = {begin_bucket, note_item, p};
+    const struct store_purge_hooks hooks = {begin_bucket, intend_item, note_item, p};
     struct store_purge_what what = purge_what(&p->state);
     struct store_purge_place place = p->state.place;
     uint64_t rows = 0;
-    p->went = 0;
     arena_reset(&p->arena);
     int r = store_purge_page(p->jobs->config.store, &what, p->state.phase == PURGE_REMOVING, &place,
                              &hooks, &rows);
-    if (r == 0)
-        r = flush_records(p);
     if (r < 0)
         return r;
     p->state.place = place;
-    jobs_count(&p->pages, 1);
     r = keep(p);
     return r < 0 ? r : job_spend(p->job, 0, rows);
 }

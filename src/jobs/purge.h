@@ -13,8 +13,8 @@
  *   proving     the same walk, which only looks: what it meets that is not kept was missed
  *   collecting  until the garbage collector has deleted every needle that was let go before
  *
- * Each removal is an audit record, made durable before the place is. A crash may leave a page's
- * removals out of the counts, never out of the log: the records come with the removal.
+ * Each removal is two audit records: that it begins, durable before anything of its page goes, and
+ * that it was done. So a crash may leave a page's removals out of the counts, never out of the log.
  */
 
 #include "store/purge.h"

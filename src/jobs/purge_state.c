@@ -57,10 +57,10 @@ static int take_texts(const Jobs__Purge *pb, struct purge_state *s)
         ProtobufCBinaryData in;
         struct purge_text *to;
     } texts[] = {
-        {pb->bucket, &s->bucket},         {pb->prefix, &s->prefix},
-        {pb->tag_name, &s->tag_name},     {pb->tag_value, &s->tag_value},
-        {pb->user, &s->user},             {pb->access_key, &s->access_key},
-        {pb->source, &s->source},         {pb->request_id, &s->request_id},
+        {pb->bucket, &s->bucket},     {pb->prefix, &s->prefix},
+        {pb->tag_name, &s->tag_name}, {pb->tag_value, &s->tag_value},
+        {pb->user, &s->user},         {pb->access_key, &s->access_key},
+        {pb->source, &s->source},     {pb->request_id, &s->request_id},
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(texts); i++)

@@ -86,13 +86,26 @@ static int tell_removal(struct page *p, size_t i)
     return tell(p, &x->item, went ? STORE_PURGE_GOES : STORE_PURGE_CHANGED);
 }
 
-static int FIBER flush_some(struct page *p, size_t count)
+static int FIBER intend(struct page *p, size_t count)
 {
     int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (!p->removals[i].hides)
+            r = p->hooks->intend(p->hooks->arg, &p->removals[i].item, i + 1 == count);
+    return r;
+}
+
+static int FIBER remove_some(struct page *p, size_t count)
+{
+    int r = intend(p, count);
     for (size_t i = 0; i < count; i++)
         fill_deletion(p, i);
-    if (p->remove && count)
-        r = store_delete_many(p->store, p->bucket.id, p->list, count, p->notice);
+    return r < 0 ? r : store_delete_many(p->store, p->bucket.id, p->list, count, p->notice);
+}
+
+static int FIBER flush_some(struct page *p, size_t count)
+{
+    int r = p->remove && count ? remove_some(p, count) : 0;
     for (size_t i = 0; r == 0 && i < count; i++)
         r = tell_removal(p, i);
     return r;
@@ -410,14 +423,14 @@ static int FIBER is_upload_meant(struct page *p, const struct store_upload *u, b
 
 static int FIBER one_upload(struct page *p, const struct store_upload *u)
 {
-    struct store_purge_item item = {.kind = STORE_PURGE_UPLOAD,
-                                    .bucket = p->bucket.name,
-                                    .key = u->key,
-                                    .upload = u->upload};
+    struct store_purge_item item = {
+        .kind = STORE_PURGE_UPLOAD, .bucket = p->bucket.name, .key = u->key, .upload = u->upload};
     bool meant = false;
     int r = is_upload_meant(p, u, &meant);
     if (r == 0 && meant)
         r = count_parts(p, &item);
+    if (r == 0 && meant && p->remove)
+        r = p->hooks->intend(p->hooks->arg, &item, true);
     if (r == 0 && meant && p->remove)
         r = store_upload_abort(p->store, p->bucket.id, u->key, u->upload);
     if (r == -ERR_NO_SUCH_UPLOAD)

@@ -3,15 +3,15 @@
 
 /*
  * Purging: a walk over everything that is stored of somebody (under a prefix, or with a tag) that
- * says of each version, delete marker and upload whether it may go, and, when it is told to, removes
- * what may. The same walk without removing is the proof afterwards, and the look before.
+ * says of each version, delete marker and upload whether it may go, and, when it is told to,
+ * removes what may. The same walk without removing is the proof afterwards, and the look before.
  *
  * What goes and what stays
  *  - A locked version stays, governance too: nothing here bypasses a lock.
  *  - With a tag, versions that carry it are meant, and uploads that would make one. Delete markers
  *    carry none: a key's go with the last of its versions, if that carried the tag.
- *  - Nothing that was hidden comes to light: where a version is kept, a delete marker above it stays,
- *    and a newest version that goes leaves one.
+ *  - Nothing that was hidden comes to light: where a version is kept, a delete marker above it
+ * stays, and a newest version that goes leaves one.
  *
  * A page's versions of one key go in one transaction, so a crash leaves no key half done; of a key
  * with more versions than a page the newest goes last, and with it one that carries the tag.
@@ -69,7 +69,11 @@ struct store_purge_place {
 struct store_purge_hooks {
     /* A bucket's page begins; what is to be told of its removals, perhaps NULL. May suspend. */
     int (*bucket)(void *arg, const struct store_bucket *b, struct store_notice **ret);
-    /* Of each that is meant, after it went if it did; the strings live for the call. May suspend. */
+    /* Before a transaction that removes: of each that it is to remove, and whether it is the last
+     * of them. May suspend; a failure leaves all where it is. */
+    int (*intend)(void *arg, const struct store_purge_item *item, bool last);
+    /* Of each that is meant, after it went if it did; the strings live for the call. May suspend.
+     */
     int (*item)(void *arg, const struct store_purge_item *item);
     void *arg;
 };
