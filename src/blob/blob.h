@@ -15,9 +15,9 @@
  *    where the nearest are missing, slow or damaged.
  *  - No two shards of a chunk share a disk.
  *  - Memory of a writer or reader is bounded whatever the blob's size: BLOB_BUFFER_BYTES with one
- *    disk, else two stripes, that is 2 * (k + m) * 260 KiB for a writer and 2 * (k + m) * 256 KiB
- *    for a reader, plus 512 KiB for each read and one stripe for each write that was given up for
- *    slow and has not come back. Of what they let go up to 64 MiB are kept for the next ones
+ *    disk, else at most two stripes, that is 2 * (k + m) * 260 KiB for a writer and 2 * (k + m) *
+ * 256 KiB for a reader, plus 512 KiB for each read and one stripe for each write that was given up
+ * for slow and has not come back. Of what they let go up to 64 MiB are kept for the next ones
  *    (pool.h).
  *  - A disk that hangs does not hold up a write that the others have done: it is given a few
  * seconds and its shard is lost then.

@@ -12,10 +12,12 @@
 #define BLOB_SMALL_MAX (256 * KIB) /* one append, one read */
 #define BLOB_PIECE_BYTES \
     (BLOB_BUFFER_BYTES / 2) /* of a chunk that is not striped: what is read or written at once */
-#define BLOB_FLUSH_BYTES (8 * MIB) /* of a chunk: written between two early syncs */
+#define WHOLE_MAX        (2 * STRIPE_CELL) /* longer shards are written piece by piece */
+#define BLOB_FLUSH_BYTES (8 * MIB)         /* of a chunk: written between two early syncs */
 
 static_assert(BLOB_SMALL_MAX <= DISK_READ_MAX, "one read takes it");
 static_assert(BLOB_CHUNK_MAX <= NEEDLE_LEN_MAX, "a chunk is a needle");
+static_assert(WHOLE_MAX <= DISK_PLACED_MAX, "one append takes it");
 static_assert(NODES_MAX % 64 == 0, "a set of disks is whole words");
 static_assert(NODES_MAX <= BLOB_DISK_ALL, "nodes_get(BLOB_DISK_NONE) is NULL");
 
@@ -174,6 +176,9 @@ void FIBER lane_sync(struct lane *l, bool commit);
 bool lane_syncing(const struct lane *l);
 /* A whole short shard, which begins the area, on a fiber of its own or at once. */
 void FIBER lane_append(struct lane *l, struct area *area, bool at_once);
+/* A whole shard of up to WHOLE_MAX behind the headroom at `base`, which lies in the area and has
+ * DISK_PLACED_ROOM. */
+void FIBER lane_append_placed(struct lane *l, struct area *area, uint8_t *base);
 /*
  * Waits for the writes, or the syncs, of all the lanes. Once `enough` (0: all) of them have done
  * it, the others get a few seconds more; who is not done then has failed, and its disk is told.

@@ -165,6 +165,18 @@ static int FIBER run_append(struct lane *l)
     return err;
 }
 
+/* As run_append, for a shard with room around it. */
+static int FIBER run_append_placed(struct lane *l)
+{
+    struct needle_hint *where = &l->shard.where;
+    struct hash128 *digest = &l->shard.digest;
+    int err = node_append_placed(l->node, l->epoch, l->key, &l->info, l->base, where, digest);
+    if (renew(l, err))
+        err = node_append_placed(l->node, l->epoch, l->key, &l->info, l->base, where, digest);
+    l->durable = err == 0;
+    return err;
+}
+
 /* ---- errands -------------------------------------------------------------------------------- */
 
 static void FIBER errand_fiber(void *arg)
@@ -335,6 +347,12 @@ void FIBER lane_append(struct lane *l, struct area *area, bool at_once)
         return;
     }
     note(l, run_append(l));
+}
+
+void FIBER lane_append_placed(struct lane *l, struct area *area, uint8_t *base)
+{
+    l->base = base;
+    l->write = errand_start(l, area, "blob-append", run_append_placed);
 }
 
 /* ---- several -------------------------------------------------------------------------------- */

@@ -7,7 +7,9 @@
  * write the other to the disks, so that the stream runs at the pace of the slower of the two and
  * not of their sum. Syncs overlap as well: further fibers now and then make stable what a chunk has
  * so far, and commit a finished chunk while the next one is being filled; at the end little is left
- * to wait for.
+ * to wait for. A striped blob whose shards are short is in between: it is gathered and encoded
+ * stripe by stripe, and its shards are appended whole, each by one of its disk's shared writes, so
+ * that many small files' worth of writes and syncs do not cost what they would one by one.
  *
  * States of a long one: `filling` is the chunk whose bytes are being taken (NULL between two);
  * `writing` the one whose piece is on its way to the disks; `syncing` the one that is being
@@ -42,7 +44,7 @@ struct blob_writer {
     unsigned depth;        /* of blobs written anew */
     int err;               /* the first that ends it */
 
-    struct area *area[2]; /* a small blob has one, of its own length */
+    struct area *area[2]; /* one that is gathered has the first only */
     unsigned at;          /* the one being filled */
 
     /* of a long one */
@@ -65,6 +67,12 @@ static unsigned shards_of(const struct blob_chunk *c)
 
 /* ---- areas ---------------------------------------------------------------------------------- */
 
+/* Its shards are gathered and appended, each by one write. */
+static bool is_whole(const struct blob_writer *w, const struct blob_chunk *c)
+{
+    return w->chunk_count == 1 && chunk_striped(c) && chunk_shard_len(c) <= WHOLE_MAX;
+}
+
 /* The room of one shard's piece: what came before it, and the piece. */
 static size_t slot_bytes(struct blob_code code)
 {
@@ -86,7 +94,17 @@ static size_t area_bytes(struct blob_class class, unsigned disks, uint64_t len)
 static uint8_t *slot(const struct blob_writer *w, unsigned area, const struct blob_chunk *c,
                      unsigned shard)
 {
-    return w->area[area]->bytes + shard * slot_bytes((struct blob_code){c->code_k, c->code_m});
+    size_t room = is_whole(w, c) ? DISK_PLACED_ROOM(chunk_shard_len(c))
+                                 : slot_bytes((struct blob_code){c->code_k, c->code_m});
+    return w->area[area]->bytes + shard * room;
+}
+
+/* Where the filled piece's cell of a shard lies. */
+static uint8_t *cell(const struct blob_writer *w, unsigned shard)
+{
+    const struct blob_chunk *c = &w->filling->c;
+    uint8_t *first = slot(w, w->at, c, shard) + NEEDLE_HEADROOM;
+    return is_whole(w, c) ? first + w->piece.cell_off : first;
 }
 
 /* ---- begin ---------------------------------------------------------------------------------- */
@@ -109,16 +127,21 @@ static void FIBER writer_free(struct blob_writer *w)
     free(w);
 }
 
-static bool areas_new(struct blob_writer *w)
+static bool small_area_new(struct blob_writer *w)
 {
-    if (is_small(w)) {
-        w->area[0] = area_new(&w->b->pool, MAX(w->len_bytes, UINT64_C(1)));
-        return w->area[0] != NULL;
-    }
-    size_t size = area_bytes(w->class, w->disks, w->len_bytes);
+    w->area[0] = area_new(&w->b->pool, MAX(w->len_bytes, UINT64_C(1)));
+    return w->area[0] != NULL;
+}
+
+/* For all chunks of a blob that is not small, once its first has its code. */
+static int areas_new(struct blob_writer *w, const struct blob_chunk *c)
+{
+    bool whole = is_whole(w, c);
+    size_t size = whole ? c->shard_count * DISK_PLACED_ROOM(chunk_shard_len(c))
+                        : area_bytes(w->class, w->disks, w->len_bytes);
     w->area[0] = area_new(&w->b->pool, size);
-    w->area[1] = area_new(&w->b->pool, size);
-    return w->area[0] && w->area[1];
+    w->area[1] = whole ? NULL : area_new(&w->b->pool, size);
+    return w->area[0] && (whole || w->area[1]) ? 0 : -ENOMEM;
 }
 
 /* One that a hanging write still uses is left to it. */
@@ -148,7 +171,7 @@ static int FIBER writer_new(struct blob *b, struct blob_class class, uint64_t le
     w->chunk_count = (len_bytes + BLOB_CHUNK_MAX - 1) / BLOB_CHUNK_MAX;
     w->chunks = calloc(w->chunk_count + 1, sizeof(*w->chunks));
     int err = w->disks == 0 ? -ERR_DISK_GONE : 0;
-    if (err == 0 && (!w->chunks || !areas_new(w)))
+    if (err == 0 && (!w->chunks || (is_small(w) && !small_area_new(w))))
         err = -ENOMEM;
     if (err)
         writer_free(w);
@@ -230,7 +253,8 @@ static int FIBER chunk_next(struct blob_writer *w, struct chunk **ret)
     uint64_t done = w->begun * BLOB_CHUNK_MAX;
     struct chunk *k = &w->chunks[w->begun++];
     *ret = k;
-    return chunk_place(w, k, MIN(BLOB_CHUNK_MAX, w->len_bytes - done));
+    int err = chunk_place(w, k, MIN(BLOB_CHUNK_MAX, w->len_bytes - done));
+    return err || w->area[0] ? err : areas_new(w, &k->c);
 }
 
 /* Later chunks go elsewhere. */
@@ -304,6 +328,8 @@ static void FIBER writing_settle(struct blob_writer *w)
         w->err = w->err ? w->err : lanes_error(k->lanes, count);
         return;
     }
+    if (is_whole(w, &k->c))
+        return;
     if (k->ended) {
         chunk_wait_syncs(w->syncing);
         chunk_wait_syncs(k);
@@ -324,7 +350,7 @@ static int piece_encode(struct blob_writer *w)
     const struct stripe *p = &w->piece;
     void *cells[BLOB_SHARDS_MAX];
     for (unsigned i = 0; i < c->shard_count; i++)
-        cells[i] = slot(w, w->at, c, i) + NEEDLE_HEADROOM;
+        cells[i] = cell(w, i);
     if (!chunk_striped(c)) {
         for (unsigned i = 1; i < c->shard_count; i++)
             memcpy(cells[i], cells[0], p->cell_len);
@@ -338,18 +364,9 @@ static int piece_encode(struct blob_writer *w)
     return ec ? ec_encode(ec, (const void *const *)cells, cells + c->code_k, p->cell_len) : -ENOMEM;
 }
 
-/* Sends the filled piece on its way, once the one before has arrived. */
-static int FIBER push(struct blob_writer *w)
+/* The filled piece's shards, once the piece before has arrived. */
+static void FIBER push_pieces(struct blob_writer *w, struct chunk *k, bool last)
 {
-    struct chunk *k = w->filling;
-    writing_settle(w);
-    if (w->err == 0)
-        w->err = area_renew(w, !w->at);
-    if (w->err == 0)
-        w->err = piece_encode(w);
-    if (w->err)
-        return w->err;
-    bool last = w->piece_number + 1 == chunk_piece_count(&k->c);
     for (unsigned i = 0; i < k->c.shard_count; i++) {
         struct lane *l = &k->lanes[i];
         lane_write(l, w->area[w->at], slot(w, w->at, &k->c, i), w->piece.cell_len, last);
@@ -359,6 +376,35 @@ static int FIBER push(struct blob_writer *w)
     w->writing = k;
     w->unflushed_bytes += w->fill;
     w->at = !w->at;
+}
+
+/* With the last piece all are there. */
+static void FIBER push_whole(struct blob_writer *w, struct chunk *k, bool last)
+{
+    if (!last)
+        return;
+    for (unsigned i = 0; i < k->c.shard_count; i++)
+        lane_append_placed(&k->lanes[i], w->area[0], slot(w, 0, &k->c, i));
+    w->writing = k;
+}
+
+/* Sends the filled piece on its way. */
+static int FIBER push(struct blob_writer *w)
+{
+    struct chunk *k = w->filling;
+    bool whole = is_whole(w, &k->c);
+    writing_settle(w);
+    if (w->err == 0 && !whole)
+        w->err = area_renew(w, !w->at);
+    if (w->err == 0)
+        w->err = piece_encode(w);
+    if (w->err)
+        return w->err;
+    bool last = w->piece_number + 1 == chunk_piece_count(&k->c);
+    if (whole)
+        push_whole(w, k, last);
+    else
+        push_pieces(w, k, last);
     w->fill = 0;
     k->ended = last;
     w->filling = last ? NULL : k;
@@ -387,10 +433,9 @@ static size_t FIBER take(struct blob_writer *w, const void *data, size_t len)
         w->piece_number = 0;
         w->piece = chunk_piece(&w->filling->c, 0);
     }
-    size_t cell = w->fill / w->piece.cell_len, off = w->fill % w->piece.cell_len;
+    size_t shard = w->fill / w->piece.cell_len, off = w->fill % w->piece.cell_len;
     size_t n = MIN(MIN(len, w->piece.cell_len - off), w->piece.data_len - w->fill);
-    uint8_t *to = slot(w, w->at, &w->filling->c, (unsigned)cell) + NEEDLE_HEADROOM + off;
-    memcpy(to, data, n);
+    memcpy(cell(w, (unsigned)shard) + off, data, n);
     w->fill += n;
     if (w->fill == w->piece.data_len)
         push(w);

@@ -135,6 +135,10 @@ int FIBER node_append(struct node *n, uint64_t epoch, struct needle_key key,
                       const struct needle_info *info, const struct iovec *iov, unsigned count,
                       struct needle_hint *ret_hint, struct hash128 *ret_digest);
 
+int FIBER node_append_placed(struct node *n, uint64_t epoch, struct needle_key key,
+                             const struct needle_info *info, void *base,
+                             struct needle_hint *ret_hint, struct hash128 *ret_digest);
+
 struct node_writer;
 int FIBER node_begin(struct node *n, uint64_t epoch, struct needle_key key,
                      const struct needle_info *info, struct node_writer **ret);

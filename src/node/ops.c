@@ -19,6 +19,17 @@ int FIBER node_append(struct node *n, uint64_t epoch, struct needle_key key,
                         disk_append(n->disk, key, info, iov, count, ret_hint, ret_digest));
 }
 
+int FIBER node_append_placed(struct node *n, uint64_t epoch, struct needle_key key,
+                             const struct needle_info *info, void *base,
+                             struct needle_hint *ret_hint, struct hash128 *ret_digest)
+{
+    struct op o;
+    int err = epoch < node_epoch(n) ? -ERR_STALE_EPOCH : op_begin(&o, n);
+    return err ? err
+               : op_end(&o, OP_WRITE,
+                        disk_append_placed(n->disk, key, info, base, ret_hint, ret_digest));
+}
+
 int FIBER node_read(struct node *n, struct needle_key key, const struct needle_hint *hint,
                     void *buf, size_t cap, const void **ret_payload, struct needle_info *ret_info,
                     struct hash128 *ret_digest)

@@ -99,9 +99,11 @@ void tombstone_init(struct append *a, struct needle_key key, struct append_foote
     a->use = SPACE_UPKEEP;
 }
 
+/* What is written in place takes whole blocks. */
 static uint64_t member_span(const struct append *a)
 {
-    return needle_span(a->header.len_bytes, CELL_BYTES);
+    uint64_t span = needle_span(a->header.len_bytes, CELL_BYTES);
+    return a->placed ? align_up(span, RT_DIRECT_ALIGN) : span;
 }
 
 /* ---- taking a batch ------------------------------------------------------------------------- */
@@ -115,37 +117,55 @@ static bool batch_has_room(const struct disk *d, const struct batch *b, const st
            b->iov_count + a->iov_count + 3 < BATCH_IOV_MAX;
 }
 
-/* In the order of arrival, as many as one write may carry. Under the lock. */
+/* The next one in the order of arrival; those in place come first in the write, for they want to
+ * begin on a block. Under the lock. */
+static void batch_add(struct disk *d, struct batch *b, struct append *a)
+{
+    list_remove(&a->link);
+    if (a->kind == APPEND_NEEDLE) {
+        a->header.lsn = a->lsn ? a->lsn : d->next_lsn++;
+        b->use = a->use;
+        b->bytes += member_span(a);
+        b->iov_count += a->iov_count + 3;
+        b->needles++;
+    }
+    if (a->placed)
+        list_push_front(&b->members, &a->link);
+    else
+        list_push_back(&b->members, &a->link);
+    b->members_count++;
+    d->gather.queued--;
+}
+
+/* As many as one write may carry. Under the lock. */
 static void batch_take(struct disk *d, struct batch *b)
 {
     *b = (struct batch){};
     list_init(&b->members);
     while (!list_empty(&d->queue)) {
         struct append *a = container_of(d->queue.next, struct append, link);
-        if (a->kind == APPEND_NEEDLE) {
-            if (!batch_has_room(d, b, a))
-                break;
-            b->use = a->use;
-            b->bytes += member_span(a);
-            b->iov_count += a->iov_count + 3;
-            b->needles++;
-        }
-        list_remove(&a->link);
-        list_push_back(&b->members, &a->link);
-        b->members_count++;
-        d->gather.queued--;
+        if (a->kind == APPEND_NEEDLE && !batch_has_room(d, b, a))
+            break;
+        batch_add(d, b, a);
     }
 }
 
 /* ---- the write ------------------------------------------------------------------------------ */
 
-/* Gives each needle its place and its lsn. */
-static void batch_place(struct disk *d, struct batch *b)
+/* Header and footer to where they are written from, and zeros to the end of the block. */
+static void place_around(struct append *a)
 {
-    rt_lock(&d->lock);
-    uint64_t lsn = d->next_lsn;
-    d->next_lsn += b->needles;
-    rt_unlock(&d->lock);
+    uint64_t len = a->header.len_bytes;
+    uint32_t footer_len = needle_footer_len(len, CELL_BYTES);
+    uint8_t *end = a->placed + sizeof(a->header) + len;
+    memcpy(a->placed, &a->header, sizeof(a->header));
+    memcpy(end, a->footer, footer_len);
+    memset(end + footer_len, 0, member_span(a) - needle_len(len, CELL_BYTES));
+}
+
+/* Gives each needle its place. */
+static void batch_place(struct batch *b)
+{
     struct volume *v = b->extent.volume;
     uint64_t offset = b->extent.offset;
     struct append *a;
@@ -155,9 +175,10 @@ static void batch_place(struct disk *d, struct batch *b)
         a->at = v;
         a->header.offset = offset;
         a->header.incarnation = v->incarnation;
-        a->header.lsn = a->lsn ? a->lsn : lsn++;
         needle_header_seal(&a->header);
         needle_footer_seal(a->footer, &a->header);
+        if (a->placed)
+            place_around(a);
         offset += member_span(a);
     }
 }
@@ -171,6 +192,10 @@ static unsigned member_iov(const struct append *a, struct iovec *iov)
 {
     uint64_t len = a->header.len_bytes;
     unsigned n = 0;
+    if (a->placed) {
+        iov[n++] = iov_of(a->placed, member_span(a));
+        return n;
+    }
     iov[n++] = iov_of(&a->header, sizeof(a->header));
     for (unsigned i = 0; i < a->iov_count; i++)
         iov[n++] = a->iov[i];
@@ -181,9 +206,9 @@ static unsigned member_iov(const struct append *a, struct iovec *iov)
     return n;
 }
 
-static int FIBER batch_write(struct disk *d, struct batch *b)
+static int FIBER batch_write(struct batch *b)
 {
-    batch_place(d, b);
+    batch_place(b);
     _cleanup_free_ struct iovec *iov = malloc((b->iov_count + 1) * sizeof(*iov));
     if (!iov)
         return -ENOMEM;
@@ -245,7 +270,7 @@ static void FIBER batch_write_needles(struct disk *d, struct batch *b)
         batch_fail_needles(b, err);
         return;
     }
-    err = batch_write(d, b);
+    err = batch_write(b);
     if (err) {
         batch_fail_needles(b, no_space(err) ? err : -ERR_READ_ONLY);
         batch_after_bad_write(d, b, err);

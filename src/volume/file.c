@@ -255,13 +255,28 @@ static int FIBER space_step(struct disk *d, uint64_t need, uint64_t most, enum s
     return 0;
 }
 
+/* What was free a moment ago is as good, where that is far more than is asked for: many begin at
+ * once, and asking the file system costs each of them more than all else. */
+static bool room_remembered(struct disk *d, uint64_t need)
+{
+    rt_lock(&d->lock);
+    bool is =
+        d->room_ns && rt_now() - d->room_ns < ROOM_AGE_NS && d->room_bytes / ROOM_PLENTY > need;
+    rt_unlock(&d->lock);
+    return is;
+}
+
 int FIBER disk_room(struct disk *d, uint64_t len)
 {
     struct rt_space space;
+    if (room_remembered(d, d->reserve_bytes + len))
+        return 0;
     int err = rt_space(d->path, &space);
     if (err)
         return err;
     rt_lock(&d->lock);
+    d->room_bytes = space.free_bytes;
+    d->room_ns = rt_now();
     struct volume *v = d->active;
     uint64_t ahead = v && v->allocated > v->tail ? v->allocated - v->tail : 0;
     rt_unlock(&d->lock);

@@ -23,7 +23,9 @@
 #define VOLUMES_MAX          65536
 #define ALLOCATE_STEP        (64 * MIB) /* space taken ahead of the tail at a time */
 #define ALLOCATE_STEP_MIN    (1 * MIB)
-#define BATCH_BYTES_MAX      (8 * MIB) /* of one shared write */
+#define ROOM_AGE_NS          (250 * RT_MS) /* how long free space is taken for what it was */
+#define ROOM_PLENTY          4             /* times what is asked for */
+#define BATCH_BYTES_MAX      (8 * MIB)     /* of one shared write */
 #define BATCH_IOV_MAX        1000
 #define APPEND_PAYLOAD_MAX   (1 * MIB) /* longer needles are written as streams */
 #define WINDOW_ROWS          16384 /* committed needles not yet in the index, twice this at most */
@@ -32,7 +34,8 @@
 #define INDEX_RETRY_NS       (1 * RT_S)
 #define CHECKPOINT_BYTES     (512 * MIB) /* replayed at most, about, after a crash */
 #define SCAN_BUFFER_BYTES    (1 * MIB)
-#define DIRECT_EXTENT_MIN    (256 * KIB) /* longer extents begin on a block */
+#define DIRECT_EXTENT_MIN    (128 * KIB) /* longer extents begin on a block */
+#define PLACED_MIN           (128 * KIB) /* shorter payloads are not worth whole blocks */
 #define APPEND_CELLS_MAX     (APPEND_PAYLOAD_MAX / CELL_BYTES)
 #define VOLUME_SUFFICES_MIN  (128 * MIB) /* smaller ones are not sealed for what the disk holds */
 #define VOLUME_SHARE         8           /* of what it holds: more than that is one volume enough */
@@ -187,7 +190,8 @@ struct disk {
     struct volume *active; /* takes new extents; NULL: make one first */
     uint32_t next_volume;
     uint64_t next_lsn;
-    bool growing; /* someone makes a volume or allocates */
+    uint64_t room_bytes, room_ns; /* free when it was looked at last, and when that was */
+    bool growing;                 /* someone makes a volume or allocates */
     struct rt_waitq grown;
 
     struct list queue; /* struct append: who waits for a write or a sync */
@@ -264,6 +268,7 @@ struct append {
     uint64_t lsn;                /* kept by copies; 0: the next */
     const struct iovec *iov;     /* the payload, borrowed */
     unsigned iov_count;
+    uint8_t *placed;              /* instead: DISK_PLACED_ROOM bytes to be written as they are */
     struct needle_footer *footer; /* summed */
     struct extent *extent;        /* of a stream */
     struct volume *at;            /* whose sync is wanted; the leader's business for a needle */

@@ -25,6 +25,9 @@
 
 struct disk; /* the volumes and the index of one disk */
 
+#define NEEDLE_HEADROOM 96 /* before the payload of one that is written in place */
+#define NEEDLE_TAILROOM 96 /* behind it, if it has DISK_PLACED_MAX bytes or less */
+
 /* Which shard of which chunk. */
 struct needle_key {
     struct chunk_id chunk;
@@ -67,6 +70,17 @@ int FIBER disk_append(struct disk *d, struct needle_key key, const struct needle
                       const struct iovec *iov, unsigned count, struct needle_hint *ret_hint,
                       struct hash128 *ret_digest);
 
+/*
+ * The same for one that is written without a copy by the kernel if it is long: `base` is aligned to
+ * RT_DIRECT_ALIGN, the payload lies NEEDLE_HEADROOM behind it, and all DISK_PLACED_ROOM bytes there
+ * are the call's. Up to DISK_PLACED_MAX.
+ */
+#define DISK_PLACED_MAX (1 * MIB)
+#define DISK_PLACED_ROOM(len) \
+    align_up(NEEDLE_HEADROOM + NEEDLE_TAILROOM + (uint64_t)(len), RT_DIRECT_ALIGN)
+int FIBER disk_append_placed(struct disk *d, struct needle_key key, const struct needle_info *info,
+                             void *base, struct needle_hint *ret_hint, struct hash128 *ret_digest);
+
 /* A needle written piece by piece. Space is reserved at the start; -ENOSPC. */
 struct needle_writer;
 int FIBER needle_begin(struct disk *d, struct needle_key key, const struct needle_info *info,
@@ -78,7 +92,6 @@ int FIBER needle_write(struct needle_writer *w, const struct iovec *iov, unsigne
  * it and take the header. Then pieces that end where a multiple of RT_DIRECT_ALIGN does, counted
  * with the headroom, and lie so in memory, need not be copied by the kernel.
  */
-#define NEEDLE_HEADROOM 96
 int FIBER needle_write_first(struct needle_writer *w, void *data, size_t len);
 /* Makes what was written so far stable, so that committing has less left to wait for. */
 int FIBER needle_flush(struct needle_writer *w);

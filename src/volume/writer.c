@@ -11,6 +11,8 @@
 #define WRITE_IOV_MAX 64
 
 static_assert(NEEDLE_HEADROOM == sizeof(struct needle_header), "the header goes there");
+static_assert(NEEDLE_TAILROOM >= sizeof(struct append_footer), "and the footer there");
+static_assert(DISK_PLACED_MAX <= APPEND_PAYLOAD_MAX, "one shared write takes it");
 
 struct needle_writer {
     struct disk *d;
@@ -47,6 +49,19 @@ static int FIBER append_stream(struct disk *d, struct needle_key key,
     return needle_commit(w, ret_hint, ret_digest);
 }
 
+static int FIBER append_whole(struct disk *d, struct append *a, struct needle_hint *ret_hint,
+                              struct hash128 *ret_digest)
+{
+    int err = index_promise(d, 1);
+    if (err == 0)
+        err = commit(d, a, 1);
+    if (err)
+        return err;
+    *ret_hint = (struct needle_hint){.volume = a->volume, .offset = a->header.offset};
+    *ret_digest = a->footer->digest;
+    return 0;
+}
+
 int FIBER disk_append(struct disk *d, struct needle_key key, const struct needle_info *info,
                       const struct iovec *iov, unsigned count, struct needle_hint *ret_hint,
                       struct hash128 *ret_digest)
@@ -59,14 +74,19 @@ int FIBER disk_append(struct disk *d, struct needle_key key, const struct needle
     struct append a;
     struct append_footer footer;
     append_init(&a, key, info, iov, count, &footer);
-    err = index_promise(d, 1);
-    if (err == 0)
-        err = commit(d, &a, 1);
-    if (err)
-        return err;
-    *ret_hint = (struct needle_hint){.volume = a.volume, .offset = a.header.offset};
-    *ret_digest = footer.fixed.digest;
-    return 0;
+    return append_whole(d, &a, ret_hint, ret_digest);
+}
+
+int FIBER disk_append_placed(struct disk *d, struct needle_key key, const struct needle_info *info,
+                             void *base, struct needle_hint *ret_hint, struct hash128 *ret_digest)
+{
+    CHECK(info->len_bytes <= DISK_PLACED_MAX && (uintptr_t)base % RT_DIRECT_ALIGN == 0);
+    struct iovec iov = {(uint8_t *)base + NEEDLE_HEADROOM, info->len_bytes};
+    struct append a;
+    struct append_footer footer;
+    append_init(&a, key, info, &iov, 1, &footer);
+    a.placed = info->len_bytes >= PLACED_MIN ? base : NULL;
+    return append_whole(d, &a, ret_hint, ret_digest);
 }
 
 /* ---- streams -------------------------------------------------------------------------------- */

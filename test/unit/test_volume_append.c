@@ -236,6 +236,62 @@ CASE(one_sync_serves_many)
     return 0;
 }
 
+/* ---- in place ------------------------------------------------------------------------------- */
+
+static const size_t placed_lengths[] = {
+    1, 4096, 131071, 131072, 262144, 270336 - 192, 270337, 524288, 700001, DISK_PLACED_MAX};
+
+static size_t placed_len(uint64_t n)
+{
+    return n % 3 == 1 ? 50 + n : placed_lengths[n % ARRAY_LEN(placed_lengths)];
+}
+
+/* Every third one is an ordinary needle that shares the write. */
+static int placed_writer(void *arg)
+{
+    const struct crowd *c = arg;
+    for (uint64_t n = c->first; n < c->first + 6; n++) {
+        size_t len = placed_len(n);
+        if (n % 3 == 1) {
+            put(c->d, n, len);
+            continue;
+        }
+        struct needle_info info = {.len_bytes = len, .encode_id = n + 1, .code_k = 1};
+        size_t room = DISK_PLACED_ROOM(len);
+        uint8_t *base = aligned_alloc(RT_DIRECT_ALIGN, room);
+        struct put p;
+        memset(base, 0xee, room);
+        fill(base + NEEDLE_HEADROOM, len, n);
+        struct hash128 digest = hash_xxh128(base + NEEDLE_HEADROOM, len);
+        assert_int_equal(disk_append_placed(c->d, key_of(n), &info, base, &p.hint, &p.digest), 0);
+        assert_memory_equal(&p.digest, &digest, sizeof(digest));
+        free(base);
+        assert_int_equal(check_try(c->d, n, len, &p.hint), 0);
+    }
+    return 0;
+}
+
+CASE(needles_in_place_share_a_write_with_others)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    struct rt_fiber *f[10];
+    struct crowd c[10];
+    for (unsigned i = 0; i < 10; i++) {
+        c[i] = (struct crowd){h->disk, 6 * i};
+        assert_int_equal(rt_spawn(&f[i], "placed", placed_writer, &c[i]), 0);
+    }
+    for (unsigned i = 0; i < 10; i++)
+        rt_join(f[i]);
+    home_close(h);
+    home_lose_index(h);
+    home_open(h);
+    for (unsigned n = 0; n < 60; n++)
+        check(h->disk, n, placed_len(n));
+    home_close(h);
+    return 0;
+}
+
 /* ---- two threads ---------------------------------------------------------------------------- */
 
 struct both {
@@ -553,6 +609,7 @@ int main(void)
         cmocka_unit_test(wrong_hint_is_not_believed),
         cmocka_unit_test(full_volume_is_followed_by_the_next),
         cmocka_unit_test(one_sync_serves_many),
+        cmocka_unit_test(needles_in_place_share_a_write_with_others),
         cmocka_unit_test(threads_share_a_disk),
         cmocka_unit_test(no_two_syncs_share_a_sector),
         cmocka_unit_test(restart_finds_everything_and_goes_on),

@@ -209,14 +209,25 @@ static bool direct_aligned(uint64_t n)
     return n % RT_DIRECT_ALIGN == 0;
 }
 
+/* Blocks of the first vectors that rt/uring may write directly. */
+static uint64_t direct_blocks(const struct iovec *iov, unsigned count)
+{
+    uint64_t blocks = 0;
+    for (unsigned i = 0; i < count && direct_aligned((uintptr_t)iov[i].iov_base); i++) {
+        blocks += iov[i].iov_len / RT_DIRECT_ALIGN;
+        if (!direct_aligned(iov[i].iov_len))
+            break;
+    }
+    return blocks * RT_DIRECT_ALIGN >= DIRECT_MIN ? blocks : 0;
+}
+
 static struct write_range write_range_of(const struct sim_file *f, const struct iovec *iov,
-                                         size_t len, uint64_t off)
+                                         unsigned count, size_t len, uint64_t off)
 {
     struct write_range w = {.first = off / RT_DIRECT_ALIGN,
                             .end = align_up(off + len, RT_DIRECT_ALIGN) / RT_DIRECT_ALIGN};
-    bool direct = f->direct && len > 0 && iov->iov_len >= DIRECT_MIN && direct_aligned(off) &&
-                  direct_aligned((uintptr_t)iov->iov_base);
-    w.direct_end = direct ? w.first + iov->iov_len / RT_DIRECT_ALIGN : w.first;
+    bool direct = f->direct && direct_aligned(off);
+    w.direct_end = direct ? w.first + direct_blocks(iov, count) : w.first;
     return w;
 }
 
@@ -241,7 +252,7 @@ int FIBER sim_file_write(struct rt_file *file, const struct iovec *iov, unsigned
     if (!f->writable)
         return -EBADF;
     size_t len = iov_total(iov, count), at = 0;
-    struct write_range range = write_range_of(f, iov, len, off);
+    struct write_range range = write_range_of(f, iov, count, len, off);
     write_enter(f, &range);
     hang(f, SIM_WRITE_HANGS);
     before_effect();

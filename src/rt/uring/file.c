@@ -174,23 +174,35 @@ static bool aligned(uint64_t n)
     return n % RT_DIRECT_ALIGN == 0;
 }
 
-/* The length of the first vector that can be written directly, or 0. */
-static size_t direct_len(const struct uring_file *f, const struct iovec *first, uint64_t off)
+/*
+ * How many of the first vectors can be written directly: those that begin on a block, up to one
+ * that does not end on one, whose odd bytes are left off. 0: too little to be worth it.
+ */
+static unsigned direct_run(const struct uring_file *f, struct iovec *window, unsigned count,
+                           uint64_t off)
 {
-    if (f->direct_fd < 0 || first->iov_len < DIRECT_MIN || !aligned(off) ||
-        !aligned((uintptr_t)first->iov_base) || __atomic_load_n(&f->no_direct, __ATOMIC_RELAXED))
+    bool open = f->direct_fd >= 0 && !__atomic_load_n(&f->no_direct, __ATOMIC_RELAXED);
+    size_t total = 0, odd = 0;
+    unsigned n = 0;
+    for (; open && aligned(off) && odd == 0 && n < count; n++) {
+        if (!aligned((uintptr_t)window[n].iov_base) || window[n].iov_len < RT_DIRECT_ALIGN)
+            break;
+        odd = window[n].iov_len % RT_DIRECT_ALIGN;
+        total += window[n].iov_len - odd;
+    }
+    if (total < DIRECT_MIN)
         return 0;
-    return first->iov_len - first->iov_len % RT_DIRECT_ALIGN;
+    window[n - 1].iov_len -= odd;
+    return n;
 }
 
 /* Writes some of the window: -errno or how much. */
 static int FIBER write_some(struct uring_file *f, struct iovec *window, unsigned n, uint64_t off)
 {
-    size_t direct = direct_len(f, window, off);
+    unsigned direct = direct_run(f, window, n, off);
     if (direct == 0)
         return write_through_ring(f->fd, window, n, off);
-    window->iov_len = direct;
-    int r = write_through_ring(f->direct_fd, window, 1, off);
+    int r = write_through_ring(f->direct_fd, window, direct, off);
     if (r != -EINVAL && r != -EOPNOTSUPP)
         return r;
     __atomic_store_n(&f->no_direct, true, __ATOMIC_RELAXED);
