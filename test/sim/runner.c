@@ -14,13 +14,14 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/log.h"
 #include "sim/harness.h"
 
-#define HANG_S 60 /* a history that takes longer hangs */
+#define HANG_S 60 /* of the processor: a history that takes longer hangs */
 
 struct sweep {
     const struct sim_case *c;
@@ -46,7 +47,8 @@ static void run_in_child(struct sweep *w, bool quiet)
 {
     if (quiet && !freopen("/dev/null", "w", stderr))
         _exit(2);
-    alarm(HANG_S);
+    struct itimerval limit = {.it_value.tv_sec = HANG_S};
+    setitimer(ITIMER_PROF, &limit, NULL);
     w->c->run(w->h);
     fflush(stdout);
     _exit(0); /* without exit handlers: a leak checker would count the abandoned lives */
@@ -57,8 +59,9 @@ static void note_death(struct history *h, int status)
     if (h->failed || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return;
     h->failed = true;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(h->message, sizeof h->message, "hangs: no end after %d s", HANG_S);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF)
+        snprintf(h->message, sizeof h->message, "hangs: no end after %d s of the processor",
+                 HANG_S);
     else if (WIFSIGNALED(status))
         snprintf(h->message, sizeof h->message, "died of signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));

@@ -55,30 +55,32 @@ static void pass(uint64_t ns)
     rt_sleep_until(rt_now() + ns);
 }
 
-#define CASE(name)                                                 \
-    static void name##_(struct world *w);                          \
-    static int name##_fiber(void *arg)                             \
-    {                                                              \
-        struct world *w = arg;                                     \
-        struct kv *kv;                                             \
-        assert_int_equal(kv_mem_open(&kv, w->content), 0);         \
-        assert_int_equal(meta_local_open(&w->meta, kv, 0), 0);     \
-        name##_(w);                                                \
-        meta_close(w->meta);                                       \
-        return 0;                                                  \
-    }                                                              \
-    static void name(void **state)                                 \
-    {                                                              \
-        struct world w = {.spend = 0};                             \
-        for (unsigned i = 0; i < ARRAY_LEN(w.results); i++)        \
-            w.results[i] = JOB_IDLE;                               \
-        struct sim *s;                                             \
-        assert_int_equal(sim_new(&s, &(struct sim_config){1}), 0); \
-        assert_int_equal(kv_mem_new(&w.content, true), 0);         \
-        assert_int_equal(sim_rt_run(s, name##_fiber, &w), 0);      \
-        kv_mem_free(w.content);                                    \
-        sim_free(s);                                               \
-    }                                                              \
+static const struct sim_config exact = {.seed = 1, .steady_clock = true};
+
+#define CASE(name)                                             \
+    static void name##_(struct world *w);                      \
+    static int name##_fiber(void *arg)                         \
+    {                                                          \
+        struct world *w = arg;                                 \
+        struct kv *kv;                                         \
+        assert_int_equal(kv_mem_open(&kv, w->content), 0);     \
+        assert_int_equal(meta_local_open(&w->meta, kv, 0), 0); \
+        name##_(w);                                            \
+        meta_close(w->meta);                                   \
+        return 0;                                              \
+    }                                                          \
+    static void name(void **state)                             \
+    {                                                          \
+        struct world w = {.spend = 0};                         \
+        for (unsigned i = 0; i < ARRAY_LEN(w.results); i++)    \
+            w.results[i] = JOB_IDLE;                           \
+        struct sim *s;                                         \
+        assert_int_equal(sim_new(&s, &exact), 0);              \
+        assert_int_equal(kv_mem_new(&w.content, true), 0);     \
+        assert_int_equal(sim_rt_run(s, name##_fiber, &w), 0);  \
+        kv_mem_free(w.content);                                \
+        sim_free(s);                                           \
+    }                                                          \
     static void name##_(struct world *w)
 
 CASE(a_job_keeps_to_its_pace)

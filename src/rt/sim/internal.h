@@ -103,7 +103,7 @@ struct sim {
     uint64_t events, steps, crash_at;
     uint64_t life_events; /* where this life began */
     uint64_t power_seq;   /* when the power last went */
-    struct sim_random schedule, latency, crash, fault, product;
+    struct sim_random schedule, latency, crash, fault, product, clock;
     struct sim_script *script;
     struct list disks;
     struct sim_hook hooks[SIM_HOOKS_MAX];

@@ -59,6 +59,7 @@ struct sim_config {
     uint64_t latency_max_ns; /* of a disk operation; 0: 200 us */
     uint64_t events_max;     /* of one life; 0: 20 million. More is taken for a livelock */
     bool quiet;              /* no word about fibers that wait for ever */
+    bool steady_clock;       /* no time passes while a fiber runs: for what measures the time */
 };
 
 /* -ENOMEM. */

@@ -12,11 +12,14 @@
 #include "rt/internal.h"
 #include "rt/sim/internal.h"
 
-#define SIM_LATENCY_DEFAULT (200 * RT_US)
-#define SIM_EVENTS_DEFAULT  20000000ULL
-#define SIM_STEP_NS         50               /* what running a fiber takes */
-#define SIM_BOOT_NS         RT_S             /* between two lives, at least */
-#define SIM_WALL_EPOCH_MS   1700000000000ULL /* November 2023: any fixed day serves */
+#define SIM_LATENCY_DEFAULT  (200 * RT_US)
+#define SIM_EVENTS_DEFAULT   20000000ULL
+#define SIM_STEP_NS          50 /* what running a fiber takes */
+#define SIM_LOOK_NS          20 /* what a look at the clock takes */
+#define SIM_PREEMPTED_ONE_IN 64 /* looks, and then up to that much longer: */
+#define SIM_PREEMPTED_NS     (100 * RT_US)
+#define SIM_BOOT_NS          RT_S             /* between two lives, at least */
+#define SIM_WALL_EPOCH_MS    1700000000000ULL /* November 2023: any fixed day serves */
 
 static struct sim *running;
 
@@ -38,7 +41,8 @@ int sim_new(struct sim **ret, const struct sim_config *config)
         s->config.latency_max_ns = SIM_LATENCY_DEFAULT;
     if (!s->config.events_max)
         s->config.events_max = SIM_EVENTS_DEFAULT;
-    struct sim_random *streams[] = {&s->schedule, &s->latency, &s->crash, &s->fault, &s->product};
+    struct sim_random *streams[] = {&s->schedule, &s->latency, &s->crash,
+                                    &s->fault,    &s->product, &s->clock};
     for (unsigned i = 0; i < ARRAY_LEN(streams); i++)
         sim_random_init(streams[i], config->seed, i);
     list_init(&s->disks);
@@ -181,9 +185,16 @@ static uint64_t world_offload_queued(void)
     return 0;
 }
 
+/* Time passes between two looks at the clock, now and then the time another program takes: what
+ * decides by one look and waits by the next must not be lost. */
 static uint64_t world_now(void)
 {
-    return sim_running()->now_ns;
+    struct sim *s = sim_running();
+    if (s->config.steady_clock)
+        return s->now_ns;
+    bool preempted = sim_random_one_in(&s->clock, SIM_PREEMPTED_ONE_IN);
+    s->now_ns += preempted ? sim_random_below(&s->clock, SIM_PREEMPTED_NS) : SIM_LOOK_NS;
+    return s->now_ns;
 }
 
 static uint64_t world_wall_ms(void)
