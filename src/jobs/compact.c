@@ -10,7 +10,9 @@
 
 #define INTERVAL_MS   1000
 #define CHECKPOINT_MS 10000
-#define BYTES_PER_S   (64 * MIB) /* freed */
+#define BYTES_PER_S   (64 * MIB) /* freed, of a disk */
+#define HURRY         4          /* times that, while a third as much is dead as lives */
+#define HURRY_MIN     (64 * MIB)
 
 /* One disk's share of a round. */
 struct task {
@@ -88,6 +90,25 @@ static bool checkpoint_due(struct jobs *j)
     return true;
 }
 
+/* More is dead than the disk would let lie. */
+static bool in_need(struct node *n)
+{
+    struct node_stats s;
+    node_stats(n, &s);
+    return s.disk.dead_bytes > MAX(HURRY_MIN, s.disk.live_bytes / 3);
+}
+
+/* Each disk its share; where overwriting outruns that, space counts more than what else is to do.
+ */
+static void set_pace(struct jobs *j, const struct task *tasks, size_t count)
+{
+    uint64_t one = j->config.compact_bytes_per_s ? j->config.compact_bytes_per_s : BYTES_PER_S;
+    uint64_t all = 0;
+    for (size_t i = 0; i < count; i++)
+        all += in_need(tasks[i].node) ? HURRY * one : one;
+    job_set_pace(j->compact, MAX(all, one), 0);
+}
+
 static int FIBER compact_round(struct job *job, void *arg)
 {
     struct jobs *j = arg;
@@ -101,6 +122,7 @@ static int FIBER compact_round(struct job *job, void *arg)
         if (n && node_state(n) != NODE_GONE)
             tasks[count++] = (struct task){.jobs = j, .node = n, .checkpoint = checkpoint};
     }
+    set_pace(j, tasks, count);
     int r = run_tasks(tasks, count);
     free(tasks);
     return r < 0 ? r : JOB_IDLE;

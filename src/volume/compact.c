@@ -21,8 +21,9 @@
 #include "volume/internal.h"
 
 #define MOVE_NEEDLES     64
-#define MOVE_PAYLOAD_MAX (256 * KIB) /* longer ones are copied as streams */
-#define MOVE_BUFFER      (2 * MIB)
+#define MOVE_PAYLOAD_MAX (1 * MIB) /* longer ones are copied as streams */
+#define MOVE_BUFFER      (4 * MIB)
+#define MOVE_ROOM_MAX    (DISK_PLACED_ROOM(MOVE_PAYLOAD_MAX) + RT_DIRECT_ALIGN)
 #define FORGET_ROWS      256
 #define BURIED_ROWS      8
 #define SHORT_PERCENT    87u /* what counts as mostly dead when space is short */
@@ -30,8 +31,8 @@
 #define DEAD_PERCENT 25u
 #define DEAD_MIN     (64 * MIB)
 
-static_assert(MOVE_PAYLOAD_MAX <= APPEND_PAYLOAD_MAX && MOVE_PAYLOAD_MAX <= MOVE_BUFFER,
-              "a payload fits");
+static_assert(MOVE_PAYLOAD_MAX <= APPEND_PAYLOAD_MAX && MOVE_PAYLOAD_MAX <= MOVE_BUFFER / 2,
+              "a payload fits with what is around it");
 
 /* Small needles wait here for a commit of their own. */
 struct move {
@@ -134,6 +135,16 @@ static bool digest_eq(struct hash128 a, struct hash128 b)
     return a.lo == b.lo && a.hi == b.hi;
 }
 
+/* A long payload goes where it can be written in place: its room begins on a block. */
+static uint8_t *move_room(struct move *m, uint64_t len)
+{
+    if (len < PLACED_MIN)
+        return NULL;
+    size_t at = align_up(m->buf_len, RT_DIRECT_ALIGN);
+    m->buf_len = at + NEEDLE_HEADROOM;
+    return m->buf + at;
+}
+
 /* Every cell into the buffer: 1 when all hold, 0 when not, or an error. */
 static int FIBER load_payload(struct move *m)
 {
@@ -153,6 +164,8 @@ static int FIBER load_payload(struct move *m)
 static int FIBER move_small(struct move *m)
 {
     const struct needle_header h = m->scan.header;
+    size_t before = m->buf_len;
+    uint8_t *placed = move_room(m, h.len_bytes);
     size_t start = m->buf_len;
     int ok = load_payload(m);
     if (ok < 0)
@@ -167,8 +180,12 @@ static int FIBER move_small(struct move *m)
     }
     if (!ok) {
         m->damaged = true;
-        m->buf_len = start;
+        m->buf_len = before;
         return 0;
+    }
+    if (placed) {
+        a->placed = placed;
+        m->buf_len = (size_t)(placed - m->buf) + DISK_PLACED_ROOM(h.len_bytes);
     }
     a->use = SPACE_UPKEEP;
     a->lsn = h.lsn;
@@ -224,7 +241,7 @@ static int FIBER move_one(struct move *m)
         return wanted;
     m->moved_bytes += needle_span(h->len_bytes, m->v->cell_bytes);
     int err = 0;
-    if (m->count == MOVE_NEEDLES || m->buf_len + MOVE_PAYLOAD_MAX > MOVE_BUFFER)
+    if (m->count == MOVE_NEEDLES || m->buf_len + MOVE_ROOM_MAX > MOVE_BUFFER)
         err = move_commit(m);
     if (err)
         return err;
@@ -254,7 +271,7 @@ static int FIBER volume_move(struct disk *d, struct volume *v, uint64_t *ret_mov
         return -ENOMEM;
     m->d = d;
     m->v = v;
-    m->buf = malloc(MOVE_BUFFER);
+    m->buf = aligned_alloc(RT_DIRECT_ALIGN, MOVE_BUFFER);
     int err = m->buf ? scan_init(&m->scan, v, VOLUME_DATA, v->tail) : -ENOMEM;
     if (err == 0)
         err = move_all(m);

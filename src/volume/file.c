@@ -238,6 +238,23 @@ void FIBER volumes_trim(struct disk *d, bool active_too)
 
 /* ---- space ---------------------------------------------------------------------------------- */
 
+static uint64_t live_bytes(const struct disk *d)
+{
+    uint64_t live = 0;
+    for (size_t i = 0; i < d->volume_count; i++)
+        live += d->volumes[i]->row.live_bytes;
+    return live;
+}
+
+/* Space taken ahead is space that nothing lies in: little, where little lies on the disk. */
+static uint64_t usual_step(struct disk *d)
+{
+    rt_lock(&d->lock);
+    uint64_t share = live_bytes(d) / ALLOCATE_SHARE;
+    rt_unlock(&d->lock);
+    return MIN(MAX(share, ALLOCATE_STEP_MIN), ALLOCATE_STEP);
+}
+
 /* How much to take for at least `need` bytes, no more than `most`. -ENOSPC. */
 static int FIBER space_step(struct disk *d, uint64_t need, uint64_t most, enum space_use use,
                             uint64_t *ret)
@@ -250,7 +267,7 @@ static int FIBER space_step(struct disk *d, uint64_t need, uint64_t most, enum s
     if (space.free_bytes < kept + need)
         return -ENOSPC;
     /* A small disk is not given away to one volume's tail. */
-    uint64_t step = MIN(ALLOCATE_STEP, (space.free_bytes - kept) / 16);
+    uint64_t step = MIN(usual_step(d), (space.free_bytes - kept) / 16);
     *ret = MIN(MAX(need, step), most);
     return 0;
 }
@@ -357,10 +374,7 @@ static bool extent_cut(struct disk *d, uint64_t len, struct extent *ret)
  */
 static bool volume_suffices(const struct disk *d, const struct volume *v)
 {
-    uint64_t live = 0;
-    for (size_t i = 0; i < d->volume_count; i++)
-        live += d->volumes[i]->row.live_bytes;
-    return v->tail > MAX(VOLUME_SUFFICES_MIN, live / VOLUME_SHARE);
+    return v->tail > MAX(VOLUME_SUFFICES_MIN, live_bytes(d) / VOLUME_SHARE);
 }
 
 /* One step towards room for `len`. Called and left with the lock; it has `growing` meanwhile. */

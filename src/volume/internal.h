@@ -21,8 +21,9 @@
 #define VOLUME_BYTES_DEFAULT (8 * GIB)
 #define VOLUME_BYTES_MIN     (256 * KIB)
 #define VOLUMES_MAX          65536
-#define ALLOCATE_STEP        (64 * MIB) /* space taken ahead of the tail at a time */
-#define ALLOCATE_STEP_MIN    (1 * MIB)
+#define ALLOCATE_STEP        (64 * MIB) /* space taken ahead of the tail at a time, at most */
+#define ALLOCATE_STEP_MIN    (8 * MIB)
+#define ALLOCATE_SHARE       128           /* of what the disk holds: more is not taken ahead */
 #define ROOM_AGE_NS          (250 * RT_MS) /* how long free space is taken for what it was */
 #define ROOM_PLENTY          4             /* times what is asked for */
 #define BATCH_BYTES_MAX      (8 * MIB)     /* of one shared write */
@@ -37,9 +38,9 @@
 #define DIRECT_EXTENT_MIN    (128 * KIB) /* longer extents begin on a block */
 #define PLACED_MIN           (128 * KIB) /* shorter payloads are not worth whole blocks */
 #define APPEND_CELLS_MAX     (APPEND_PAYLOAD_MAX / CELL_BYTES)
-#define VOLUME_SUFFICES_MIN  (128 * MIB) /* smaller ones are not sealed for what the disk holds */
-#define VOLUME_SHARE         8           /* of what it holds: more than that is one volume enough */
-#define COMPACT_ACTIVE_MIN   (16 * MIB)  /* dead bytes that seal a volume before it is full */
+#define VOLUME_SUFFICES_MIN  (64 * MIB) /* smaller ones are not sealed for what the disk holds */
+#define VOLUME_SHARE         16         /* of what it holds: more than that is one volume enough */
+#define COMPACT_ACTIVE_MIN   (16 * MIB) /* dead bytes that seal a volume before it is full */
 
 /* ---- the index's rows (row.c) --------------------------------------------------------------- */
 
@@ -398,6 +399,7 @@ struct scan {
     struct volume *volume; /* borrowed; the caller holds a reference */
     uint64_t pos, end;     /* where to look next; where to stop */
     bool odd;              /* met bytes that are no needle, nor zeros */
+    bool peek;             /* the needle met last is long: little is read behind it */
     uint8_t *buf;
     uint64_t buf_off;
     size_t buf_len;

@@ -6,12 +6,18 @@
  * extent, so no needle lies inside another, and a payload that looks like needles does not mislead.
  * Where none is, the walk goes on at the next place where one may begin. A stream that a crash cut
  * short may claim bytes beyond the end of the file: replay() sees to it that nothing is written
- * there, for a later walk will step over them. Reads go through one buffer, forwards.
+ * there, for a later walk will step over them. Reads go through one buffer, forwards; behind a long
+ * needle only a little is read at first, for most walks want the headers of many and the bytes of
+ * few.
  */
 
 #include "volume/internal.h"
 
+#define LONG_SPAN  (128 * KIB) /* reading past it is dearer than reading twice */
+#define PEEK_BYTES (8 * KIB)   /* to the next block, and a header there */
+
 static_assert(SCAN_BUFFER_BYTES >= CELL_BYTES_MAX, "a cell fits");
+static_assert(PEEK_BYTES >= RT_DIRECT_ALIGN + sizeof(struct needle_header), "where it may begin");
 
 int scan_init(struct scan *s, struct volume *v, uint64_t from, uint64_t to)
 {
@@ -31,15 +37,16 @@ void scan_release(struct scan *s)
     *s = (struct scan){};
 }
 
-/* `len` bytes at `off` of the volume, fewer at the end of the file; valid until the next call. */
-static int FIBER scan_bytes(struct scan *s, uint64_t off, size_t len, const uint8_t **ret,
-                            size_t *ret_len)
+/* `len` bytes at `off` of the volume, fewer at the end of the file; valid until the next call.
+ * Where they are not at hand yet, `ahead` are read, if that is more. */
+static int FIBER scan_bytes(struct scan *s, uint64_t off, size_t len, size_t ahead,
+                            const uint8_t **ret, size_t *ret_len)
 {
-    CHECK(len <= SCAN_BUFFER_BYTES);
+    CHECK(len <= SCAN_BUFFER_BYTES && ahead <= SCAN_BUFFER_BYTES);
     if (off < s->buf_off || off + len > s->buf_off + s->buf_len) {
         size_t got;
         s->buf_len = 0;
-        int err = rt_file_read(s->volume->file, s->buf, SCAN_BUFFER_BYTES, off, &got);
+        int err = rt_file_read(s->volume->file, s->buf, MAX(len, ahead), off, &got);
         if (err)
             return err;
         s->buf_off = off;
@@ -51,11 +58,12 @@ static int FIBER scan_bytes(struct scan *s, uint64_t off, size_t len, const uint
 }
 
 /* A copy: what lies in the buffer has no alignment. */
-static int FIBER scan_copy(struct scan *s, uint64_t off, void *to, size_t len, bool *ret_whole)
+static int FIBER scan_copy(struct scan *s, uint64_t off, void *to, size_t len, size_t ahead,
+                           bool *ret_whole)
 {
     const uint8_t *p;
     size_t got;
-    int err = scan_bytes(s, off, len, &p, &got);
+    int err = scan_bytes(s, off, len, ahead, &p, &got);
     if (err)
         return err;
     *ret_whole = got == len;
@@ -70,17 +78,38 @@ static bool block_odd(const struct needle_header *h)
     return memcmp(h, zeros, sizeof(zeros)) != 0;
 }
 
+static uint64_t scan_span(const struct scan *s)
+{
+    return needle_span(s->header.len_bytes, s->volume->cell_bytes);
+}
+
+/* Whether what is read next is not at hand. */
+static bool scan_misses(const struct scan *s)
+{
+    return s->pos < s->buf_off || s->pos + sizeof(s->header) > s->buf_off + s->buf_len;
+}
+
+/* The bytes where a header may be. */
+static int FIBER scan_header(struct scan *s, bool *ret_whole)
+{
+    size_t ahead = s->peek ? PEEK_BYTES : SCAN_BUFFER_BYTES;
+    if (scan_misses(s))
+        s->peek = false; /* where that finds none, all of the buffer is read next */
+    return scan_copy(s, s->pos, &s->header, sizeof(s->header), ahead, ret_whole);
+}
+
 int FIBER scan_next(struct scan *s)
 {
     while (s->pos + sizeof(s->header) <= s->end) {
         bool whole;
-        int err = scan_copy(s, s->pos, &s->header, sizeof(s->header), &whole);
+        int err = scan_header(s, &whole);
         if (err)
             return err;
         if (!whole)
             return 0; /* the end of the file */
         if (needle_header_valid(&s->header, s->volume->incarnation, s->pos)) {
-            s->pos += needle_span(s->header.len_bytes, s->volume->cell_bytes);
+            s->pos += scan_span(s);
+            s->peek = scan_span(s) >= LONG_SPAN;
             return 1;
         }
         s->odd |= block_odd(&s->header);
@@ -89,12 +118,32 @@ int FIBER scan_next(struct scan *s)
     return 0;
 }
 
+/* What is to be read of the needle at once, from `off` on: its rest, or with a short one more. */
+static size_t scan_ahead(const struct scan *s, uint64_t off)
+{
+    uint64_t rest = s->header.offset + scan_span(s) - off;
+    return scan_span(s) < LONG_SPAN ? SCAN_BUFFER_BYTES : MIN(rest, (uint64_t)SCAN_BUFFER_BYTES);
+}
+
+/* The whole needle into the buffer, if it fits: its footer is wanted first and its cells then. */
+static int FIBER scan_load(struct scan *s)
+{
+    const uint8_t *p;
+    uint64_t off = s->header.offset;
+    size_t got;
+    if (scan_span(s) > SCAN_BUFFER_BYTES)
+        return 0;
+    return scan_bytes(s, off, scan_span(s), scan_ahead(s, off), &p, &got);
+}
+
 int FIBER scan_footer(struct scan *s)
 {
     const struct needle_header *h = &s->header;
     uint32_t cell = s->volume->cell_bytes, len = needle_footer_len(h->len_bytes, cell);
     bool whole;
-    int err = scan_copy(s, h->offset + sizeof(*h) + h->len_bytes, s->footer, len, &whole);
+    int err = scan_load(s);
+    if (err == 0)
+        err = scan_copy(s, h->offset + sizeof(*h) + h->len_bytes, s->footer, len, len, &whole);
     if (err)
         return err;
     return whole && needle_footer_valid(s->footer, len, h, cell);
@@ -106,7 +155,8 @@ int FIBER scan_cell(struct scan *s, uint32_t cell, const uint8_t **ret, size_t *
     uint32_t size = s->volume->cell_bytes;
     uint64_t start = (uint64_t)cell * size;
     size_t len = MIN((uint64_t)size, h->len_bytes - start);
-    int err = scan_bytes(s, h->offset + sizeof(*h) + start, len, ret, ret_len);
+    uint64_t off = h->offset + sizeof(*h) + start;
+    int err = scan_bytes(s, off, len, scan_ahead(s, off), ret, ret_len);
     if (err)
         return err;
     return *ret_len == len && needle_cells_valid(s->footer, size, cell, *ret, len);

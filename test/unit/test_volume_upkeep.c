@@ -151,6 +151,34 @@ CASE(long_needles_are_moved_as_well)
     return 0;
 }
 
+/* What is stepped over, read whole, or read in parts, and copied in place, shared or as a stream.
+ */
+static size_t mixed_len(uint64_t n)
+{
+    static const size_t lengths[] = {131071,  700,    262144,      4000,  524288,
+                                     1 * MIB, 131072, 1 * MIB + 5, 65536, 262145};
+    return lengths[n % ARRAY_LEN(lengths)];
+}
+
+CASE(needles_of_any_length_are_moved_among_each_other)
+{
+    struct disk_home *h = arg;
+    h->config.volume_bytes_max = 4 * MIB;
+    home_open(h);
+    for (uint64_t n = 0; n < 40; n++)
+        put(h->disk, n, mixed_len(n));
+    for (uint64_t n = 0; n < 40; n++)
+        if (n % 3)
+            del(h, n);
+    assert_true(compact_all(h) > 4 * MIB);
+    for (uint64_t n = 0; n < 40; n++)
+        assert_int_equal(check_try(h->disk, n, mixed_len(n), NULL), n % 3 ? -ERR_NOT_FOUND : 0);
+    assert_clean(h);
+    assert_rebuilds_the_same(h);
+    home_close(h);
+    return 0;
+}
+
 CASE(well_filled_volumes_are_left_alone)
 {
     struct disk_home *h = arg;
@@ -603,6 +631,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compaction_keeps_the_living_and_frees_the_dead),
         cmocka_unit_test(long_needles_are_moved_as_well),
+        cmocka_unit_test(needles_of_any_length_are_moved_among_each_other),
         cmocka_unit_test(well_filled_volumes_are_left_alone),
         cmocka_unit_test(reader_keeps_its_volume),
         cmocka_unit_test(old_hint_leads_to_the_moved_needle),
