@@ -42,6 +42,7 @@
       "random operations, crashes, restarts, GC, compaction")                                      \
     X(model_multipart, 20, false, "the same, mostly multipart uploads")                            \
     X(model_versions, 20, false, "the same in a bucket that keeps versions")                       \
+    X(model_rules, 30, false, "versions, locks and lifecycle rules, over weeks and crashes")       \
     X(reader_during_gc, 300, false, "the same, mostly readers of objects deleted meanwhile")       \
     X(disks_die_and_are_replaced, 40, false, "the same over 2 to 6 disks that die and come back")  \
     X(two_disks_of_six_die, 20, false, "long objects over six disks")                              \
