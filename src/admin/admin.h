@@ -25,7 +25,8 @@
  *   zone
  * - GET /-/admin/v1/scrub: how it stands, what is damaged; POST: action (start or stop)
  * - GET /-/admin/v1/purge: the purge under way, or the last; POST: action (start or stop), and to
- *   start bucket and perhaps prefix, or tag_key and tag_value, or all of them
+ *   start bucket and perhaps prefix, or tag_key and tag_value, or all of
+ *   them; erase
  * - POST /-/admin/v1/purge-look: the same: a line for each that would go or stay, nothing is
  * removed
  * - GET /-/admin/v1/audit[?from=&to=&user=&bucket=&prefix=&operation=&outcome=&max=]: a line each

@@ -18,7 +18,7 @@ static const char *const told[] = {
     "name",   "access_key", "id",     "email",   "display_name", "account", "policy",    "policies",
     "user",   "group",      "type",   "action",  "number",       "path",    "bucket",    "key",
     "repair", "paused",     "attach", "member",  "document",     "class",   "objects",   "bytes",
-    "kind",   "parent",     "active", "dry_run", "prefix",       "tag_key", "tag_value",
+    "kind",   "parent",     "active", "dry_run", "prefix",       "tag_key", "tag_value", "erase",
 };
 
 static bool may_be_told(const char *name)

@@ -84,6 +84,9 @@ static json_t *report_json(struct admin *a)
                           (json_int_t)c->retained, "hides", (json_int_t)c->hides, "left",
                           (json_int_t)c->left, "refused", (json_int_t)s->refused, "rounds",
                           (json_int_t)s->rounds, "proved", purge_is_proved(s));
+    json_object_set_new(o, "erase", json_boolean(s->erase));
+    json_object_set_new(o, "erased", json_boolean(purge_is_erased(s)));
+    json_object_set_new(o, "stuck", json_integer((json_int_t)s->stuck));
     if (s->tagged) {
         json_object_set_new(o, "tag_key", admin_json_str(what.tag.name));
         json_object_set_new(o, "tag_value", admin_json_str(what.tag.value));
@@ -105,7 +108,8 @@ void FIBER admin_purge_status(struct admin *a, struct http_exchange *x, struct s
 
 static int FIBER start(struct admin *a, struct http_exchange *x, const json_t *in)
 {
-    struct purge_request q = {.user = STR("root"),
+    struct purge_request q = {.erase = json_is_true(json_object_get(in, "erase")),
+                              .user = STR("root"),
                               .source = http_client_ip(x),
                               .request_id = str_from(http_request_id(x))};
     int r = read_what(in, &q.what);

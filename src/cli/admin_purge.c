@@ -8,14 +8,16 @@
 #define PATH_LOOK "/-/admin/v1/purge-look"
 
 static const char *tag;
-static bool dry_run, wait_for_end, list_all;
+static bool dry_run, wait_for_end, list_all, erase;
 
 static const struct cli_option purge_options[] = {
     {"tag", CLI_TEXT, &tag, "KEY=VALUE", "versions and uploads that carry this tag"},
     {"dry-run", CLI_FLAG, &dry_run, NULL, "tell what would go and what would stay, remove nothing"},
     {"list", CLI_FLAG, &list_all, NULL, "with --dry-run: name what would go, too"},
+    {"erase", CLI_FLAG, &erase, NULL,
+     "then rewrite every file of the store that still holds deleted bytes"},
     {"wait", CLI_FLAG, &wait_for_end, NULL,
-     "also wait until the garbage collector has deleted all that went"},
+     "also wait until the garbage collector has deleted all that went, and for --erase"},
     ADMIN_OPTIONS,
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
@@ -113,6 +115,8 @@ static const char *proof_of(const json_t *report)
     const char *phase = admin_text_of(report, "phase");
     if (json_is_true(json_object_get(report, "proved")))
         return "proved: a second walk found nothing else, and no record or needle of it is left";
+    if (str_eq(str_from(phase), STR("erasing")))
+        return "no record or needle of it is left; files with deleted bytes are being rewritten";
     if (str_eq(str_from(phase), STR("collecting")))
         return "a second walk has been made; the garbage collector is at work (--wait)";
     if (admin_number_of(report, "left"))
@@ -136,6 +140,11 @@ static void print_report(const json_t *report)
     print_removed("removed", json_object_get(report, "removed"));
     print_kept(report);
     puts(proof_of(report));
+    if (json_is_true(json_object_get(report, "erased")))
+        puts("erased: every file that held deleted bytes has been rewritten");
+    if (admin_number_of(report, "stuck"))
+        printf("NOT erased: %llu volumes are damaged, or disks are gone\n",
+               (unsigned long long)admin_number_of(report, "stuck"));
 }
 
 /* ---- the look ------------------------------------------------------------------------------- */
@@ -240,7 +249,7 @@ static bool is_phase(const json_t *report, const char *phase)
 static bool is_over(const json_t *report)
 {
     return is_phase(report, "done") || is_phase(report, "stopped") ||
-           (!wait_for_end && is_phase(report, "collecting"));
+           (!wait_for_end && (is_phase(report, "collecting") || is_phase(report, "erasing")));
 }
 
 static void show_progress(const json_t *report)
@@ -297,13 +306,14 @@ static int show(json_t *body, const json_t *report)
 static bool is_good(const json_t *report)
 {
     return admin_number_of(report, "left") == 0 && admin_number_of(report, "refused") == 0 &&
-           !is_phase(report, "stopped");
+           admin_number_of(report, "stuck") == 0 && !is_phase(report, "stopped");
 }
 
 static int run_purge(json_t *body)
 {
     json_t *report = NULL;
     json_object_set_new(body, "action", json_string("start"));
+    json_object_set_new(body, "erase", json_boolean(erase));
     int r = admin_call(&(struct admin_call){.method = "POST", .path = PATH, .body = body}, &report);
     if (r == 0)
         r = follow(&report);

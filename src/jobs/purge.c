@@ -15,6 +15,7 @@
 
 #define INTERVAL_MS 1000
 #define ITEMS_PER_S 20000
+#define BYTES_PER_S (64 * MIB)    /* erased */
 #define LOOK_NS     (200 * RT_MS) /* between looks whether the collector is done */
 #define ROUNDS_MAX  3             /* of removing: somebody may write all the time */
 #define ASK_WAIT_NS (20 * RT_S)
@@ -31,6 +32,10 @@ struct purge_job {
     struct purge_state state;
     uint64_t refused_before; /* by the collector, when `state.refused` was counted */
     struct arena arena;      /* of a page: its notice */
+    /* Of the erasing: begun in this process, up to which volume of each disk, which disk is next.
+     */
+    bool erasing;
+    uint32_t upto[NODES_MAX], disk;
     struct rt_lock lock;
     struct purge_state shown;
     enum ask ask;
@@ -263,7 +268,7 @@ static int FIBER collect(struct purge_job *p)
     if (r < 0)
         return r;
     if (bucket.len == 0)
-        return enter(p, PURGE_DONE);
+        return enter(p, p->state.erase ? PURGE_ERASING : PURGE_DONE);
     r = store_purge_pending(p->jobs->config.store, bucket, p->state.due_ms, &pending);
     if (r < 0 && r != -ERR_NO_SUCH_BUCKET)
         return r;
@@ -272,6 +277,66 @@ static int FIBER collect(struct purge_job *p)
     memcpy(at->bucket, bucket.ptr, bucket.len);
     at->bucket_len = bucket.len;
     return 0;
+}
+
+/* ---- erasing -------------------------------------------------------------------------------- */
+
+static void FIBER begin_erasing(struct purge_job *p)
+{
+    struct nodes *nodes = p->jobs->config.nodes;
+    for (uint32_t i = 0; i < nodes_count(nodes); i++) {
+        struct node *n = nodes_get(nodes, i);
+        p->upto[i] = n ? node_newest(n) : 0;
+    }
+    p->state.stuck = 0;
+    p->disk = 0;
+    p->erasing = true;
+}
+
+/* One volume of a disk. What lies on a disk that is gone cannot be reached. */
+static int FIBER erase_volume(struct purge_job *p, struct node *n)
+{
+    struct disk_erased erased;
+    if (!n || node_role(n) == NODE_RETIRED || node_state(n) == NODE_GONE) {
+        p->state.stuck += n && node_role(n) != NODE_RETIRED;
+        p->disk++;
+        return 0;
+    }
+    int r = node_erase(n, p->upto[p->disk], &erased);
+    if (r < 0)
+        return r == -ERR_DISK_GONE ? 0 : r;
+    if (erased.more)
+        return erased.freed_bytes ? job_spend(p->job, erased.freed_bytes, 1)
+                                  : job_rest(p->job, rt_now() + LOOK_NS);
+    p->state.stuck += erased.stuck;
+    p->disk++;
+    return 0;
+}
+
+static int FIBER erase(struct purge_job *p)
+{
+    struct nodes *nodes = p->jobs->config.nodes;
+    if (!p->erasing)
+        begin_erasing(p);
+    if (p->disk < nodes_count(nodes))
+        return erase_volume(p, nodes_get(nodes, p->disk));
+    int r = store_erase(p->jobs->config.store);
+    if (r == -ERR_BUSY)
+        return job_rest(p->job, rt_now() + LOOK_NS);
+    p->erasing = false;
+    return r < 0 ? r : enter(p, PURGE_DONE);
+}
+
+static int FIBER step(struct purge_job *p)
+{
+    switch (p->state.phase) {
+    case PURGE_COLLECTING:
+        return collect(p);
+    case PURGE_ERASING:
+        return erase(p);
+    default:
+        return walk(p);
+    }
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -283,6 +348,7 @@ static int FIBER begin(struct purge_job *p, const struct purge_state *asked)
     uint64_t last = p->state.id;
     p->state = *asked;
     p->state.id = MAX(rt_wall_ms(), last + 1);
+    p->erasing = false;
     p->refused_before = refused_now(p);
     return enter(p, PURGE_REMOVING);
 }
@@ -316,7 +382,7 @@ static int FIBER purge_round(struct job *job, void *arg)
         return r;
     if (!purge_is_under_way(p->state.phase) || !p->jobs->audit_known)
         return JOB_IDLE;
-    r = p->state.phase == PURGE_COLLECTING ? collect(p) : walk(p);
+    r = step(p);
     return r < 0 ? r : JOB_AGAIN;
 }
 
@@ -387,6 +453,7 @@ static int fill_request(struct purge_state *s, const struct purge_request *q)
 {
     const struct store_purge_what *w = &q->what;
     s->tagged = w->tagged;
+    s->erase = q->erase;
     int r = set_text(&s->bucket, w->bucket, sizeof(s->place.bucket));
     if (r == 0)
         r = set_text(&s->prefix, w->prefix, STORE_KEY_MAX);
@@ -445,6 +512,7 @@ int purge_add(struct jobs *j)
         .name = "purge",
         .round = purge_round,
         .arg = p,
+        .bytes_per_s = BYTES_PER_S,
         .items_per_s = ITEMS_PER_S,
         .interval_ms = INTERVAL_MS,
         .gives_way = true,

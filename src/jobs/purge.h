@@ -6,12 +6,15 @@
  * restarts, its last report kept until the next begins.
  *
  *   none/done/stopped --jobs_purge_start--> removing --> proving --> collecting --> done
- *                                              ^            |
- *                                              `------------'  it found more, up to twice
+ *                                              ^            |             |           ^
+ *                                              `------------'             `--erasing--'
+ *                                       it found more, up to twice      when asked for
  *
  *   removing    the walk of store/purge.h, which removes
  *   proving     the same walk, which only looks: what it meets that is not kept was missed
  *   collecting  until the garbage collector has deleted every needle that was let go before
+ *   erasing     every volume with dead bytes, and the metadata, is rewritten without them. Its
+ * place is not kept: a restart begins it anew
  *
  * Each removal is two audit records: that it begins, durable before anything of its page goes, and
  * that it was done. So a crash may leave a page's removals out of the counts, never out of the log.
@@ -30,13 +33,15 @@ enum purge_phase {
     PURGE_COLLECTING,
     PURGE_DONE,
     PURGE_STOPPED,
+    PURGE_ERASING,
     PURGE_PHASES
 };
-/* "none", "removing", "proving", "collecting", "done", "stopped" */
+/* "none", "removing", "proving", "collecting", "done", "stopped", "erasing" */
 const char *purge_phase_text(enum purge_phase phase);
 static inline bool purge_is_under_way(enum purge_phase phase)
 {
-    return phase == PURGE_REMOVING || phase == PURGE_PROVING || phase == PURGE_COLLECTING;
+    return phase == PURGE_REMOVING || phase == PURGE_PROVING || phase == PURGE_COLLECTING ||
+           phase == PURGE_ERASING;
 }
 
 struct purge_counts {
@@ -56,7 +61,7 @@ struct purge_text {
 struct purge_state {
     uint64_t id; /* when it was asked for, ms: unique */
     enum purge_phase phase;
-    bool tagged;
+    bool tagged, erase;
     struct purge_text bucket, prefix, tag_name, tag_value;
     struct purge_text user, access_key, source, request_id;
     struct store_purge_place place;
@@ -64,11 +69,14 @@ struct purge_state {
     struct purge_counts counts;
     uint64_t removed_ms, ended_ms, due_ms;
     uint64_t refused; /* of what was let go, rows whose needles the collector would not delete */
+    uint64_t stuck;   /* of the erasing: volumes that could not be rewritten, disks that are gone */
 };
 /* What the state describes; the strings are its own. */
 struct store_purge_what purge_what(const struct purge_state *s);
 /* Nothing that may go was left, and every needle has been deleted. */
 bool purge_is_proved(const struct purge_state *s);
+/* No file that the store can write holds a byte of it any more. */
+bool purge_is_erased(const struct purge_state *s);
 
 /* The cursor. -ERR_CORRUPT; an empty one is a state of zeros. */
 int purge_unpack(struct str cursor, struct purge_state *ret);
@@ -79,6 +87,7 @@ int purge_pack(const struct purge_state *s, struct str *ret);
 
 struct purge_request {
     struct store_purge_what what;
+    bool erase;
     struct str user, access_key, source, request_id; /* who asks, for the audit log */
 };
 /* Durable when it returns. -ERR_BUSY: one is under way; -ERR_UNAVAILABLE: the job is paused. */

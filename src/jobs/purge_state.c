@@ -7,8 +7,8 @@
 
 const char *purge_phase_text(enum purge_phase phase)
 {
-    static const char *const texts[] = {"none",       "removing", "proving",
-                                        "collecting", "done",     "stopped"};
+    static const char *const texts[] = {"none", "removing", "proving", "collecting",
+                                        "done", "stopped",  "erasing"};
     static_assert(ARRAY_LEN(texts) == PURGE_PHASES, "a text a phase");
     CHECK(phase < PURGE_PHASES);
     return texts[phase];
@@ -32,6 +32,11 @@ struct store_purge_what purge_what(const struct purge_state *s)
 bool purge_is_proved(const struct purge_state *s)
 {
     return s->phase == PURGE_DONE && s->counts.left == 0 && s->refused == 0;
+}
+
+bool purge_is_erased(const struct purge_state *s)
+{
+    return purge_is_proved(s) && s->erase && s->stuck == 0;
 }
 
 /* ---- unpacking ------------------------------------------------------------------------------ */
@@ -96,6 +101,8 @@ static void take_numbers(const Jobs__Purge *pb, struct purge_state *s)
     s->ended_ms = pb->ended_ms;
     s->due_ms = pb->due_ms;
     s->refused = pb->refused;
+    s->erase = pb->erase;
+    s->stuck = pb->stuck;
 }
 
 int purge_unpack(struct str cursor, struct purge_state *ret)
@@ -161,6 +168,8 @@ static void give_numbers(const struct purge_state *s, Jobs__Purge *pb)
     pb->ended_ms = s->ended_ms;
     pb->due_ms = s->due_ms;
     pb->refused = s->refused;
+    pb->erase = s->erase;
+    pb->stuck = s->stuck;
 }
 
 int purge_pack(const struct purge_state *s, struct str *ret)

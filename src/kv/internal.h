@@ -29,6 +29,7 @@ struct kv_ops {
     int (*flush)(struct kv *kv);
     int (*room)(struct kv *kv);
     int (*compact)(struct kv *kv, uint64_t *ret_freed_bytes); /* may be NULL */
+    int (*erase)(struct kv *kv);                              /* may be NULL */
     int (*broken)(struct kv *kv);
     int (*recoverable)(struct kv *kv);
     int (*recover)(struct kv *kv);

@@ -62,6 +62,11 @@ int kv_compact(struct kv *kv, uint64_t *ret_freed_bytes)
     return kv->ops->compact ? kv->ops->compact(kv, ret_freed_bytes) : 0;
 }
 
+int kv_erase(struct kv *kv)
+{
+    return kv->ops->erase ? kv->ops->erase(kv) : 0;
+}
+
 int kv_stats(struct kv *kv, struct kv_stats *ret)
 {
     return kv->ops->stats(kv, ret);

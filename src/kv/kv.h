@@ -139,6 +139,14 @@ int BLOCKING kv_recover(struct kv *kv);
 int BLOCKING kv_compact(struct kv *kv, uint64_t *ret_freed_bytes);
 
 /*
+ * Rewrites the whole store without what was deleted or overwritten before, and drops the logs that
+ * are no longer needed: reads and writes as much as there is. What a snapshot or an iterator of
+ * another still sees stays. -ENOSPC: what lives has no room beside itself. A store that frees
+ * space as it deletes does nothing.
+ */
+int BLOCKING kv_erase(struct kv *kv);
+
+/*
  * An iterator sees one moment of the store (the snapshot, or the time it was made), and with a
  * batch the batch's changes above it, those made since included. Unpositioned at first; the seeks
  * position it; kv_iter_valid says whether it stands on a key. Keys and values are borrowed until it

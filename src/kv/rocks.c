@@ -182,7 +182,7 @@ static int descriptors_left(int want)
  * Empties the write buffers into tables. RocksDB that cannot open a table for want of descriptors
  * takes no more writes until it is opened anew, so whether there are any is looked at before.
  */
-static int flush_tables(struct rocks_kv *h, bool wait)
+int rocks_flush_tables(struct rocks_kv *h, bool wait)
 {
     if (rocks_is_broken(h))
         return rocks_is_broken(h);
@@ -208,7 +208,7 @@ static void bound_logs(struct rocks_kv *h, uint64_t batch_bytes)
     if (h->log_bytes < h->log_bytes_max)
         return;
     h->log_bytes = 0;
-    (void)flush_tables(h, false);
+    (void)rocks_flush_tables(h, false);
 }
 
 /*
@@ -239,7 +239,7 @@ static int rocks_flush(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
     if (!h->with_log || rocks_is_broken(h))
-        return flush_tables(h, true);
+        return rocks_flush_tables(h, true);
     char *error = NULL;
     rocksdb_flush_wal(h->db, 1, &error);
     return rocks_error(error);
@@ -257,7 +257,7 @@ static void squeeze(struct rocks_kv *h)
                                      __ATOMIC_RELAXED))
         return;
     wal_drop_spares(h->path);
-    (void)flush_tables(h, false);
+    (void)rocks_flush_tables(h, false);
     for (unsigned i = 0; i < h->family_count; i++) {
         char *error = NULL;
         rocksdb_suggest_compact_range_cf(h->db, h->families[i], NULL, 0, NULL, 0, &error);
@@ -327,7 +327,7 @@ static void rocks_free(struct rocks_kv *h)
 static void rocks_close(struct kv *kv)
 {
     struct rocks_kv *h = rocks_of(kv);
-    (void)flush_tables(h, true);
+    (void)rocks_flush_tables(h, true);
     close_db(h);
     wal_drop_spares(h->path);
     rocks_free(h);
@@ -420,6 +420,7 @@ static const struct kv_ops rocks_ops = {
     .flush = rocks_flush,
     .room = rocks_room,
     .compact = rocks_compact,
+    .erase = rocks_erase,
     .broken = rocks_broken,
     .recoverable = rocks_recoverable,
     .recover = rocks_recover,

@@ -19,6 +19,7 @@
 
 #include <stdio.h>
 #include "kv/rocks_internal.h"
+#include "kv/wal.h"
 
 #define GARBAGE_SHARE     4
 #define GARBAGE_SHARE_LOW 16
@@ -83,13 +84,18 @@ static int set_collecting(struct rocks_kv *h, bool on, double oldest)
 }
 
 /* Merges all tables; also those of the last level where nothing lies above them when `whole`. */
-static void merge_tables(struct rocks_kv *h, bool whole)
+static void merge_family(struct rocks_kv *h, unsigned family, bool whole)
 {
     rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_exclusive_manual_compaction(o, 0);
     rocksdb_compactoptions_set_bottommost_level_compaction(o, whole ? 2 : 1);
-    rocksdb_compact_range_cf_opt(h->db, h->families[ROCKS_BULK], o, NULL, 0, NULL, 0);
+    rocksdb_compact_range_cf_opt(h->db, h->families[family], o, NULL, 0, NULL, 0);
     rocksdb_compactoptions_destroy(o);
+}
+
+static void merge_tables(struct rocks_kv *h, bool whole)
+{
+    merge_family(h, ROCKS_BULK, whole);
 }
 
 /*
@@ -119,11 +125,19 @@ static int collect(struct rocks_kv *h, const struct bulk *b)
     return set_collecting(h, false, oldest);
 }
 
-int rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes)
+/* What is switched on for a collection must not be switched off by another. */
+static bool merging_begin(struct rocks_kv *h)
 {
-    struct rocks_kv *h = rocks_of(kv);
-    if (h->family_count <= ROCKS_BULK || rocks_is_broken(h))
-        return 0;
+    return !__atomic_exchange_n(&h->merging, true, __ATOMIC_ACQUIRE);
+}
+
+static void merging_end(struct rocks_kv *h)
+{
+    __atomic_store_n(&h->merging, false, __ATOMIC_RELEASE);
+}
+
+static int compact(struct rocks_kv *h, uint64_t *ret_freed_bytes)
+{
     struct bulk b = measure(h);
     bool low = rocks_reserve_check(&h->reserve) < 0;
     uint64_t share = low ? GARBAGE_SHARE_LOW : GARBAGE_SHARE;
@@ -138,5 +152,60 @@ int rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes)
     int r = b.garbage_bytes > limit ? collect(h, &b) : 0;
     uint64_t after = rocks_property(h, h->families[ROCKS_BULK], "rocksdb.live-blob-file-size");
     *ret_freed_bytes = before - MIN(before, after);
+    return r;
+}
+
+int rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes)
+{
+    struct rocks_kv *h = rocks_of(kv);
+    if (h->family_count <= ROCKS_BULK || rocks_is_broken(h) || !merging_begin(h))
+        return 0;
+    int r = compact(h, ret_freed_bytes);
+    merging_end(h);
+    return r;
+}
+
+/* ---- erasing -------------------------------------------------------------------------------- */
+
+static uint64_t bytes_of(const struct rocks_kv *h)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < h->family_count; i++)
+        sum += rocks_property(h, h->families[i], "rocksdb.live-sst-files-size") +
+               rocks_property(h, h->families[i], "rocksdb.live-blob-file-size");
+    return sum;
+}
+
+/* A family and its value files beside it. */
+static int erase_family(struct rocks_kv *h, unsigned family)
+{
+    int r = family == ROCKS_BULK ? set_collecting(h, true, 1.0) : 0;
+    if (r < 0)
+        return r;
+    merge_family(h, family, true);
+    return family == ROCKS_BULK ? set_collecting(h, false, 1.0) : 0;
+}
+
+static int erase(struct rocks_kv *h)
+{
+    if (rocks_reserve_room(&h->reserve) < bytes_of(h))
+        return -ENOSPC;
+    int r = rocks_flush_tables(h, true);
+    for (unsigned i = 0; r == 0 && i < h->family_count; i++)
+        r = erase_family(h, i);
+    if (r == 0 && h->with_log)
+        wal_drop_spares(h->path);
+    return r;
+}
+
+int rocks_erase(struct kv *kv)
+{
+    struct rocks_kv *h = rocks_of(kv);
+    if (rocks_is_broken(h))
+        return rocks_is_broken(h);
+    if (!merging_begin(h))
+        return -ERR_BUSY;
+    int r = erase(h);
+    merging_end(h);
     return r;
 }

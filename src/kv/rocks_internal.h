@@ -46,8 +46,9 @@ struct rocks_kv {
     uint64_t squeezed_ns; /* atomic: see squeeze() */
     bool with_log;
     uint64_t log_bytes, log_bytes_max; /* of files, since the tables were last flushed for them */
-    int broken;                        /* atomic: see the top of rocks.c */
-    uint64_t sequence;                 /* of the last change that was written well, when it broke */
+    bool merging;      /* atomic: bulky values are being collected, or all is erased */
+    int broken;        /* atomic: see the top of rocks.c */
+    uint64_t sequence; /* of the last change that was written well, when it broke */
 };
 
 struct kv_snapshot {
@@ -93,6 +94,9 @@ int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct k
                    unsigned flags, struct kv_walk **ret);
 /* rocks_bulk.c */
 int BLOCKING rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes);
+int BLOCKING rocks_erase(struct kv *kv);
+/* rocks.c: the buffers into tables; not waited for, that only begins. */
+int BLOCKING rocks_flush_tables(struct rocks_kv *h, bool wait);
 
 /* The options of a store; free with rocksdb_options_destroy. */
 rocksdb_options_t *rocks_options_new(const struct kv_rocks_shared *shared, bool with_log);

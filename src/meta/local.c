@@ -719,6 +719,24 @@ int FIBER meta_compact(struct meta *m, uint64_t *ret_freed_bytes)
     return r;
 }
 
+static int BLOCKING erase_store(void *arg)
+{
+    return kv_erase(arg);
+}
+
+int FIBER meta_erase(struct meta *m)
+{
+    int r = 0;
+    for (unsigned i = 0; i < META_MIRRORS_MAX && r == 0; i++) {
+        struct mirror *mirror = mirrors_enter_nth(m->mirrors, i);
+        if (!mirror)
+            continue;
+        r = rt_offload(erase_store, mirror->kv);
+        mirrors_leave_cold(m->mirrors, mirror);
+    }
+    return r;
+}
+
 /* ---- watching ------------------------------------------------------------------------------- */
 
 void meta_stats(struct meta *m, struct meta_stats *ret)

@@ -218,6 +218,8 @@ struct str meta_cursor_value(const struct meta_cursor *c);
 
 /* As kv_compact. One caller at a time. */
 int FIBER meta_compact(struct meta *m, uint64_t *ret_freed_bytes);
+/* As kv_erase, of every mirror. -ERR_BUSY: meta_compact() is at it. */
+int FIBER meta_erase(struct meta *m);
 
 /* ---- watching ------------------------------------------------------------------------------- */
 

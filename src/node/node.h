@@ -164,6 +164,8 @@ int FIBER node_read(struct node *n, struct needle_key key, const struct needle_h
                     struct hash128 *ret_digest);
 
 int FIBER node_compact(struct node *n, uint64_t *ret_freed_bytes);
+uint32_t FIBER node_newest(struct node *n); /* 0 while it is gone */
+int FIBER node_erase(struct node *n, uint32_t upto, struct disk_erased *ret);
 int FIBER node_checkpoint(struct node *n);
 int FIBER node_each(struct node *n, int (*fn)(const struct needle_entry *e, void *arg), void *arg);
 int FIBER node_verify(struct node *n, int (*fn)(const struct disk_verify_event *e, void *arg),

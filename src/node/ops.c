@@ -211,6 +211,25 @@ int FIBER node_compact(struct node *n, uint64_t *ret_freed_bytes)
     return err;
 }
 
+uint32_t FIBER node_newest(struct node *n)
+{
+    if (node_hold(n))
+        return 0;
+    uint32_t newest = disk_newest(n->disk);
+    node_unhold(n);
+    return newest;
+}
+
+int FIBER node_erase(struct node *n, uint32_t upto, struct disk_erased *ret)
+{
+    int err = node_hold(n);
+    if (err)
+        return err;
+    err = disk_erase(n->disk, upto, ret);
+    node_unhold(n);
+    return err;
+}
+
 int FIBER node_checkpoint(struct node *n)
 {
     int err = node_hold(n);

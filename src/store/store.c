@@ -124,6 +124,11 @@ int FIBER store_compact(struct store *s, uint64_t *ret_freed_bytes)
     return meta_compact(s->meta, ret_freed_bytes);
 }
 
+int FIBER store_erase(struct store *s)
+{
+    return meta_erase(s->meta);
+}
+
 /* ---- watching ------------------------------------------------------------------------------- */
 
 static int usage_tx(struct meta_tx *tx, void *arg)

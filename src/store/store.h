@@ -521,6 +521,8 @@ int FIBER store_gc_wait(struct store *s, uint64_t deadline_ns);
 /* Gives back, a piece of the work, space of deleted objects whose bytes lay beside their records;
  * *ret_freed_bytes 0: there is nothing worth doing now. One caller at a time. */
 int FIBER store_compact(struct store *s, uint64_t *ret_freed_bytes);
+/* Rewrites the metadata without anything that was deleted (kv_erase). -ERR_BUSY: again later. */
+int FIBER store_erase(struct store *s);
 
 /*
  * Deletes the needles that a crash left behind: of sessions before `session` (this start's) and

@@ -465,14 +465,27 @@ static int FIBER volume_compact(struct disk *d, struct volume *v, uint64_t *ret_
     return 0;
 }
 
-int FIBER disk_compact(struct disk *d, uint64_t *ret_freed_bytes)
+/* One at a time. */
+static bool compacting_begin(struct disk *d)
 {
     rt_lock(&d->lock);
     bool busy = d->compacting;
     d->compacting = true;
     rt_unlock(&d->lock);
+    return !busy;
+}
+
+static void compacting_end(struct disk *d)
+{
+    rt_lock(&d->lock);
+    d->compacting = false;
+    rt_unlock(&d->lock);
+}
+
+int FIBER disk_compact(struct disk *d, uint64_t *ret_freed_bytes)
+{
     *ret_freed_bytes = 0;
-    if (busy)
+    if (!compacting_begin(d))
         return 0;
     struct volume *v = NULL;
     int err = compact_begin(d, &v);
@@ -480,8 +493,74 @@ int FIBER disk_compact(struct disk *d, uint64_t *ret_freed_bytes)
         err = volume_compact(d, v, ret_freed_bytes);
         volume_put(d, v);
     }
+    compacting_end(d);
+    return err;
+}
+
+/* ---- erasing -------------------------------------------------------------------------------- */
+
+uint32_t disk_newest(struct disk *d)
+{
+    uint32_t newest = 0;
     rt_lock(&d->lock);
-    d->compacting = false;
+    for (size_t i = 0; i < d->volume_count; i++)
+        newest = MAX(newest, d->volumes[i]->number);
     rt_unlock(&d->lock);
+    return newest;
+}
+
+/* Copies must not go where something is still to be erased: such an active volume is sealed. */
+static struct volume *erase_choose(struct disk *d, uint32_t upto, struct disk_erased *ret)
+{
+    struct volume *chosen = NULL;
+    if (d->active && d->active->number <= upto && volume_dead(d->active))
+        volume_seal(d, d->active);
+    for (size_t i = 0; i < d->volume_count; i++) {
+        struct volume *v = d->volumes[i];
+        if (v->number > upto || !volume_dead(v))
+            continue;
+        ret->stuck += v->damaged;
+        ret->more |= !v->damaged;
+        if (!chosen && !v->damaged && list_empty(&v->inflight))
+            chosen = v;
+    }
+    if (chosen)
+        chosen->refs++;
+    return chosen;
+}
+
+static int FIBER erase_room(struct disk *d, const struct volume *v)
+{
+    struct appetite a;
+    int err = appetite_now(d, &a);
+    return err == 0 && v->row.live_bytes > a.room_bytes ? -ENOSPC : err;
+}
+
+static int FIBER erase_one(struct disk *d, uint32_t upto, struct disk_erased *ret)
+{
+    int err = index_flush(d, false);
+    if (err)
+        return err;
+    rt_lock(&d->lock);
+    struct volume *v = erase_choose(d, upto, ret);
+    rt_unlock(&d->lock);
+    if (!v)
+        return 0;
+    err = erase_room(d, v);
+    if (err == 0)
+        err = volume_compact(d, v, &ret->freed_bytes);
+    volume_put(d, v);
+    return err == -ERR_CORRUPT ? 0 : err; /* it is damaged: the next call counts it */
+}
+
+int FIBER disk_erase(struct disk *d, uint32_t upto, struct disk_erased *ret)
+{
+    *ret = (struct disk_erased){0};
+    if (!compacting_begin(d)) {
+        ret->more = true;
+        return 0;
+    }
+    int err = erase_one(d, upto, ret);
+    compacting_end(d);
     return err;
 }

@@ -135,6 +135,20 @@ int FIBER disk_read(struct disk *d, struct needle_key key, const struct needle_h
 
 /* Compacts the volume with the most dead bytes, if any passes the threshold. *ret_freed 0: none. */
 int FIBER disk_compact(struct disk *d, uint64_t *ret_freed_bytes);
+/*
+ * Erasing: compaction of whatever has a dead byte, for who wants what was deleted so far to be gone
+ * from the disk. disk_newest() is asked first; then disk_erase() as long as *ret_more says so, each
+ * call rewriting at most one volume up to that number, which costs what lives in it. *ret_stuck:
+ * volumes that cannot be rewritten because they are damaged; what is dead there stays. *ret_more
+ * without any byte freed: one is in use, call again later. -ENOSPC: what lives has no room.
+ */
+uint32_t disk_newest(struct disk *d);
+struct disk_erased {
+    uint64_t freed_bytes;
+    unsigned stuck;
+    bool more;
+};
+int FIBER disk_erase(struct disk *d, uint32_t upto, struct disk_erased *ret);
 /* Makes the index survive a crash as it is now, so that less is replayed at the next start. */
 int FIBER disk_checkpoint(struct disk *d);
 

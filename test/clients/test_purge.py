@@ -2,6 +2,7 @@
 """`cairn admin purge`: everything stored of somebody goes, what is locked stays and is named, and it goes on over a restart."""
 import datetime
 import json
+import os
 import uuid
 
 import pytest
@@ -99,6 +100,39 @@ def test_a_tag_is_purged_in_all_buckets(server, s3, bucket):
 def test_what_is_no_purge_is_refused(server, bucket):
     for words in ([bucket], [], ['--tag', 'novalue'], ['--tag', '=v'], ['no-such-bucket-here/x']):
         assert server.admin('purge', *words, check=False).returncode != 0, words
+
+
+def files_with(folder, needle):
+    """Which files below the folder hold these bytes."""
+    found = []
+    for at, _, names_ in os.walk(folder):
+        for name in names_:
+            with open(os.path.join(at, name), 'rb') as f:
+                if needle in f.read():
+                    found.append(os.path.join(at, name))
+    return found
+
+
+def test_what_is_erased_is_on_the_disk_no_more():
+    """Of all sizes that lie in different places: in the record, beside it, in chunks."""
+    server = Server(options=['--audit', 'off'])
+    try:
+        server.start()
+        s3 = make_client(server)
+        s3.create_bucket(Bucket='people')
+        secret = uuid.uuid4().hex.encode()
+        for size in (100, 4000, 100000):
+            s3.put_object(Bucket='people', Key='ann/%d' % size, Body=secret.ljust(size, b'.'))
+            s3.put_object(Bucket='people', Key='bob/%d' % size, Body=b'bob'.ljust(size, b'.'))
+        assert files_with(server.data, secret)
+        report = purge(server, 'people/ann/', '--erase', '--wait')['report']
+        assert (report['proved'], report['erased'], report['stuck']) == (True, True, 0)
+        for size in (100, 4000, 100000):
+            assert len(s3.get_object(Bucket='people', Key='bob/%d' % size)['Body'].read()) == size
+        assert server.stop() == 0
+        assert files_with(server.data, secret) == []
+    finally:
+        server.remove()
 
 
 def test_it_goes_on_after_a_crash():

@@ -350,6 +350,30 @@ CASE(compaction_beside_writers_and_deleters)
     return 0;
 }
 
+/* Also where compaction would leave it alone, in the active volume as well. */
+CASE(erasing_rewrites_whatever_holds_a_dead_byte)
+{
+    struct disk_home *h = arg;
+    struct disk_erased e = {.more = true};
+    home_open(h);
+    put_all(h, 0, 40);
+    del(h, 2);
+    del(h, 39);
+    assert_int_equal(compact_all(h), 0);
+    uint32_t upto = disk_newest(h->disk);
+    assert_true(volume_file_exists(h, upto));
+    while (e.more)
+        assert_int_equal(disk_erase(h->disk, upto, &e), 0);
+    assert_int_equal(e.stuck, 0);
+    assert_false(volume_file_exists(h, upto));
+    assert_true(disk_newest(h->disk) > upto);
+    for (uint64_t n = 0; n < 40; n++)
+        assert_int_equal(check_try(h->disk, n, LEN, NULL), n == 2 || n == 39 ? -ERR_NOT_FOUND : 0);
+    assert_clean(h);
+    home_close(h);
+    return 0;
+}
+
 CASE(half_dead_active_volume_is_sealed_early)
 {
     struct disk_home *h = arg;
@@ -638,6 +662,7 @@ int main(void)
         cmocka_unit_test(tombstone_outlives_what_it_buries),
         cmocka_unit_test(short_of_space_compaction_takes_what_little_is_dead),
         cmocka_unit_test(compaction_beside_writers_and_deleters),
+        cmocka_unit_test(erasing_rewrites_whatever_holds_a_dead_byte),
         cmocka_unit_test(half_dead_active_volume_is_sealed_early),
         cmocka_unit_test(volume_with_a_damaged_living_needle_stays),
         cmocka_unit_test(interrupted_retirement_is_made_good_by_a_restart),
