@@ -231,6 +231,8 @@ void FIBER admin_respond_json(struct http_exchange *x, int status, json_t *value
     json_decref(value);
     http_set_header(x, "Content-Type", STR("application/json"));
     http_set_header(x, "Cache-Control", STR("no-store"));
+    if (!text)
+        http_set_header(x, "Retry-After", STR("1"));
     if (text)
         http_respond(x, status, str_from(text));
     else

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "admin/internal.h"
+#include "base/reserve.h"
 
 /*
  * Numbers of the rooms below the doors, a table for each room's stats; the S3 door writes its own
@@ -33,6 +34,19 @@ static const struct field rt_fields[] = {
         "Idle connections without a stack."),
     GAUGE(rt_stats, offload_queued, "cairn_rt_offload_queued",
         "Blocking jobs waiting for a thread."),
+};
+
+static const struct field reserve_fields[] = {
+    GAUGE(reserve_stats, used_bytes, "cairn_memory_reserve_used_bytes",
+        "Of the reserve of memory, in use: there was no other."),
+    GAUGE(reserve_stats, size_bytes, "cairn_memory_reserve_bytes",
+        "The reserve of memory."),
+    COUNTER(reserve_stats, refused, "cairn_memory_refused_total",
+        "Allocations that failed; what wanted them was refused."),
+    COUNTER(reserve_stats, served, "cairn_memory_reserve_served_total",
+        "Allocations that failed and were served from the reserve."),
+    COUNTER(reserve_stats, waits, "cairn_memory_reserve_waits_total",
+        "Allocations that had to wait, the reserve being used up."),
 };
 
 static const struct field http_fields[] = {
@@ -198,6 +212,7 @@ static void write_fields(struct buf *out, const struct field *fields, size_t cou
 static void write_process(struct admin *a, struct buf *out)
 {
     struct rt_stats rt;
+    struct reserve_stats reserve;
     rt_stats(&rt);
     metrics_family(out, "cairn_build_info", "gauge", "The version that serves; always 1.");
     metrics_sample_u64(out, "cairn_build_info",
@@ -206,6 +221,8 @@ static void write_process(struct admin *a, struct buf *out)
     metrics_single(out, "cairn_uptime_seconds", "gauge", "Seconds since the start.",
                    (rt_now() - a->started_ns) / RT_S);
     WRITE_FIELDS(out, rt_fields, &rt);
+    reserve_stats(&reserve);
+    WRITE_FIELDS(out, reserve_fields, &reserve);
 }
 
 /* The resident set, from /proc/self/statm's second field. */

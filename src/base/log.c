@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "base/log.h"
 #include "base/error.h"
+#include "base/reserve.h"
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -195,6 +196,7 @@ void log_end_in(struct log_line *l, struct buf *to)
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
+    RESERVE_SCOPE; /* that memory is out is itself worth a line */
     char text[1024];
     va_list ap;
     va_start(ap, fmt);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "admin/admin.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "cli/cli.h"
 #include "cli/credentials.h"
 #include "cli/disk_changes.h"
 #include "cli/engine.h"
 #include "cli/keys.h"
+#include "cli/memory_watch.h"
 #include "cli/trim.h"
 #include "cli/world.h"
 #include "http/access_log.h"
@@ -370,19 +372,24 @@ static void FIBER serve_until_asked(struct server *s)
 
 static int FIBER serve(struct server *s)
 {
-    struct rt_fiber *signals;
+    struct rt_fiber *signals, *memory;
     int r = open_doors(s);
     if (r != 0)
         return r;
     r = rt_spawn(&signals, "signals", signal_fiber, s);
     if (r < 0)
         return cli_fail("cannot wait for signals: %s", err_text(r));
+    bool watched = rt_spawn(&memory, "memory-watch", memory_watch, NULL) == 0;
     r = listen_on(s);
     if (r == 0)
         serve_until_asked(s);
     else if (r == -ECANCELED)
         log_event(LOG_INFO, "stopping", "signal %d: %s has not become free", s->signal,
                   options.address);
+    if (watched) {
+        rt_cancel(memory);
+        rt_join(memory);
+    }
     rt_cancel(signals);
     rt_join(signals);
     return r == -ECANCELED ? 0 : r;
@@ -538,6 +545,8 @@ static int run(char **operands, unsigned count)
     CHECK(http_networks_parse(&s.trusted_proxies, options.trusted_proxies) == 0);
     if (parse_classes(&s) != 0 || parse_algorithms(&s) != 0)
         return 1;
+    if (reserve_open(MEMORY_RESERVE_BYTES) < 0)
+        return cli_fail("cannot set %llu MiB of memory apart", MEMORY_RESERVE_BYTES / MIB);
     struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
     int r = rt_run(&world, server_fiber, &s);
     return r < 0 ? world_fail(r) : r;

@@ -107,7 +107,7 @@ int BLOCKING kv_write(struct kv *kv, struct kv_batch *b, bool sync);
 /*
  * 0 while the disk has room for ordinary writes; -ENOSPC once it has less than the store's reserve
  * left. kv_write does not ask: what is written then (deletions that lead to space) uses the
- * reserve.
+ * reserve. -ENOMEM while memory is out: then nothing is to be written.
  */
 int BLOCKING kv_room(struct kv *kv);
 /* Puts all that was written so far on disk (and, for a store without a log, makes it survive). */

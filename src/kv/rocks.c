@@ -75,19 +75,32 @@ rocksdb_readoptions_t *rocks_read_options_new(const rocksdb_snapshot_t *snapshot
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+static int find(struct rocks_kv *h, const struct kv_snapshot *snap, struct str key, unsigned flags,
+                rocksdb_pinnableslice_t **ret)
+{
+    RESERVE_SCOPE;
+    char *error = NULL;
+    rocks_set_nowait(flags & KV_CACHED);
+    *ret = rocksdb_get_pinned_cf(h->db, snap ? snap->read : h->latest, rocks_family(h, key),
+                                 key.ptr, key.len, &error);
+    rocks_set_nowait(false);
+    if (*ret)
+        return 0;
+    return error ? rocks_error(error) : -ERR_NOT_FOUND;
+}
+
 static int rocks_get(struct kv *kv, const struct kv_snapshot *snap, struct str key, unsigned flags,
                      struct buf *ret)
 {
     struct rocks_kv *h = rocks_of(kv);
-    char *error = NULL;
+    rocksdb_pinnableslice_t *p;
     if (!h->db)
         return -ERR_UNAVAILABLE;
-    rocks_set_nowait(flags & KV_CACHED);
-    rocksdb_pinnableslice_t *p = rocksdb_get_pinned_cf(
-        h->db, snap ? snap->read : h->latest, rocks_family(h, key), key.ptr, key.len, &error);
-    rocks_set_nowait(false);
-    if (!p)
-        return error ? rocks_error(error) : -ERR_NOT_FOUND;
+    int r = rocks_memory(h);
+    if (r == 0)
+        r = find(h, snap, key, flags, &p);
+    if (r < 0)
+        return r;
     struct str value;
     value.ptr = rocksdb_pinnableslice_value(p, &value.len);
     buf_put_str(ret, value);
@@ -99,6 +112,7 @@ static int rocks_snapshot_new(struct kv *kv, struct kv_snapshot **ret)
 {
     if (!rocks_of(kv)->db)
         return -ERR_UNAVAILABLE;
+    RESERVE_SCOPE;
     struct kv_snapshot *s = malloc(sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -110,6 +124,7 @@ static int rocks_snapshot_new(struct kv *kv, struct kv_snapshot **ret)
 
 static void rocks_snapshot_free(struct kv *kv, struct kv_snapshot *s)
 {
+    RESERVE_SCOPE;
     rocksdb_readoptions_destroy(s->read);
     rocksdb_release_snapshot(rocks_of(kv)->db, s->snapshot);
     free(s);
@@ -217,6 +232,7 @@ static void bound_logs(struct rocks_kv *h, uint64_t batch_bytes)
  */
 static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
     if (rocks_is_broken(h))
         return rocks_is_broken(h);
@@ -237,6 +253,7 @@ static int rocks_write(struct kv *kv, struct kv_batch *b, bool sync)
 
 static int rocks_flush(struct kv *kv)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
     if (!h->with_log || rocks_is_broken(h))
         return rocks_flush_tables(h, true);
@@ -245,16 +262,29 @@ static int rocks_flush(struct kv *kv)
     return rocks_error(error);
 }
 
+/* True once in so long. */
+static bool is_due(uint64_t *last_ns)
+{
+    uint64_t now = rt_now(), last = __atomic_load_n(last_ns, __ATOMIC_RELAXED);
+    return now - last >= SQUEEZE_EVERY_NS &&
+           __atomic_compare_exchange_n(last_ns, &last, now, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
+/* Memory is out: what the write buffers hold goes into tables. */
+static void empty_buffers(struct rocks_kv *h)
+{
+    if (is_due(&h->emptied_ns))
+        (void)flush_tables(h, false);
+}
+
 /*
  * Deleting gives space back only once the deletions have met what they delete, in the last level:
  * starts them on their way there, from time to time while the disk is nearly full.
  */
 static void squeeze(struct rocks_kv *h)
 {
-    uint64_t now = rt_now(), last = __atomic_load_n(&h->squeezed_ns, __ATOMIC_RELAXED);
-    if (now - last < SQUEEZE_EVERY_NS ||
-        !__atomic_compare_exchange_n(&h->squeezed_ns, &last, now, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED))
+    if (!is_due(&h->squeezed_ns))
         return;
     wal_drop_spares(h->path);
     (void)rocks_flush_tables(h, false);
@@ -267,8 +297,14 @@ static void squeeze(struct rocks_kv *h)
 
 static int rocks_room(struct kv *kv)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
-    int r = rocks_reserve_check(&h->reserve);
+    int r = rocks_memory(h);
+    if (r < 0) {
+        empty_buffers(h);
+        return r;
+    }
+    r = rocks_reserve_check(&h->reserve);
     if (r < 0 && !rocks_is_broken(h))
         squeeze(h);
     return r;
@@ -285,6 +321,7 @@ static uint64_t property(struct rocks_kv *h, const char *name)
 
 static int rocks_stats(struct kv *kv, struct kv_stats *ret)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
     *ret = (struct kv_stats){
         .keys_estimate = property(h, "rocksdb.estimate-num-keys"),
@@ -326,6 +363,7 @@ static void rocks_free(struct rocks_kv *h)
 /* The flush is for the next start, which then has no log to replay; failing, it will replay. */
 static void rocks_close(struct kv *kv)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
     (void)rocks_flush_tables(h, true);
     close_db(h);
@@ -396,6 +434,7 @@ static int rocks_recover(struct kv *kv)
     int r = rocks_recoverable(kv);
     if (r < 0 || !rocks_is_broken(h))
         return r;
+    RESERVE_SCOPE;
     close_db(h);
     r = reopen(h);
     if (r < 0) {
@@ -428,12 +467,13 @@ static const struct kv_ops rocks_ops = {
     .stats = rocks_stats,
 };
 
-static struct rocks_kv *rocks_new(const struct kv_rocks_shared *shared, bool with_log)
+static struct rocks_kv *rocks_new(struct kv_rocks_shared *shared, bool with_log)
 {
     struct rocks_kv *h = calloc(1, sizeof(*h));
     if (!h)
         return NULL;
     h->kv.ops = &rocks_ops;
+    h->shared = shared;
     h->with_log = with_log;
     h->log_bytes_max = LOGS_SHARE * shared->write_buffer_bytes;
     h->family_count = with_log ? ROCKS_FAMILIES : 1;
@@ -467,6 +507,7 @@ static int rocks_open(struct rocks_kv *h, const char *path)
 
 int kv_rocks_open(struct kv **ret, struct kv_rocks_shared *shared, const char *path, bool with_log)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_new(shared, with_log);
     if (!h)
         return -ENOMEM;
@@ -481,6 +522,7 @@ int kv_rocks_open(struct kv **ret, struct kv_rocks_shared *shared, const char *p
 
 int kv_rocks_destroy(const char *path)
 {
+    RESERVE_SCOPE;
     rocksdb_options_t *o = rocksdb_options_create();
     char *error = NULL;
     wal_drop_spares(path);

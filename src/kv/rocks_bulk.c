@@ -157,8 +157,10 @@ static int compact(struct rocks_kv *h, uint64_t *ret_freed_bytes)
 
 int rocks_compact(struct kv *kv, uint64_t *ret_freed_bytes)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
-    if (h->family_count <= ROCKS_BULK || rocks_is_broken(h) || !merging_begin(h))
+    if (h->family_count <= ROCKS_BULK || rocks_is_broken(h) || rocks_memory(h) < 0 ||
+        !merging_begin(h))
         return 0;
     int r = compact(h, ret_freed_bytes);
     merging_end(h);
@@ -200,6 +202,7 @@ static int erase(struct rocks_kv *h)
 
 int rocks_erase(struct kv *kv)
 {
+    RESERVE_SCOPE;
     struct rocks_kv *h = rocks_of(kv);
     if (rocks_is_broken(h))
         return rocks_is_broken(h);

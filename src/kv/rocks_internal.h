@@ -6,12 +6,15 @@
  */
 
 #include <rocksdb/c.h>
+#include "base/reserve.h"
 #include "kv/internal.h"
 
 struct kv_rocks_shared {
     rocksdb_env_t *env;
     rocksdb_cache_t *block_cache;
+    size_t block_cache_bytes;
     size_t write_buffer_bytes;
+    bool starved; /* atomic: the cache was given up, for memory was out (rocks_memory.c) */
 };
 
 /*
@@ -34,6 +37,7 @@ struct rocks_reserve {
 
 struct rocks_kv {
     struct kv kv;
+    struct kv_rocks_shared *shared;
     char *path;
     rocksdb_t *db;
     rocksdb_options_t *options_of[ROCKS_FAMILIES];
@@ -44,6 +48,7 @@ struct rocks_kv {
     rocksdb_readoptions_t *latest;
     struct rocks_reserve reserve;
     uint64_t squeezed_ns; /* atomic: see squeeze() */
+    uint64_t emptied_ns;  /* atomic: see empty_buffers() */
     bool with_log;
     uint64_t log_bytes, log_bytes_max; /* of files, since the tables were last flushed for them */
     bool merging;      /* atomic: bulky values are being collected, or all is erased */
@@ -88,6 +93,12 @@ rocksdb_env_t *rocks_env_new(void);
 void rocks_set_nowait(bool nowait);
 /* For tests: such reads find nothing in the page cache. */
 void rocks_set_cold(bool cold);
+
+/*
+ * 0, or -ENOMEM while nothing is to be begun (rocks_memory.c). What calls RocksDB does so in a
+ * RESERVE_SCOPE: where malloc fails inside it the process ends.
+ */
+int rocks_memory(struct rocks_kv *h);
 
 /* rocks_walk.c */
 int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct kv_range *range,

@@ -147,6 +147,7 @@ int kv_rocks_shared_new(struct kv_rocks_shared **ret, const struct kv_rocks_conf
     size_t cache = config->block_cache_bytes ? config->block_cache_bytes : 64 * MIB;
     s->write_buffer_bytes = config->write_buffer_bytes ? config->write_buffer_bytes : 64 * MIB;
     s->env = rocks_env_new();
+    s->block_cache_bytes = cache;
     s->block_cache = rocksdb_cache_create_lru(cache);
     *ret = s;
     return 0;

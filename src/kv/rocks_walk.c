@@ -70,6 +70,7 @@ static void turn_to(struct rocks_walk *w, struct str key)
 
 static void rocks_walk_seek(struct kv_walk *walk, struct str key)
 {
+    RESERVE_SCOPE;
     struct rocks_walk *w = walk_of(walk);
     turn_to(w, key);
     rocks_set_nowait(w->cached);
@@ -80,6 +81,7 @@ static void rocks_walk_seek(struct kv_walk *walk, struct str key)
 
 static void rocks_walk_seek_for_prev(struct kv_walk *walk, struct str key)
 {
+    RESERVE_SCOPE;
     struct rocks_walk *w = walk_of(walk);
     turn_to(w, key);
     rocks_set_nowait(w->cached);
@@ -90,6 +92,7 @@ static void rocks_walk_seek_for_prev(struct kv_walk *walk, struct str key)
 
 static void rocks_walk_next(struct kv_walk *walk)
 {
+    RESERVE_SCOPE;
     struct rocks_walk *w = walk_of(walk);
     CHECK(w->valid);
     rocks_set_nowait(w->cached);
@@ -100,6 +103,7 @@ static void rocks_walk_next(struct kv_walk *walk)
 
 static void rocks_walk_prev(struct kv_walk *walk)
 {
+    RESERVE_SCOPE;
     struct rocks_walk *w = walk_of(walk);
     CHECK(w->valid);
     rocks_set_nowait(w->cached);
@@ -134,6 +138,7 @@ static int rocks_walk_error(const struct kv_walk *walk)
 
 static void rocks_walk_free(struct kv_walk *walk)
 {
+    RESERVE_SCOPE;
     struct rocks_walk *w = walk_of(walk);
     for (int i = w->first; i <= w->last; i++)
         rocksdb_iter_destroy(w->its[i]);
@@ -170,6 +175,10 @@ int rocks_walk_new(struct kv *kv, const struct kv_snapshot *snap, const struct k
     struct rocks_kv *h = rocks_of(kv);
     if (!h->db)
         return -ERR_UNAVAILABLE;
+    int r = rocks_memory(h);
+    if (r < 0)
+        return r;
+    RESERVE_SCOPE;
     struct rocks_walk *w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;

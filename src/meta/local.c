@@ -332,8 +332,8 @@ int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg)
 
 /* ---- committing ----------------------------------------------------------------------------- */
 
-/* Runs one function over the batch; its changes stay only if it succeeds. */
-static int run_once(struct meta *m, struct request *q, bool disk_low)
+/* Runs one function over the batch; its changes stay only if it succeeds. `room` is kv_room's. */
+static int run_once(struct meta *m, struct request *q, int room)
 {
     struct meta_tx *tx = &m->tx;
     size_t hooks = m->hooks.count;
@@ -345,8 +345,9 @@ static int run_once(struct meta *m, struct request *q, bool disk_low)
         (void)meta_tx_apply_adds(tx);
     if (tx->error < 0)
         r = tx->error;
-    if (r >= 0 && disk_low && !tx->use_reserve && kv_batch_version(m->batch) != before)
-        r = -ENOSPC;
+    bool excused = tx->use_reserve && room != -ENOMEM;
+    if (r >= 0 && room < 0 && !excused && kv_batch_version(m->batch) != before)
+        r = room;
     meta_tx_end(tx);
     if (r < 0) {
         kv_batch_rollback(m->batch);
@@ -364,11 +365,11 @@ static void read_from(struct meta *m, const struct mirror *from)
 }
 
 /* Where a mirror fails to read it is run again over another one. */
-static int run_write(struct meta *m, struct mirror **from, struct request *q, bool disk_low)
+static int run_write(struct meta *m, struct mirror **from, struct request *q, int room)
 {
     int r;
     do {
-        r = run_once(m, q, disk_low);
+        r = run_once(m, q, room);
         if (r >= 0 || !m->tx.store_failed ||
             !mirrors_suspect(m->mirrors, *from, m->tx.store_failed))
             return r;
@@ -383,12 +384,12 @@ static int run_write(struct meta *m, struct mirror **from, struct request *q, bo
  */
 static void run_batch(struct meta *m)
 {
-    bool disk_low = mirrors_room(m->mirrors) < 0;
+    int room = mirrors_room(m->mirrors);
     struct mirror *from = __atomic_load_n(&m->mirrors->reading, __ATOMIC_SEQ_CST);
     read_from(m, from);
     while (!list_empty(&m->taken) && kv_batch_bytes(m->batch) < BATCH_BYTES_ENOUGH) {
         struct request *q = container_of(list_pop_front(&m->taken), struct request, link);
-        q->result = run_write(m, &from, q, disk_low);
+        q->result = run_write(m, &from, q, room);
         list_push_back(&m->ran, &q->link);
     }
 }

@@ -15,6 +15,7 @@
  * until it is joined.
  */
 
+#include "base/reserve.h"
 #include "rt/internal.h"
 #include "rt/sanitize.h"
 
@@ -401,6 +402,7 @@ void rt_loop_enter(struct rt_loop *l)
 {
     CHECK(!rt_this_loop);
     rt_this_loop = l;
+    reserve_thread_copes();
     l->tsan_fiber = rt_tsan_self();
 }
 

@@ -6,6 +6,7 @@
  * Invariant: heap[i].at_ns >= heap[(i - 1) / 4].at_ns, and heap[i].timer->slot == i + 1.
  */
 
+#include "base/reserve.h"
 #include "rt/internal.h"
 
 struct rt_timer_slot {
@@ -46,8 +47,10 @@ static void sift_down(struct rt_timers *h, uint32_t i, struct rt_timer_slot s)
     heap_set(h, i, s);
 }
 
+/* Those that wait their turn for ever would end for want of a timer. */
 static int heap_grow(struct rt_timers *h)
 {
+    RESERVE_SCOPE;
     uint32_t cap = h->cap ? 2 * h->cap : 64;
     struct rt_timer_slot *heap = realloc(h->heap, cap * sizeof(*heap));
     if (!heap)

@@ -243,6 +243,7 @@ void FIBER s3_handle(struct http_exchange *x, void *arg)
 {
     struct s3_request *q = arena_new(http_arena(x), struct s3_request);
     if (!q) {
+        (void)http_set_header(x, "Retry-After", STR("1"));
         (void)http_respond(x, 503, STR_NULL);
         return;
     }

@@ -124,8 +124,11 @@ class Client:
 
     # ---- multipart ----------------------------------------------------------------------------
 
+    def upload_begin_reply(self, bucket, key):
+        return self.call('POST', '/%s/%s' % (bucket, key), 'uploads=')
+
     def upload_begin(self, bucket, key):
-        reply = self.call('POST', '/%s/%s' % (bucket, key), 'uploads=')
+        reply = self.upload_begin_reply(bucket, key)
         return reply, element(reply, 'UploadId')
 
     def upload_part(self, bucket, key, upload, number, data):

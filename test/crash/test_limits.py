@@ -4,9 +4,12 @@ import os
 import resource
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from client import LOST, Client, begin_upload, content, md5, start_ready
+import pytest
+
+from client import LOST, Client, begin_upload, content, element, md5, metrics, start_ready
 from raw import Connection
 
 MIB = 1 << 20
@@ -133,18 +136,116 @@ def test_memory_of_many_uploads_is_bounded(server, figure):
     assert status_kib(server, 'VmHWM') < peak + 64 * 1024, 'it grows with what was uploaded'
 
 
-def test_out_of_memory_requests_are_refused_and_the_process_lives(server):
+def refused_by_memory(server):
+    found = metrics(server)
+    return found['cairn_memory_refused_total'] + found['cairn_memory_reserve_served_total']
+
+
+class Mixed:
+    """Clients of all kinds at once. What they were told must hold when memory is back."""
+
+    def __init__(self, server, prefix, workers, rounds):
+        self.server, self.prefix, self.rounds = server, prefix, rounds
+        self.told = {}  # key: (seed, size, whether it was stored; None where nobody said)
+        self.answers = Counter()
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(self.work, range(workers)))
+
+    def ask(self, call, *args):
+        """The reply, None where the connection was cut."""
+        try:
+            reply = call(*args)
+        except LOST:
+            self.answers['cut'] += 1
+            return None
+        assert reply.status in (200, 204, 404) or reply.status == 503 and 'retry-after' in reply.headers, reply
+        self.answers[reply.status] += 1
+        return reply
+
+    def put(self, c, key, seed, size):
+        reply = self.ask(c.put, 'bucket', key, content(seed, size))
+        self.told[key] = seed, size, reply and reply.status == 200
+        return self.told[key][2]
+
+    def check(self, c, key):
+        """Gives it back, or says that it cannot now."""
+        reply = self.ask(c.get, 'bucket', key)
+        assert not reply or reply.status == 503 or md5(reply.body) == md5(content(*self.told[key][:2])), reply
+
+    def upload(self, c, key, seed, size):
+        begun = self.ask(c.upload_begin_reply, 'bucket', key)
+        if not begun or begun.status != 200:
+            return
+        upload = element(begun, 'UploadId')
+        part = self.ask(c.upload_part, 'bucket', key, upload, 1, content(seed, size))
+        if not part or part.status != 200:
+            self.ask(c.upload_abort, 'bucket', key, upload)
+            return
+        done = self.ask(c.upload_complete, 'bucket', key, upload, {1: part.headers['etag']})
+        self.told[key] = seed, size, done and done.status == 200
+
+    def work(self, worker):
+        with Client(self.server) as c:
+            for i in range(self.rounds):
+                seed, key = worker * 1000 + i, '%s/%d/%d' % (self.prefix, worker, i)
+                if self.put(c, key, seed, [100, 2048, 20480, 70000, MIB][(worker + i) % 5]):
+                    self.check(c, key)
+                if i % 4 == 0:
+                    self.upload(c, key + '/parts', seed, [3000, 300000][worker % 2])
+                if i % 4 == 2:
+                    self.ask(c.call, 'GET', '/bucket', 'list-type=2&max-keys=100&prefix=' + self.prefix)
+                if self.server.process.poll() is not None:
+                    return
+
+    def verify(self, c):
+        for key, (seed, size, stored) in self.told.items():
+            reply = c.get('bucket', key)
+            assert reply.status in (200, 404), reply
+            assert stored is None or (reply.status == 200) == stored, (key, stored, reply)
+            assert reply.status == 404 or md5(reply.body) == md5(content(seed, size)), key
+
+
+def starve(server, c, name, room, size, workers, rounds):
+    """So much address space is left, and clients of all kinds want it; then there is enough again."""
+    before = refused_by_memory(server)
+    limit(server, resource.RLIMIT_AS, status_kib(server, 'VmSize') * 1024 + room)
+    outcome = upload_many(server, 64, size, name)
+    mixed = Mixed(server, name + '-mixed', workers, rounds)
+    assert server.process.poll() is None, server.log_tail()
+    limit(server, resource.RLIMIT_AS, UNLIMITED)
+    eventually(lambda: c.put('bucket', name + '/after', content(1, 4 * MIB)).status == 200)
+    if room <= 8 * MIB:
+        assert not all(outcome.values()) and refused_by_memory(server) > before, 'memory never was short'
+    mixed.verify(c)
+    for i in range(0, 64, 7):
+        key = '%s/%d' % (name, i)
+        reply = c.get('bucket', key)
+        if outcome[key] is not None:
+            assert (reply.status == 200) == outcome[key]
+        assert reply.status == 404 or md5(reply.body) == md5(content(i, size))
+    return mixed.answers
+
+
+def test_out_of_memory_requests_are_refused_and_the_process_lives(server, figure):
+    """At several distances from the end, since who meets it first is another each time."""
     with Client(server) as c:
         assert c.make_bucket('bucket').status == 200
         assert all(upload_many(server, 4, MIB, 'before').values())
-        limit(server, resource.RLIMIT_AS, (status_kib(server, 'VmSize') + 8 * 1024) * 1024)
-        outcome = upload_many(server, 64, 4 * MIB, 'during')
-        assert not all(outcome.values()), 'memory never was short'
-        assert server.process.poll() is None, server.log_tail()
-        limit(server, resource.RLIMIT_AS, UNLIMITED)
-        eventually(lambda: c.put('bucket', 'after', content(1, 4 * MIB)).status == 200)
-        for i in range(64):
-            reply = c.get('bucket', 'during/%d' % i)
-            if outcome['during/%d' % i] is not None:
-                assert (reply.status == 200) == outcome['during/%d' % i]
-            assert reply.status == 404 or md5(reply.body) == md5(content(i, 4 * MIB))
+        for i, (room, size) in enumerate([(0, MIB), (MIB, 70000), (8 * MIB, 4 * MIB)]):
+            answers = starve(server, c, 'short-%d' % i, room, size, 16, 8)
+            figure('with %d MiB left: %s' % (room / MIB, dict(answers)))
+
+
+@pytest.mark.soak
+def test_out_of_memory_at_every_distance(make_server, figure):
+    for disks in 1, 4:
+        server = make_server(disks=disks)
+        server.start()
+        with Client(server) as c:
+            assert c.make_bucket('bucket').status == 200
+            for i in range(16):
+                room = [0, 256 << 10, MIB, 2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB][i % 8]
+                answers = starve(server, c, 'short-%d' % i, room, 4 * MIB, 32, 30)
+                figure('%d disks, %.1f MiB left: %s' % (disks, room / MIB, dict(answers)))
+        assert server.admin('check', '--deep', check=False).returncode == 0
+        assert server.stop() == 0

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 /*
- * The threads that may block. They start when there is work and none of them is idle, up to the
+ * The threads that may block. One is there from the start, so that a job never has to run on a
+ * loop for want of memory; others start when there is work and none of them is idle, up to the
  * limit, and stay. A job lies on the stack of the fiber that waits for it, so the queue is no
  * longer than there are fibers.
  */
 
+#include "base/reserve.h"
 #include "rt/uring/uring.h"
 
 struct job {
@@ -48,6 +50,7 @@ static struct job *pool_take(void)
 static void *offload_main(void *arg)
 {
     struct job *j;
+    reserve_thread_copes();
     while ((j = pool_take())) {
         j->result = j->fn(j->arg);
         rt_ready_from_anywhere(j->fiber);
@@ -55,15 +58,20 @@ static void *offload_main(void *arg)
     return arg;
 }
 
-/* Under the mutex: one more thread if all are busy and the limit allows. */
-static void pool_grow(void)
+/* Under the mutex: one more thread, if one can be had. */
+static void pool_add(void)
 {
-    if (pool.idle >= pool.queued || pool.threads == pool.limit)
-        return;
     if (pthread_create(&pool.ids[pool.threads], NULL, offload_main, NULL) == 0) {
         pthread_setname_np(pool.ids[pool.threads], "offload");
         pool.threads++;
     }
+}
+
+/* Under the mutex: one more if all are busy and the limit allows. */
+static void pool_grow(void)
+{
+    if (pool.idle < pool.queued && pool.threads < pool.limit)
+        pool_add();
 }
 
 /* False when there is no thread to run it. */
@@ -106,6 +114,9 @@ void offload_start(unsigned threads)
 {
     pool.limit = threads ? MIN(threads, OFFLOAD_THREADS_MAX) : 4;
     pool.stopping = false;
+    pthread_mutex_lock(&pool.mutex);
+    pool_add();
+    pthread_mutex_unlock(&pool.mutex);
 }
 
 void offload_stop(void)
