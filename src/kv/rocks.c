@@ -275,7 +275,7 @@ static bool is_due(uint64_t *last_ns)
 static void empty_buffers(struct rocks_kv *h)
 {
     if (is_due(&h->emptied_ns))
-        (void)flush_tables(h, false);
+        (void)rocks_flush_tables(h, false);
 }
 
 /*
