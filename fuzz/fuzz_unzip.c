@@ -42,7 +42,7 @@ static int read_cut(enum unzip_form form, struct str in, size_t at, size_t room,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = str_make(data, size);
-    enum unzip_form form = unzip_form_of(in);
+    enum unzip_form form = str_starts(in, STR("BZh")) ? UNZIP_BZIP2 : unzip_form_of(in);
     struct buf whole, cut;
     if (form == UNZIP_NONE)
         return 0;

@@ -207,6 +207,121 @@
       "Your metadata headers exceed the maximum allowed metadata size")                            \
     X(INVALID_STORAGE_CLASS, false, 400, "InvalidStorageClass",                                    \
       "The storage class you specified is not valid")                                              \
+    /* SelectObjectContent (API Reference, "List of SELECT Object Content Error Codes") */         \
+    X(SELECT_BUSY, true, 503, "Busy", "The service is unavailable. Try again later.")              \
+    X(SELECT_EMPTY_BODY, false, 400, "EmptyRequestBody", "The request body cannot be empty.")      \
+    X(SELECT_PARAMETER, false, 400, "InvalidRequestParameter",                                     \
+      "The value of a parameter in the SelectRequest element is not valid.")                       \
+    X(SELECT_MISSING_PARAMETER, false, 400, "MissingRequiredParameter",                            \
+      "The SelectRequest element is missing a required parameter.")                                \
+    X(SELECT_EXPRESSION_TYPE, false, 400, "InvalidExpressionType",                                 \
+      "The ExpressionType is not valid. Only SQL expressions are supported.")                      \
+    X(SELECT_TOO_LONG, false, 400, "ExpressionTooLong",                                            \
+      "The SQL expression is too long: it may have 256 KB.")                                       \
+    X(SELECT_COMPRESSION, false, 400, "InvalidCompressionFormat",                                  \
+      "The compression type is not valid. Only NONE, GZIP and BZIP2 are supported.")               \
+    X(SELECT_TRUNCATED, false, 400, "TruncatedInput",                                              \
+      "The object cannot be decompressed in the format that the request names.")                   \
+    X(SELECT_SOURCE, false, 400, "InvalidDataSource",                                              \
+      "The data source is not valid. Only CSV and JSON are supported.")                            \
+    X(SELECT_HEADER_INFO, false, 400, "InvalidFileHeaderInfo",                                     \
+      "The FileHeaderInfo is not valid. Only NONE, USE and IGNORE are supported.")                 \
+    X(SELECT_JSON_TYPE, false, 400, "InvalidJsonType",                                             \
+      "The JsonType is not valid. Only DOCUMENT and LINES are supported.")                         \
+    X(SELECT_QUOTE_FIELDS, false, 400, "InvalidQuoteFields",                                       \
+      "The QuoteFields is not valid. Only ALWAYS and ASNEEDED are supported.")                     \
+    X(SELECT_CONFLICT, false, 400, "ObjectSerializationConflict",                                  \
+      "The request names more than one format, or none, where one belongs.")                       \
+    X(SELECT_SCAN_RANGE, false, 400, "InvalidScanRange", "The scan range is not valid.")           \
+    X(SELECT_SCAN_INPUT, false, 400, "UnsupportedScanRangeInput",                                  \
+      "Scan ranges are for uncompressed CSV without quoted record delimiters and for JSON "        \
+      "lines.")                                                                                    \
+    X(SELECT_RECORD_SIZE, false, 400, "OverMaxRecordSize",                                         \
+      "A record in the input or the result is longer than 1 MB.")                                  \
+    X(SELECT_COLUMNS, false, 400, "OverMaxColumn", "There are more columns than may be.")          \
+    X(SELECT_ENCODING, false, 400, "InvalidTextEncoding", "The object is not encoded in UTF-8.")   \
+    X(SELECT_CSV, false, 400, "CSVParsingError",                                                   \
+      "The object is not CSV as the request describes it.")                                        \
+    X(SELECT_JSON, false, 400, "JSONParsingError", "The object is not JSON.")                      \
+    X(SELECT_HEADERS, false, 400, "MissingHeaders",                                                \
+      "Some headers in the query are missing from the file.")                                      \
+    X(SELECT_AMBIGUOUS, false, 400, "AmbiguousFieldName",                                          \
+      "A field name matches several fields: quote it.")                                            \
+    X(SELECT_COLUMN_INDEX, false, 400, "InvalidColumnIndex",                                       \
+      "A column index or name is not valid for the input.")                                        \
+    X(SELECT_BINDING, false, 400, "EvaluatorBindingDoesNotExist",                                  \
+      "A column name or a path in the SQL expression does not exist.")                             \
+    X(SELECT_CAST, false, 400, "CastFailed",                                                       \
+      "A value cannot be converted to the type it is used as.")                                    \
+    X(SELECT_OVERFLOW, false, 400, "IntegerOverflow", "An integer is too large.")                  \
+    X(SELECT_LIKE, false, 400, "LikeInvalidInputs", "LIKE takes strings.")                         \
+    X(SELECT_ESCAPE, false, 400, "EvaluatorLikePatternInvalidEscapeSequence",                      \
+      "The escape character of LIKE is followed by none of %, _ and itself.")                      \
+    X(SELECT_ARGUMENTS, false, 400, "EvaluatorInvalidArguments",                                   \
+      "The arguments of an operator or a function are not valid.")                                 \
+    X(SELECT_NEGATIVE_LIMIT, false, 400, "EvaluatorNegativeLimit", "LIMIT must not be negative.")  \
+    X(SELECT_TIME, false, 400, "ValueParseFailure", "A text is no timestamp.")                     \
+    X(SELECT_PATTERN, false, 400, "EvaluatorInvalidTimestampFormatPattern",                        \
+      "The pattern of a timestamp is not valid.")                                                  \
+    X(SELECT_PATTERN_OPEN, false, 400, "EvaluatorUnterminatedTimestampFormatPatternToken",         \
+      "The pattern of a timestamp has a quote that is not closed.")                                \
+    X(SELECT_FUNCTION, false, 400, "UnsupportedFunction", "There is no such SQL function.")        \
+    X(SELECT_STRUCTURE, false, 400, "UnsupportedSqlStructure",                                     \
+      "The SQL expression has a form that is not supported.")                                      \
+    X(SELECT_OPERATION, false, 400, "UnsupportedSqlOperation",                                     \
+      "The SQL expression has an operation that is not supported.")                                \
+    X(SELECT_ARGUMENT_COUNT, false, 400, "IllegalSqlFunctionArgument",                             \
+      "An SQL function has a wrong number of arguments.")                                          \
+    X(SELECT_LEX_CHAR, false, 400, "LexerInvalidChar",                                             \
+      "The SQL expression has a character that is not valid.")                                     \
+    X(SELECT_LEX_LITERAL, false, 400, "LexerInvalidLiteral",                                       \
+      "The SQL expression has a literal that is not valid.")                                       \
+    X(SELECT_LEX_ION, false, 400, "LexerInvalidIONLiteral",                                        \
+      "The SQL expression has an Ion literal that is no timestamp.")                               \
+    X(SELECT_LEX_OPERATOR, false, 400, "LexerInvalidOperator",                                     \
+      "The SQL expression has an operator that is not valid.")                                     \
+    X(SELECT_ASTERISK, false, 400, "ParseAsteriskIsNotAloneInSelectList",                          \
+      "The asterisk must be alone in the SELECT list.")                                            \
+    X(SELECT_CAST_ARITY, false, 400, "ParseCastArity", "CAST takes one expression and a type.")    \
+    X(SELECT_EMPTY, false, 400, "ParseEmptySelect", "The SELECT list is empty.")                   \
+    X(SELECT_DATE_PART, false, 400, "ParseExpectedDatePart", "A part of a date was expected.")     \
+    X(SELECT_EXPRESSION, false, 400, "ParseExpectedExpression", "An expression was expected.")     \
+    X(SELECT_ALIAS, false, 400, "ParseExpectedIdentForAlias",                                      \
+      "A name was expected for the alias.")                                                        \
+    X(SELECT_KEYWORD, false, 400, "ParseExpectedKeyword", "A keyword was expected.")               \
+    X(SELECT_CAST_PAREN, false, 400, "ParseExpectedLeftParenAfterCast",                            \
+      "A left parenthesis was expected after CAST.")                                               \
+    X(SELECT_CALL_OPEN, false, 400, "ParseExpectedLeftParenBuiltinFunctionCall",                   \
+      "A left parenthesis was expected in a function call.")                                       \
+    X(SELECT_CALL_CLOSE, false, 400, "ParseExpectedRightParenBuiltinFunctionCall",                 \
+      "A right parenthesis was expected in a function call.")                                      \
+    X(SELECT_LIST_OPEN, false, 400, "ParseExpectedLeftParenValueConstructor",                      \
+      "A left parenthesis was expected before a list of values.")                                  \
+    X(SELECT_NUMBER, false, 400, "ParseExpectedNumber", "A number was expected.")                  \
+    X(SELECT_TYPE_NAME, false, 400, "ParseExpectedTypeName", "A type was expected.")               \
+    X(SELECT_TYPE_PARAM, false, 400, "ParseInvalidTypeParam",                                      \
+      "The parameter of a type is not valid.")                                                     \
+    X(SELECT_WHEN, false, 400, "ParseExpectedWhenClause", "WHEN was expected in CASE.")            \
+    X(SELECT_TOKEN_TYPE, false, 400, "ParseExpectedTokenType", "Another token was expected.")      \
+    X(SELECT_WILDCARD, false, 400, "ParseInvalidContextForWildcardInSelectList",                   \
+      "A wildcard is not valid here.")                                                             \
+    X(SELECT_PATH, false, 400, "ParseInvalidPathComponent", "A component of a path is not valid.") \
+    X(SELECT_AGGREGATE_ARITY, false, 400, "ParseNonUnaryAgregateFunctionCall",                     \
+      "An aggregate function takes one argument.")                                                 \
+    X(SELECT_NO_FROM, false, 400, "ParseSelectMissingFrom",                                        \
+      "FROM is missing after the SELECT list.")                                                    \
+    X(SELECT_UNEXPECTED_KEYWORD, false, 400, "ParseUnexpectedKeyword",                             \
+      "A keyword was not expected.")                                                               \
+    X(SELECT_UNEXPECTED_OPERATOR, false, 400, "ParseUnexpectedOperator",                           \
+      "An operator was not expected.")                                                             \
+    X(SELECT_UNEXPECTED_TERM, false, 400, "ParseUnexpectedTerm", "A term was not expected.")       \
+    X(SELECT_UNEXPECTED_TOKEN, false, 400, "ParseUnexpectedToken", "A token was not expected.")    \
+    X(SELECT_CALL_STAR, false, 400, "ParseUnsupportedCallWithStar",                                \
+      "Only COUNT takes an asterisk.")                                                             \
+    X(SELECT_NO_SELECT, false, 400, "ParseUnsupportedSelect",                                      \
+      "The SQL expression must be a SELECT.")                                                      \
+    X(SELECT_SYNTAX, false, 400, "ParseUnsupportedSyntax",                                         \
+      "The SQL expression has syntax that is not supported.")                                      \
     /* requests */                                                                                 \
     X(INVALID_ARGUMENT, false, 400, "InvalidArgument", "Invalid Argument")                         \
     X(INVALID_REQUEST, false, 400, "InvalidRequest", "Invalid Request")                            \

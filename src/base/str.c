@@ -150,6 +150,14 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 bool str_is_utf8(struct str s)
 {
     for (size_t i = 0; i < s.len;) {
+        uint64_t eight;
+        if (s.len - i >= sizeof(eight)) { /* of ASCII, mostly */
+            memcpy(&eight, s.ptr + i, sizeof(eight));
+            if (!(eight & 0x8080808080808080)) {
+                i += sizeof(eight);
+                continue;
+            }
+        }
         size_t len = utf8_sequence((const unsigned char *)s.ptr + i, s.len - i);
         if (len == 0)
             return false;

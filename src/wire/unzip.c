@@ -2,6 +2,7 @@
 
 #include "wire/unzip.h"
 #include "base/error.h"
+#include <bzlib.h>
 #include <errno.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -12,7 +13,9 @@
 struct unzip {
     enum unzip_form form;
     bool ended; /* a member or frame, and nothing came behind it yet */
+    bool open;  /* the state of bzip2 */
     z_stream gzip;
+    bz_stream bzip2;
     ZSTD_DCtx *zstd;
 };
 
@@ -23,8 +26,17 @@ enum unzip_form unzip_form_of(struct str first)
     return str_starts(first, STR("\x28\xb5\x2f\xfd")) ? UNZIP_ZSTD : UNZIP_NONE;
 }
 
+static int begin_bzip2(struct unzip *z)
+{
+    z->bzip2 = (bz_stream){0};
+    z->open = BZ2_bzDecompressInit(&z->bzip2, 0, 0) == BZ_OK;
+    return z->open ? 0 : -ENOMEM;
+}
+
 static int begin(struct unzip *z)
 {
+    if (z->form == UNZIP_BZIP2)
+        return begin_bzip2(z);
     if (z->form == UNZIP_GZIP)
         return inflateInit2(&z->gzip, GZIP_WINDOW) == Z_OK ? 0 : -ENOMEM;
     z->zstd = ZSTD_createDCtx();
@@ -56,6 +68,8 @@ void unzip_free(struct unzip *z)
         return;
     if (z->form == UNZIP_GZIP)
         inflateEnd(&z->gzip);
+    if (z->open)
+        BZ2_bzDecompressEnd(&z->bzip2);
     ZSTD_freeDCtx(z->zstd);
     free(z);
 }
@@ -84,6 +98,39 @@ static int next_gzip(struct unzip *z, struct str in, size_t *ret_used, char *out
     return r == Z_OK || r == Z_STREAM_END || r == Z_BUF_ERROR ? 0 : -ERR_PARSE;
 }
 
+/* ---- bzip2 ---------------------------------------------------------------------------------- */
+
+/* Behind the end of a stream another may begin, with a state of its own. */
+static int begin_next_stream(struct unzip *z)
+{
+    BZ2_bzDecompressEnd(&z->bzip2);
+    z->open = z->ended = false;
+    return begin_bzip2(z);
+}
+
+static int next_bzip2(struct unzip *z, struct str in, size_t *ret_used, char *out, size_t cap,
+                      size_t *ret_made)
+{
+    bz_stream *s = &z->bzip2;
+    if (z->ended && in.len == 0)
+        return 0;
+    int r = z->ended ? begin_next_stream(z) : 0;
+    if (r)
+        return r;
+    s->next_in = (char *)in.ptr;
+    s->avail_in = (unsigned)MIN(in.len, (size_t)UINT32_MAX);
+    s->next_out = out;
+    s->avail_out = (unsigned)MIN(cap, (size_t)UINT32_MAX);
+    unsigned had = s->avail_in, room = s->avail_out;
+    r = BZ2_bzDecompress(s);
+    *ret_used = had - s->avail_in;
+    *ret_made = room - s->avail_out;
+    z->ended = r == BZ_STREAM_END;
+    if (r == BZ_MEM_ERROR)
+        return -ENOMEM;
+    return r == BZ_OK || r == BZ_STREAM_END ? 0 : -ERR_PARSE;
+}
+
 /* ---- zstd ----------------------------------------------------------------------------------- */
 
 static int next_zstd(struct unzip *z, struct str in, size_t *ret_used, char *out, size_t cap,
@@ -106,8 +153,14 @@ int unzip_next(struct unzip *z, struct str in, size_t *ret_used, char *out, size
                size_t *ret_made)
 {
     *ret_used = *ret_made = 0;
-    return z->form == UNZIP_GZIP ? next_gzip(z, in, ret_used, out, cap, ret_made)
-                                 : next_zstd(z, in, ret_used, out, cap, ret_made);
+    switch (z->form) {
+    case UNZIP_GZIP:
+        return next_gzip(z, in, ret_used, out, cap, ret_made);
+    case UNZIP_BZIP2:
+        return next_bzip2(z, in, ret_used, out, cap, ret_made);
+    default:
+        return next_zstd(z, in, ret_used, out, cap, ret_made);
+    }
 }
 
 int unzip_eof(const struct unzip *z)

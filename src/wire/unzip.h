@@ -2,18 +2,19 @@
 #pragma once
 
 /*
- * Decompresses gzip and zstd as they come, one member or frame behind another. Sans I/O and
- * bounded: memory is that of a window of 32 KiB (gzip) or 8 MiB (zstd, above which a frame is
- * refused); how much may come out is the caller's to limit.
+ * Decompresses gzip, bzip2 and zstd as they come, one member, stream or frame behind another. Sans
+ * I/O and bounded: memory is that of a window of 32 KiB (gzip), a block of 900 kB (bzip2, 4 MiB in
+ * all) or 8 MiB (zstd, above which a frame is refused); how much may come out is the caller's to
+ * limit.
  *
- * Sources: RFC 1952, RFC 8878.
+ * Sources: RFC 1952, RFC 8878; bzip2 and libbzip2, version 1.0.8, "Low-level interface".
  */
 
 #include "base/str.h"
 
-enum unzip_form { UNZIP_NONE, UNZIP_GZIP, UNZIP_ZSTD };
+enum unzip_form { UNZIP_NONE, UNZIP_GZIP, UNZIP_ZSTD, UNZIP_BZIP2 };
 
-/* By its first bytes, UNZIP_SNIFF of which are enough. */
+/* GZIP, ZSTD or neither by the first bytes, UNZIP_SNIFF of which are enough. */
 #define UNZIP_SNIFF 4
 enum unzip_form unzip_form_of(struct str first);
 
