@@ -67,6 +67,8 @@ static const struct route routes[] = {
     {"GET", PREFIX "purge", false, admin_purge_status},
     {"POST", PREFIX "purge", false, admin_purge_change},
     {"POST", PREFIX "purge-look", false, admin_purge_look},
+    {"GET", PREFIX "retention", false, admin_retention_list},
+    {"POST", PREFIX "retention/", false, admin_retention_set},
     {"GET", PREFIX "scrub", false, admin_scrub_status},
     {"POST", PREFIX "scrub", false, admin_scrub_change},
 };

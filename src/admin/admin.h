@@ -29,6 +29,8 @@
  *   them; erase
  * - POST /-/admin/v1/purge-look: the same: a line for each that would go or stay, nothing is
  * removed
+ * - GET /-/admin/v1/retention; POST /-/admin/v1/retention/BUCKET: class, min_days, mode, max_days;
+ *   without days nothing is said of the class any more
  * - GET /-/admin/v1/audit[?from=&to=&user=&bucket=&prefix=&operation=&outcome=&max=]: a line each
  * - GET /-/admin/v1/audit-verify
  * - GET /-/admin/v1/events: a line of JSON for each event as it is committed, until one side ends

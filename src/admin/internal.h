@@ -71,6 +71,8 @@ json_t *admin_scrub_json(struct admin *a);
 void FIBER admin_purge_status(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_purge_change(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_purge_look(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_retention_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_retention_set(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_bucket_class(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_quota_get(struct admin *a, struct http_exchange *x, struct str body);

@@ -259,6 +259,7 @@ static void write_rooms(struct admin *a, struct buf *out)
     schedule_metrics(out, jobs_schedule(a->config.jobs));
     jobs_scrub_metrics(out, a->config.jobs);
     jobs_lifecycle_metrics(out, a->config.jobs);
+    jobs_retention_metrics(out, a->config.jobs);
     if (a->config.audit)
         audit_metrics(out, a->config.audit);
     if (a->config.events)

@@ -56,6 +56,8 @@ extern const struct cli_command cli_admin_policy_add, cli_admin_policy_list, cli
     cli_admin_group_leave;
 
 extern const struct cli_command cli_admin_purge, cli_admin_purge_status, cli_admin_purge_stop;
+extern const struct cli_command cli_admin_retention_set, cli_admin_retention_list,
+    cli_admin_retention_rm;
 
 extern const struct cli_command cli_admin_accesskey_add, cli_admin_accesskey_list,
     cli_admin_accesskey_enable, cli_admin_accesskey_disable, cli_admin_accesskey_rm,

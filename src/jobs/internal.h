@@ -17,6 +17,7 @@ struct jobs {
     struct mover *mover;              /* likewise */
     struct lifecycle_job *lifecycle;  /* likewise */
     struct purge_job *purge;          /* likewise */
+    struct retention_job *retention;  /* likewise */
     struct audit *audit;              /* NULL: off */
     bool audit_known;                 /* until then nothing is done that it would have to tell */
     uint64_t checkpoint_ns;           /* when the next are due */
@@ -57,6 +58,8 @@ int lifecycle_add(struct jobs *j);
 void lifecycle_free(struct lifecycle_job *l);
 int purge_add(struct jobs *j);
 void purge_free(struct purge_job *p);
+int retention_add(struct jobs *j);
+void retention_free(struct retention_job *j);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
 

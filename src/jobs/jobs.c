@@ -3,7 +3,7 @@
 
 static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add,   sweep_add, repair_add,
                                               values_add, scrub_add,     move_add,  spares_add,
-                                              events_add, lifecycle_add, purge_add};
+                                              events_add, lifecycle_add, purge_add, retention_add};
 
 void FIBER jobs_stop(struct jobs *j)
 {
@@ -16,6 +16,7 @@ void FIBER jobs_stop(struct jobs *j)
     move_free(j->mover);
     lifecycle_free(j->lifecycle);
     purge_free(j->purge);
+    retention_free(j->retention);
     free(j);
 }
 

@@ -16,6 +16,7 @@
  *   events   keeps the delivery of events to their targets going
  *   lifecycle  once a day: removes what the buckets' lifecycle rules say is due
  *   purge    removes what belongs to somebody, when asked (purge.h)
+ *   retention  once a day: removes what its class of data lets stay no longer
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -121,3 +122,4 @@ int FIBER jobs_damages_each(struct jobs *j, int (*fn)(const struct damage *d, vo
                             void *arg);
 void jobs_scrub_metrics(struct buf *out, struct jobs *j);
 void jobs_lifecycle_metrics(struct buf *out, struct jobs *j);
+void jobs_retention_metrics(struct buf *out, struct jobs *j);

@@ -177,6 +177,14 @@ static void queue(struct page *p, const struct store_object *o, bool hides)
     };
 }
 
+/* Where a newest version goes. By age what is older and stays is of another class of data. A lock
+ * is only where versioning is on; without it no marker is made that would not replace something. */
+static bool leaves_marker(const struct page *p, const struct tally *t)
+{
+    uint64_t under = p->what->before_ms ? t->stays : t->kept;
+    return under && p->bucket.versioning == STORE_VERSIONING_ENABLED;
+}
+
 /* A marker: 1 when it goes. */
 static int judge_marker(struct page *p, const struct store_version_entry *e, const struct tally *t,
                         bool newest)
@@ -205,13 +213,19 @@ static int judge(struct page *p, const struct store_version_entry *e, bool meant
     if (is_locked(o))
         return tell(p, &item,
                     o->attrs.lock.hold == STORE_HOLD_ON ? STORE_PURGE_HELD : STORE_PURGE_RETAINED);
-    if (newest && t->kept)
+    if (newest && leaves_marker(p, t))
         queue(p, o, true);
     queue(p, o, false);
     return 0;
 }
 
-/* ---- tags ----------------------------------------------------------------------------------- */
+/* ---- what is meant
+ * ----------------------------------------------------------------------------------- */
+
+static bool is_old(const struct page *p, uint64_t written_ms)
+{
+    return p->what->before_ms == 0 || written_ms < p->what->before_ms;
+}
 
 static bool has_tag(const struct store_attrs *attrs, const struct store_pair *tag)
 {
@@ -245,8 +259,9 @@ static int tags_tx(struct meta_tx *tx, void *arg)
     struct page *p = arg;
     int r = 0;
     for (size_t i = 0; r == 0 && i < p->listed.count; i++) {
+        const struct store_object *o = &p->listed.entries[i].object;
         p->meant[i] = false;
-        if (!p->listed.entries[i].object.delete_marker)
+        if (!o->delete_marker && is_old(p, o->mtime_ms))
             r = read_tag(tx, p, i);
     }
     return r;
@@ -260,7 +275,8 @@ static int FIBER list(struct page *p, struct arena *a, const struct store_versio
     if (r < 0)
         return r;
     p->rows += p->listed.count;
-    memset(p->meant, !p->what->tagged, sizeof(p->meant));
+    for (size_t i = 0; i < p->listed.count; i++)
+        p->meant[i] = !p->what->tagged && is_old(p, p->listed.entries[i].object.mtime_ms);
     return p->what->tagged ? meta_read(p->store->meta, p->bucket.id, tags_tx, p) : 0;
 }
 
@@ -412,8 +428,8 @@ static int FIBER count_parts(struct page *p, struct store_purge_item *item)
 static int FIBER is_upload_meant(struct page *p, const struct store_upload *u, bool *ret)
 {
     struct store_upload whole;
-    *ret = true;
-    if (!p->what->tagged)
+    *ret = is_old(p, u->created_ms);
+    if (!p->what->tagged || !*ret)
         return 0;
     int r = store_upload_get(p->store, &p->arena, p->bucket.id, u->key, u->upload, &whole);
     if (r == 0)

@@ -10,6 +10,8 @@
  *  - A locked version stays, governance too: nothing here bypasses a lock.
  *  - With a tag, versions that carry it are meant, and uploads that would make one. Delete markers
  *    carry none: a key's go with the last of its versions, if that carried the tag.
+ *  - By age, versions and uploads from before are meant, and a newest version that goes leaves a
+ *    marker wherever anything of its key stays.
  *  - Nothing that was hidden comes to light: where a version is kept, a delete marker above it
  * stays, and a newest version that goes leaves one.
  *
@@ -26,6 +28,7 @@ struct store_purge_what {
     struct str prefix; /* of keys; empty: all */
     bool tagged;
     struct store_pair tag; /* when `tagged`: exactly this one */
+    uint64_t before_ms;    /* only what was written before; 0: whenever */
 };
 
 enum store_purge_kind {

@@ -35,7 +35,8 @@
     X(NOTIFICATION, "notification")         \
     X(OBJECT_LOCK, "object-lock")           \
     X(LOGGING, "logging")                   \
-    X(LIFECYCLE, "lifecycle")
+    X(LIFECYCLE, "lifecycle")               \
+    X(DATA_CLASSES, "data-classes")
 
 enum store_setting_kind {
 #define X(name, row) STORE_SETTING_##name,

@@ -10,6 +10,7 @@
 #include "s3/context.h"
 #include "s3/lifecycle.h"
 #include "s3/notice.h"
+#include "s3/object/lock.h"
 #include "s3/sse.h"
 #include "s3/tags.h"
 #include "s3/object/upload.h"
@@ -86,7 +87,8 @@ static int merge_attrs(struct s3_request *q, const struct copy_request *c,
     a.tags = tags->tags;
     a.tag_count = tags->tag_count;
     *ret = a;
-    return s3_redirect_replace(q->arena, ret, s3_redirect_of(&c->attrs));
+    int r = s3_lock_by_class(q, ret, 0);
+    return r ? r : s3_redirect_replace(q->arena, ret, s3_redirect_of(&c->attrs));
 }
 
 /* ---- another object ------------------------------------------------------------------------- */

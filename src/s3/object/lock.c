@@ -7,6 +7,7 @@
  */
 
 #include "s3/object/lock.h"
+#include "lifecycle/retention.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
 #include "s3/notice.h"
@@ -167,6 +168,20 @@ int s3_lock_read(struct s3_request *q, struct store_lock *ret)
         r = read_hold(q, hold, &lock);
     if (!r)
         *ret = lock;
+    return r;
+}
+
+int s3_lock_by_class(struct s3_request *q, struct store_attrs *attrs, uint64_t from_ms)
+{
+    const void *made = NULL;
+    if (!q->bucket.object_lock || attrs->tag_count == 0)
+        return 0;
+    int r = store_setting_made(q->bucket.settings, STORE_SETTING_DATA_CLASSES,
+                               sizeof(struct retention), retention_parse, &made);
+    const struct retention_rule *rule =
+        r ? NULL : retention_find(made, attrs->tags, attrs->tag_count);
+    if (rule)
+        retention_lock(rule, from_ms ? from_ms : rt_wall_ms(), &attrs->lock);
     return r;
 }
 

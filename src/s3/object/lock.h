@@ -12,6 +12,12 @@
  * the bucket's default retention. -ERR_INVALID_REQUEST where the bucket has no object lock.
  */
 int s3_lock_read(struct s3_request *q, struct store_lock *ret);
+/*
+ * Strengthens the lock of a version written at `from_ms` (0: now) as the bucket's rule for the
+ * class of data that its tags name asks for (lifecycle/retention.h). -ERR_CORRUPT: the rules cannot
+ * be read.
+ */
+int s3_lock_by_class(struct s3_request *q, struct store_attrs *attrs, uint64_t from_ms);
 /* x-amz-bucket-object-lock-enabled of CreateBucket, with the right to it. */
 int s3_lock_of_new_bucket(struct s3_request *q, bool *ret);
 /* Asked for by x-amz-bypass-governance-retention, and given to whoever has the right; others'
