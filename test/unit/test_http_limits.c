@@ -56,15 +56,21 @@ static int FIBER too_many_headers_are_refused(struct env *e)
 
 /* ---- deadlines ------------------------------------------------------------------------------ */
 
+/* Once more when we stood still before we sent anything: that one is closed without a word. */
 static int FIBER a_slow_head_times_out(struct env *e)
 {
-    struct raw *r = raw_open(e);
-    uint64_t from = rt_now();
-    raw_send(r, "GET /hello HT");
-    struct str answer = raw_rest(r);
-    CHECK(str_starts(answer, STR("HTTP/1.1 400 ")) && has(answer, "<RequestTimeout>"));
-    CHECK(rt_now() - from < PROMPT && rt_now() - from > 200 * RT_MS);
-    raw_close(r);
+    bool told = false;
+    while (!told) {
+        uint64_t from = rt_now();
+        struct raw *r = raw_open(e);
+        bool sent = raw_try_send(r, STR("GET /hello HT")) == 0;
+        struct str answer = raw_rest(r);
+        told = sent && answer.len > 0;
+        if (told)
+            CHECK(str_starts(answer, STR("HTTP/1.1 400 ")) && has(answer, "<RequestTimeout>"));
+        CHECK(rt_now() - from < PROMPT && rt_now() - from > 200 * RT_MS);
+        raw_close(r);
+    }
     return 0;
 }
 
