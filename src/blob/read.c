@@ -380,10 +380,10 @@ static bool any_running(const struct chunk_reader *r, const struct piece *p)
     return false;
 }
 
-/* Until a fetch is done, or `deadline`. */
-static void FIBER gate_wait(struct chunk_reader *r, struct piece *p, uint64_t deadline_ns)
+/* Until more is done than `have`, or `deadline`. */
+static void FIBER gate_wait(struct chunk_reader *r, struct piece *p, ec_set have,
+                            uint64_t deadline_ns)
 {
-    ec_set have = piece_have(r, p);
     rt_lock(&r->gate.lock);
     while (piece_have(r, p) == have)
         if (rt_wait_uncancelled(&r->gate.waiting, &r->gate.lock, deadline_ns) == -ETIMEDOUT)
@@ -402,9 +402,10 @@ static int FIBER piece_wait(struct chunk_reader *r, struct piece *p)
     uint64_t deadline_ns = rt_now() + patience_ns(r, p);
     for (;;) {
         collect_failed(r, p);
-        if (enough(r, p, piece_have(r, p)))
+        ec_set have = piece_have(r, p);
+        if (enough(r, p, have))
             return 0;
-        int err = ask_more(r, p);
+        int err = ask_more(r, p); /* what gets no fiber is done at once */
         if (err == -ERR_NOT_FOUND) {
             if (!any_running(r, p))
                 return first_error(r);
@@ -415,7 +416,7 @@ static int FIBER piece_wait(struct chunk_reader *r, struct piece *p)
         } else if (err) {
             return err;
         }
-        gate_wait(r, p, hedged ? RT_NEVER : deadline_ns);
+        gate_wait(r, p, have, hedged ? RT_NEVER : deadline_ns);
         if (!hedged && rt_now() >= deadline_ns) {
             set_late(r, p, true);
             blob_count(&r->b->stats.hedged_reads, any_running(r, p));

@@ -10,6 +10,7 @@
 
 #include <sys/mman.h>
 #include <unistd.h>
+#include "base/reserve.h"
 #include "rt/internal.h"
 #include "rt/sanitize.h"
 
@@ -23,10 +24,10 @@ struct rt_stack *rt_stack_map(struct rt_stack_pool *p)
     size_t bytes = guard_bytes + align_up(p->stack_bytes, guard_bytes);
     char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (map == MAP_FAILED)
-        return NULL;
-    if (mprotect(map, guard_bytes, PROT_NONE) < 0) {
-        munmap(map, bytes);
+    if (map == MAP_FAILED || mprotect(map, guard_bytes, PROT_NONE) < 0) {
+        if (map != MAP_FAILED)
+            munmap(map, bytes);
+        reserve_count_refusal();
         return NULL;
     }
     struct rt_stack *s = (struct rt_stack *)(map + bytes) - 1;

@@ -11,6 +11,7 @@
 
 #include "store/internal.h"
 #include "base/md5.h"
+#include "base/reserve.h"
 
 /* Ten thousand parts with the most chunks a row can hold. */
 #define COMPLETE_ARENA_MAX (512 * MIB)
@@ -260,6 +261,7 @@ int FIBER store_upload_complete(struct store *s, struct arena *a, struct bucket_
     arena_init(&c.arena, COMPLETE_ARENA_MAX);
     r = meta_write(s->meta, b, complete_tx, &c);
     if (r == 0) {
+        RESERVE_SCOPE; /* it is done */
         /* The rest of it lived in the transaction. */
         c.object.key = arena_dup(a, key);
         c.object.attrs = (struct store_attrs){0};

@@ -4,6 +4,7 @@
  * Where copies come from: x-amz-copy-source, and the bytes of it.
  */
 
+#include "base/reserve.h"
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/context.h"
@@ -184,17 +185,25 @@ int FIBER s3_source_copy(struct s3_source *s, uint64_t off, uint64_t len,
     return 0;
 }
 
+/* What is done must not be told as refused for want of memory for the words. */
+static void put_copied(struct buf *b, const char *element, const struct store_etag *etag,
+                       const struct store_checksum *checksum, uint64_t mtime_ms)
+{
+    RESERVE_SCOPE;
+    xml_begin(b);
+    xml_open_ns(b, element, S3_XMLNS);
+    s3_xml_time(b, "LastModified", mtime_ms);
+    s3_xml_etag(b, etag);
+    s3_xml_checksum(b, checksum, etag->parts, true);
+    xml_close(b, element);
+}
+
 int FIBER s3_respond_copied(struct s3_request *q, const char *element,
                             const struct store_etag *etag, const struct store_checksum *checksum,
                             uint64_t mtime_ms)
 {
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
-    xml_begin(&b);
-    xml_open_ns(&b, element, S3_XMLNS);
-    s3_xml_time(&b, "LastModified", mtime_ms);
-    s3_xml_etag(&b, etag);
-    s3_xml_checksum(&b, checksum, etag->parts, true);
-    xml_close(&b, element);
+    put_copied(&b, element, etag, checksum, mtime_ms);
     return s3_respond_xml(q, &b);
 }

@@ -4,6 +4,7 @@
  * DeleteObject and DeleteObjects.
  */
 
+#include "base/reserve.h"
 #include "s3/attrs.h"
 #include "s3/audit.h"
 #include "s3/bodies.h"
@@ -152,21 +153,28 @@ static void put_deleted(struct buf *b, const struct s3_deletion *item)
     xml_close(b, "Deleted");
 }
 
+/* What is done must not be told as refused for want of memory for the words. */
+static void put_results(struct buf *b, const struct s3_deletions *d)
+{
+    RESERVE_SCOPE;
+    xml_begin(b);
+    xml_open_ns(b, "DeleteResult", S3_XMLNS);
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->items[i].err)
+            put_error(b, &d->items[i]);
+        else if (!d->quiet)
+            put_deleted(b, &d->items[i]);
+    }
+    xml_close(b, "DeleteResult");
+}
+
 static int FIBER respond_results(struct s3_request *q, const struct s3_deletions *d)
 {
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
-    xml_begin(&b);
-    xml_open_ns(&b, "DeleteResult", S3_XMLNS);
-    for (size_t i = 0; i < d->count; i++) {
-        if (d->items[i].err)
-            put_error(&b, &d->items[i]);
-        else if (!d->quiet)
-            put_deleted(&b, &d->items[i]);
-    }
+    put_results(&b, d);
     for (size_t i = 0; i < d->count; i++)
         s3_audit_key(q, d->items[i].key, d->items[i].version_id, d->items[i].err);
-    xml_close(&b, "DeleteResult");
     return s3_respond_xml(q, &b);
 }
 

@@ -4,6 +4,7 @@
  * CompleteMultipartUpload.
  */
 
+#include "base/reserve.h"
 #include "s3/attrs.h"
 #include "s3/bodies.h"
 #include "s3/body.h"
@@ -110,19 +111,26 @@ static void put_location(struct s3_request *q, struct buf *b)
     xml_close(b, "Location");
 }
 
+/* What is done must not be told as refused for want of memory for the words. */
+static void put_result(struct s3_request *q, struct buf *b, const struct store_object *o)
+{
+    RESERVE_SCOPE;
+    xml_begin(b);
+    xml_open_ns(b, "CompleteMultipartUploadResult", S3_XMLNS);
+    put_location(q, b);
+    xml_element(b, "Bucket", q->bucket_name);
+    xml_element(b, "Key", q->key);
+    s3_xml_etag(b, &o->etag);
+    s3_xml_checksum(b, &o->checksum, o->etag.parts, true);
+    xml_close(b, "CompleteMultipartUploadResult");
+}
+
 static int FIBER respond(struct s3_request *q, const struct store_object *o)
 {
     struct store_written written = {.seq = o->seq, .null_version = o->null_version};
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
-    xml_begin(&b);
-    xml_open_ns(&b, "CompleteMultipartUploadResult", S3_XMLNS);
-    put_location(q, &b);
-    xml_element(&b, "Bucket", q->bucket_name);
-    xml_element(&b, "Key", q->key);
-    s3_xml_etag(&b, &o->etag);
-    s3_xml_checksum(&b, &o->checksum, o->etag.parts, true);
-    xml_close(&b, "CompleteMultipartUploadResult");
+    put_result(q, &b, o);
     s3_set_written(q, &written);
     return s3_respond_xml(q, &b);
 }
