@@ -38,6 +38,7 @@ struct s3 {
     struct s3_counters *counters;
     struct md5_pool *md5_pools; /* one a loop thread */
     struct s3_logs *logs;
+    _Atomic unsigned selects; /* under way */
 };
 
 /* An element that the error body of some code carries beside the usual ones. */
@@ -270,4 +271,4 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_put_bucket_versioning, s3_get_bucket_versioning, s3_list_object_versions,
     s3_put_object_lock_configuration, s3_get_object_lock_configuration, s3_put_object_retention,
     s3_get_object_retention, s3_put_object_legal_hold, s3_get_object_legal_hold,
-    s3_put_bucket_logging, s3_get_bucket_logging, s3_rename_object;
+    s3_put_bucket_logging, s3_get_bucket_logging, s3_rename_object, s3_select_object_content;

@@ -137,9 +137,16 @@ static void put_logs(struct buf *out, struct s3_logs *logs)
     put_counter(out, "cairn_s3_log_objects_total", "Objects that hold access logs", c.objects);
 }
 
+static void put_selects(struct buf *out, struct s3 *s3)
+{
+    metrics_family(out, "cairn_s3_selects", "gauge", "SelectObjectContent requests under way");
+    metrics_sample_u64(out, "cairn_s3_selects", NULL, atomic_load(&s3->selects));
+}
+
 void s3_metrics(struct buf *out, void *arg)
 {
     struct s3 *s3 = arg;
+    put_selects(out, s3);
     put_logs(out, s3->logs);
     for (unsigned f = 0; f <= ARRAY_LEN(families); f++) {
         bool times = f == ARRAY_LEN(families);

@@ -6,6 +6,7 @@
 #define CONFIG_BODY_MAX    (64 * KIB)
 #define LIFECYCLE_BODY_MAX (256 * KIB) /* a thousand rules */
 #define DELETE_BODY_MAX    (4 * MIB)   /* 1,000 keys of 1,024 bytes, escaped */
+#define SELECT_BODY_MAX    (2 * MIB)   /* 256 KiB of SQL, escaped */
 #define COMPLETE_BODY_MAX  (4 * MIB)   /* 10,000 parts with ETag and checksum */
 
 /* name, method, level, sub-resource, header, action, body limit, flags, handler */
@@ -115,7 +116,7 @@ const struct s3_op s3_ops[] = {
     {"RestoreObject", S3_POST, S3_OBJECT, "restore", NULL, "s3:RestoreObject", 0, 0, NULL},
     {"GetObjectRetention", S3_GET, S3_OBJECT, "retention", NULL, "s3:GetObjectRetention", 0, 0, s3_get_object_retention},
     {"PutObjectRetention", S3_PUT, S3_OBJECT, "retention", NULL, "s3:PutObjectRetention", CONFIG_BODY_MAX, 0, s3_put_object_retention},
-    {"SelectObjectContent", S3_POST, S3_OBJECT, "select", NULL, "s3:GetObject", 0, S3_OP_READS, NULL},
+    {"SelectObjectContent", S3_POST, S3_OBJECT, "select", NULL, "s3:GetObject", SELECT_BODY_MAX, S3_OP_READS, s3_select_object_content},
     {"GetObjectTagging", S3_GET, S3_OBJECT, "tagging", NULL, "s3:GetObjectTagging", 0, 0, s3_get_object_tagging},
     {"PutObjectTagging", S3_PUT, S3_OBJECT, "tagging", NULL, "s3:PutObjectTagging", CONFIG_BODY_MAX, S3_OP_JUDGED_INSIDE, s3_put_object_tagging},
     {"DeleteObjectTagging", S3_DELETE, S3_OBJECT, "tagging", NULL, "s3:DeleteObjectTagging", 0, 0, s3_delete_object_tagging},
