@@ -6,6 +6,10 @@
  * next piece's while the sink has the last. A shard that is one cell comes with its needle's header
  * and footer by one read, where all of it is wanted.
  *
+ * What is in memory needs none of that: it is read a little at a time and given at once, so that it
+ * stays near the processor from the first look to the last, and nothing is read ahead. The first
+ * bytes that are not at hand end this for the chunk.
+ *
  * A cell that is missing or damaged, or slower than 95 of a hundred reads of its disk twice over,
  * is replaced: by the same cell of another copy, or by as many others of its stripe as it takes to
  * decode it. So a piece is done when its cells are there, or any k of its stripe are.
@@ -22,6 +26,11 @@
 #define HEDGE_MIN_NS     (10 * RT_MS)
 #define HEDGE_MAX_NS     (1 * RT_S)
 #define HEDGE_UNKNOWN_NS (200 * RT_MS) /* of a disk that has not been read from much */
+
+/* What is in memory is taken by so many bytes at a time, each time whole cells of the volume. */
+#define HAND_BYTES STRIPE_CELL
+#define HAND_ALIGN (64 * KIB)
+#define HAND_ROOM  DISK_READ_ROOM(STRIPE_CELL)
 
 /* One shard, as long as anybody reads from it. */
 struct source {
@@ -75,7 +84,9 @@ struct chunk_reader {
     struct source *sources[BLOB_SHARDS_MAX];
     struct gate gate;
     struct piece pieces[2];
-    unsigned at; /* of the piece last given */
+    unsigned at;   /* of the piece last given */
+    bool at_hand;  /* all that was asked for so far was in memory */
+    uint8_t *hand; /* HAND_ROOM bytes for it; NULL: not wanted yet */
 };
 
 /* ---- sources and fetches -------------------------------------------------------------------- */
@@ -115,9 +126,10 @@ static bool is_the_shard(const struct source *s, const struct needle_info *info,
                                     digest.lo == s->digest.lo && digest.hi == s->digest.hi));
 }
 
-static int FIBER source_open(struct source *s)
+static int FIBER source_open(struct source *s, bool now)
 {
-    int err = node_reader_open(s->node, s->key, &s->where, &s->reader);
+    int err = now ? node_reader_open_now(s->node, s->key, &s->where, &s->reader)
+                  : node_reader_open(s->node, s->key, &s->where, &s->reader);
     if (err)
         return err;
     if (is_the_shard(s, node_reader_info(s->reader), node_reader_digest(s->reader)))
@@ -141,23 +153,47 @@ static bool fetch_is_whole(const struct fetch *f)
     return f->len == f->source->info.len_bytes && f->len <= STRIPE_CELL;
 }
 
-static int FIBER fetch_whole(struct fetch *f)
+static int FIBER source_read_whole(struct source *s, bool now, void *buf, size_t size,
+                                   const uint8_t **ret)
 {
-    struct source *s = f->source;
     struct needle_info info;
     struct hash128 digest;
     const void *payload;
-    int err = node_read(s->node, s->key, &s->where, f->buf, f->buf_size, &payload, &info, &digest);
+    int err = now ? node_read_now(s->node, s->key, &s->where, buf, size, &payload, &info, &digest)
+                  : node_read(s->node, s->key, &s->where, buf, size, &payload, &info, &digest);
     if (err)
         return err == -ERR_TOO_LARGE ? -ERR_CORRUPT : err; /* not the needle that was written */
-    f->bytes = payload;
+    *ret = payload;
     return is_the_shard(s, &info, digest) ? 0 : -ERR_CORRUPT;
+}
+
+static int FIBER fetch_whole(struct fetch *f)
+{
+    return source_read_whole(f->source, false, f->buf, f->buf_size, &f->bytes);
+}
+
+/* A range in memory, of a shard that may have to be opened by what is there, too. */
+static int FIBER source_read_now(struct source *s, uint64_t off, void *buf, size_t len)
+{
+    int err = s->reader ? 0 : source_open(s, true);
+    return err ? err : node_reader_read_now(s->reader, off, buf, len);
+}
+
+/* Without a fiber, if it can be had without waiting. */
+static bool FIBER fetch_now(struct fetch *f)
+{
+    struct source *s = f->source;
+    f->bytes = f->buf;
+    int err = fetch_is_whole(f) ? source_read_whole(s, true, f->buf, f->buf_size, &f->bytes)
+                                : source_read_now(s, f->off, f->buf, f->len);
+    f->done = err == 0;
+    return f->done;
 }
 
 static int FIBER fetch_range(struct fetch *f)
 {
     struct source *s = f->source;
-    int err = s->reader ? 0 : source_open(s);
+    int err = s->reader ? 0 : source_open(s, false);
     f->bytes = f->buf;
     return err ? err : node_reader_read(s->reader, f->off, f->buf, f->len);
 }
@@ -214,8 +250,13 @@ static int FIBER fetch_start(struct chunk_reader *r, struct piece *p, unsigned s
         return -ENOMEM;
     }
     f->source->refs++;
-    f->source->busy = true;
     p->fetches[shard] = f;
+    r->at_hand = r->at_hand && fetch_now(f);
+    if (f->done) {
+        f->refs = 1;
+        return 0;
+    }
+    f->source->busy = true;
     __atomic_fetch_add(&r->b->fetching, 1, __ATOMIC_RELAXED);
     if (rt_spawn_detached("blob-read", fetch_fiber, f) != 0)
         fetch_fiber(f);
@@ -507,6 +548,7 @@ void FIBER chunk_reader_free(struct chunk_reader *r)
 {
     for (unsigned i = 0; i < ARRAY_LEN(r->pieces); i++)
         piece_release(r, &r->pieces[i]);
+    pool_put(&r->b->pool, r->hand, HAND_ROOM);
     for (unsigned i = 0; i < r->c.shard_count; i++)
         source_unref(r->sources[i]);
     free(r);
@@ -577,25 +619,109 @@ static int FIBER range_give(struct chunk_reader *r, const struct wanted *w, stru
     return err;
 }
 
-static int FIBER read_pieces(struct chunk_reader *r, const struct wanted *w)
+static void wanted_advance(struct wanted *w, uint64_t n)
 {
-    uint32_t number = chunk_piece_of(&r->c, w->off);
+    w->off += n;
+    w->len -= n;
+}
+
+/* The piece at the range's begin, by fetches; meanwhile those of the next are on their way, unless
+ * all is at hand. */
+static int FIBER give_piece(struct chunk_reader *r, struct wanted *w)
+{
+    struct piece *now = &r->pieces[r->at], *next = &r->pieces[!r->at];
+    uint32_t number = chunk_piece_of(&r->c, w->off), from, to;
     uint32_t last = chunk_piece_of(&r->c, w->off + w->len - 1);
-    int err = range_start(r, w, &r->pieces[r->at], number);
-    for (; err == 0 && number <= last; number++) {
-        struct piece *now = &r->pieces[r->at], *next = &r->pieces[!r->at];
+    int err = now->begun ? 0 : range_start(r, w, now, number);
+    if (err == 0)
         err = piece_wait(r, now);
-        if (err == 0 && number < last)
-            err = range_start(r, w, next, number + 1);
-        if (err == 0)
-            err = range_give(r, w, now);
-        piece_release(r, now);
-        r->at = !r->at;
+    if (err == 0 && number < last && !r->at_hand)
+        err = range_start(r, w, next, number + 1);
+    if (err == 0)
+        err = range_give(r, w, now);
+    piece_range(w, &now->stripe, &from, &to);
+    wanted_advance(w, to - from);
+    piece_release(r, now);
+    r->at = !r->at;
+    return err;
+}
+
+/* ---- what is at hand ------------------------------------------------------------------------ */
+
+/* Where the range begins: in which shard and where, and how much of it follows there. */
+static struct stripe_place range_place(const struct chunk_reader *r, const struct wanted *w)
+{
+    if (chunk_striped(&r->c))
+        return stripe_place(r->c.code_k, r->c.len_bytes, w->off);
+    int copy = pick(r, &r->pieces[r->at]);
+    return (struct stripe_place){.shard = copy < 0 ? 0 : (unsigned)copy,
+                                 .shard_off = w->off,
+                                 .len = (uint32_t)(r->c.len_bytes - w->off)};
+}
+
+/* A short shard comes with its ends, once; of a longer one a little. -EAGAIN: not in memory. */
+static int FIBER hand_read(struct chunk_reader *r, struct source *s, const struct stripe_place *at,
+                           size_t *len, const uint8_t **ret)
+{
+    uint64_t shard_len = s->info.len_bytes;
+    if (!s->reader && at->shard_off == 0 && *len == at->len && shard_len <= STRIPE_CELL)
+        return source_read_whole(s, true, r->hand, HAND_ROOM, ret);
+    *len = MIN(*len, (size_t)HAND_BYTES);
+    *ret = r->hand;
+    uint64_t cells = MIN(align_up(*len, HAND_ALIGN), shard_len - at->shard_off);
+    return source_read_now(s, at->shard_off, r->hand, cells);
+}
+
+/* Some of the range; *ret_given 0: it is to be fetched. */
+static int FIBER give_some(struct chunk_reader *r, struct wanted *w, size_t *ret_given)
+{
+    struct stripe_place at = range_place(r, w);
+    struct source *s = r->sources[at.shard];
+    size_t len = MIN(w->len, (uint64_t)at.len);
+    const uint8_t *bytes;
+    *ret_given = 0;
+    if (!source_good(s) || node_state(s->node) != NODE_ONLINE || at.shard_off % HAND_ALIGN != 0)
+        return 0;
+    if (hand_read(r, s, &at, &len, &bytes) != 0) {
+        r->at_hand = false;
+        return 0;
+    }
+    *ret_given = len;
+    return w->sink(bytes, len, w->arg);
+}
+
+/* As much of the range as is in memory. */
+static int FIBER give_at_hand(struct chunk_reader *r, struct wanted *w)
+{
+    size_t given = 1;
+    int err = 0;
+    if (!r->hand)
+        r->hand = pool_take(&r->b->pool, HAND_ROOM);
+    if (!r->hand)
+        return -ENOMEM;
+    while (err == 0 && given > 0 && w->len > 0) {
+        err = give_some(r, w, &given);
+        wanted_advance(w, given);
+    }
+    if (!r->at_hand)
+        pool_put(&r->b->pool, TAKE_PTR(r->hand), HAND_ROOM);
+    return err;
+}
+
+static int FIBER read_pieces(struct chunk_reader *r, struct wanted *w)
+{
+    int err = 0;
+    r->at_hand = true;
+    while (err == 0 && w->len > 0) {
+        if (r->at_hand)
+            err = give_at_hand(r, w);
+        if (err == 0 && w->len > 0)
+            err = give_piece(r, w);
     }
     return err;
 }
 
-static int FIBER read_chunk(const struct wanted *w)
+static int FIBER read_chunk(struct wanted *w)
 {
     struct chunk_reader *r;
     int err = chunk_reader_new(w->b, w->chunk, w->damage, &r);
@@ -655,11 +781,12 @@ int FIBER blob_read(struct blob *b, const struct blob_layout *layout, uint64_t o
                                .sink = sink,
                                .arg = arg,
                                .damage = damage};
+            uint64_t n = w.len;
             int err = is_small_single(c) ? read_small(&w) : read_chunk(&w);
             if (err)
                 return err;
-            off += w.len;
-            len -= w.len;
+            off += n;
+            len -= n;
         }
         start += c->len_bytes;
     }

@@ -163,6 +163,14 @@ int FIBER node_read(struct node *n, struct needle_key key, const struct needle_h
                     void *buf, size_t cap, const void **ret_payload, struct needle_info *ret_info,
                     struct hash128 *ret_digest);
 
+/* Of what is in memory; see needle_open_now. Nothing is judged by them. */
+int FIBER node_reader_open_now(struct node *n, struct needle_key key,
+                               const struct needle_hint *hint, struct node_reader **ret);
+int node_reader_read_now(struct node_reader *r, uint64_t off, void *buf, size_t len);
+int FIBER node_read_now(struct node *n, struct needle_key key, const struct needle_hint *hint,
+                        void *buf, size_t cap, const void **ret_payload,
+                        struct needle_info *ret_info, struct hash128 *ret_digest);
+
 int FIBER node_compact(struct node *n, uint64_t *ret_freed_bytes);
 uint32_t FIBER node_newest(struct node *n); /* 0 while it is gone */
 int FIBER node_erase(struct node *n, uint32_t upto, struct disk_erased *ret);

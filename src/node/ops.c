@@ -41,6 +41,18 @@ int FIBER node_read(struct node *n, struct needle_key key, const struct needle_h
                         disk_read(n->disk, key, hint, buf, cap, ret_payload, ret_info, ret_digest));
 }
 
+int FIBER node_read_now(struct node *n, struct needle_key key, const struct needle_hint *hint,
+                        void *buf, size_t cap, const void **ret_payload,
+                        struct needle_info *ret_info, struct hash128 *ret_digest)
+{
+    struct op o;
+    int err = op_begin(&o, n);
+    return err ? err
+               : op_end(&o, OP_OTHER,
+                        disk_read_now(n->disk, key, hint, buf, cap, ret_payload, ret_info,
+                                      ret_digest));
+}
+
 int FIBER node_room(struct node *n, uint64_t len)
 {
     struct op o;
@@ -146,8 +158,13 @@ struct node_reader {
     struct needle_reader *r;
 };
 
-int FIBER node_reader_open(struct node *n, struct needle_key key, const struct needle_hint *hint,
-                           struct node_reader **ret)
+/* By needle_open or needle_open_now. */
+typedef int open_fn(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                    struct needle_reader **ret);
+
+static int FIBER reader_open(struct node *n, enum op_kind kind, open_fn *open,
+                             struct needle_key key, const struct needle_hint *hint,
+                             struct node_reader **ret)
 {
     struct node_reader *r = malloc(sizeof(*r));
     if (!r)
@@ -161,7 +178,7 @@ int FIBER node_reader_open(struct node *n, struct needle_key key, const struct n
     }
     err = op_begin(&o, n);
     if (err == 0)
-        err = op_end(&o, OP_READ, needle_open(n->disk, key, hint, &r->r));
+        err = op_end(&o, kind, open(n->disk, key, hint, &r->r));
     if (err) {
         node_unhold(n);
         free(r);
@@ -169,6 +186,18 @@ int FIBER node_reader_open(struct node *n, struct needle_key key, const struct n
     }
     *ret = r;
     return 0;
+}
+
+int FIBER node_reader_open(struct node *n, struct needle_key key, const struct needle_hint *hint,
+                           struct node_reader **ret)
+{
+    return reader_open(n, OP_READ, needle_open, key, hint, ret);
+}
+
+int FIBER node_reader_open_now(struct node *n, struct needle_key key,
+                               const struct needle_hint *hint, struct node_reader **ret)
+{
+    return reader_open(n, OP_OTHER, needle_open_now, key, hint, ret);
 }
 
 const struct needle_info *node_reader_info(const struct node_reader *r)
@@ -186,6 +215,13 @@ int FIBER node_reader_read(struct node_reader *r, uint64_t off, void *buf, size_
     struct op o;
     int err = op_begin(&o, r->node);
     return err ? err : op_end(&o, OP_READ, needle_read(r->r, off, buf, len));
+}
+
+int node_reader_read_now(struct node_reader *r, uint64_t off, void *buf, size_t len)
+{
+    struct op o;
+    int err = op_begin(&o, r->node);
+    return err ? err : op_end(&o, OP_OTHER, needle_read_now(r->r, off, buf, len));
 }
 
 void FIBER node_reader_close(struct node_reader *r)

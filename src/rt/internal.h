@@ -252,6 +252,7 @@ struct rt_world_ops {
     int (*file_open)(struct rt_file **ret, const char *path, unsigned flags);
     void (*file_close)(struct rt_file *f);
     int (*file_read)(struct rt_file *f, void *buf, size_t len, uint64_t off, size_t *ret_len);
+    size_t (*file_read_now)(struct rt_file *f, void *buf, size_t len, uint64_t off);
     int (*file_write)(struct rt_file *f, const struct iovec *iov, unsigned count, uint64_t off);
     int (*file_sync)(struct rt_file *f);
     int (*file_reserve)(struct rt_file *f, uint64_t off, uint64_t len);

@@ -115,6 +115,12 @@ int FIBER rt_file_read(struct rt_file *f, void *buf, size_t len, uint64_t off, s
     return rt_world->file_read(f, buf, len, off, ret_len);
 }
 
+size_t rt_file_read_now(struct rt_file *f, void *buf, size_t len, uint64_t off)
+{
+    file_door(f);
+    return rt_world->file_read_now(f, buf, len, off);
+}
+
 int FIBER rt_file_write(struct rt_file *f, const struct iovec *iov, unsigned count, uint64_t off)
 {
     file_door(f);

@@ -157,6 +157,9 @@ int FIBER rt_file_open(struct rt_file **ret, const char *path, unsigned flags);
 void FIBER rt_file_close(struct rt_file *f);
 /* Reads until `len` bytes or the end of the file; *ret_len says how many. */
 int FIBER rt_file_read(struct rt_file *f, void *buf, size_t len, uint64_t off, size_t *ret_len);
+/* What of it is in memory, without waiting: so many bytes from `off` on; 0 also when that cannot be
+ * told. Never suspends. */
+size_t rt_file_read_now(struct rt_file *f, void *buf, size_t len, uint64_t off);
 /* Writes all of the vectors at `off`; on failure any part may have been written. */
 int FIBER rt_file_write(struct rt_file *f, const struct iovec *iov, unsigned count, uint64_t off);
 /* fdatasync. After an error nothing may be assumed of any write since the last good sync. */

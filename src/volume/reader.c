@@ -46,11 +46,21 @@ static bool header_is(const struct needle_header *h, struct needle_key key)
            h->shard == key.shard;
 }
 
+/* Some of the bytes; `now`: those in memory. */
+static int FIBER read_some(struct volume *v, void *buf, size_t len, uint64_t off, bool now,
+                           size_t *ret_got)
+{
+    if (!now)
+        return rt_file_read(v->file, buf, len, off, ret_got);
+    *ret_got = rt_file_read_now(v->file, buf, len, off);
+    return 0;
+}
+
 /* All of the bytes; the end of the file counts as damage. */
-static int FIBER read_all(struct volume *v, void *buf, size_t len, uint64_t off)
+static int FIBER read_all(struct volume *v, void *buf, size_t len, uint64_t off, bool now)
 {
     size_t got;
-    int err = rt_file_read(v->file, buf, len, off, &got);
+    int err = read_some(v, buf, len, off, now, &got);
     return err ? err : got == len ? 0 : -ERR_CORRUPT;
 }
 
@@ -102,21 +112,31 @@ static int FIBER look_for(struct disk *d, struct needle_key key, const struct ne
     return err;
 }
 
+/* The hinted place only, by a `look` that does not wait. */
+static int FIBER look_now(struct disk *d, const struct needle_hint *hint, look_fn *look, void *arg)
+{
+    if (hint->volume == 0 || look_at(d, hint->volume, hint->offset, look, arg) != 0)
+        return -EAGAIN;
+    count(&d->reads);
+    return 0;
+}
+
 /* ---- readers -------------------------------------------------------------------------------- */
 
 struct open_look {
     struct needle_key key;
+    bool now;
     struct needle_reader *reader;
 };
 
-static int FIBER read_footer(struct needle_reader *r, struct volume *v)
+static int FIBER read_footer(struct needle_reader *r, struct volume *v, bool now)
 {
     const struct needle_header *h = &r->header;
     uint32_t len = needle_footer_len(h->len_bytes, v->cell_bytes);
     struct needle_footer *f = malloc(len);
     if (!f)
         return -ENOMEM;
-    int err = read_all(v, f, len, h->offset + sizeof(*h) + h->len_bytes);
+    int err = read_all(v, f, len, h->offset + sizeof(*h) + h->len_bytes, now);
     if (err == 0 && !needle_footer_valid(f, len, h, v->cell_bytes))
         err = -ERR_CORRUPT;
     if (err) {
@@ -131,26 +151,26 @@ static int FIBER open_look(struct disk *d, struct volume *v, uint64_t offset, vo
 {
     struct open_look *o = arg;
     struct needle_reader *r = o->reader;
-    int err = read_all(v, &r->header, sizeof(r->header), offset);
+    int err = read_all(v, &r->header, sizeof(r->header), offset, o->now);
     if (err == 0 && (!needle_header_valid(&r->header, v->incarnation, offset) ||
                      !header_is(&r->header, o->key)))
         err = -ERR_CORRUPT;
     if (err == 0)
-        err = read_footer(r, v);
+        err = read_footer(r, v, o->now);
     if (err == 0)
         r->volume = v;
     return err;
 }
 
-int FIBER needle_open(struct disk *d, struct needle_key key, const struct needle_hint *hint,
-                      struct needle_reader **ret)
+static int FIBER reader_open(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                             bool now, struct needle_reader **ret)
 {
     struct needle_reader *r = calloc(1, sizeof(*r));
     if (!r)
         return -ENOMEM;
     r->d = d;
-    struct open_look o = {.key = key, .reader = r};
-    int err = look_for(d, key, hint, open_look, &o);
+    struct open_look o = {.key = key, .now = now, .reader = r};
+    int err = now ? look_now(d, hint, open_look, &o) : look_for(d, key, hint, open_look, &o);
     if (err) {
         free(r);
         return err;
@@ -158,6 +178,18 @@ int FIBER needle_open(struct disk *d, struct needle_key key, const struct needle
     r->info = info_of(&r->header);
     *ret = r;
     return 0;
+}
+
+int FIBER needle_open(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                      struct needle_reader **ret)
+{
+    return reader_open(d, key, hint, false, ret);
+}
+
+int FIBER needle_open_now(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                          struct needle_reader **ret)
+{
+    return reader_open(d, key, hint, true, ret);
 }
 
 const struct needle_info *needle_reader_info(const struct needle_reader *r)
@@ -185,7 +217,7 @@ static int FIBER read_cells(struct needle_reader *r, uint32_t first, void *buf, 
 {
     uint32_t cell = r->volume->cell_bytes;
     uint64_t off = r->header.offset + sizeof(r->header) + (uint64_t)first * cell;
-    int err = read_all(r->volume, buf, len, off);
+    int err = read_all(r->volume, buf, len, off, false);
     if (err == 0 && !needle_cells_valid(r->footer, cell, first, buf, len))
         err = -ERR_CORRUPT;
     if (err == -ERR_CORRUPT)
@@ -233,12 +265,25 @@ int FIBER needle_read(struct needle_reader *r, uint64_t off, void *buf, size_t l
     return 0;
 }
 
+int needle_read_now(struct needle_reader *r, uint64_t off, void *buf, size_t len)
+{
+    CHECK(off <= r->info.len_bytes && len <= r->info.len_bytes - off);
+    uint32_t cell = r->volume->cell_bytes;
+    bool whole = off % cell == 0 && (len % cell == 0 || off + len == r->info.len_bytes);
+    uint64_t at = r->header.offset + sizeof(r->header) + off;
+    if (!whole || rt_file_read_now(r->volume->file, buf, len, at) != len ||
+        !needle_cells_valid(r->footer, cell, (uint32_t)(off / cell), buf, len))
+        return -EAGAIN;
+    return 0;
+}
+
 /* ---- whole small needles -------------------------------------------------------------------- */
 
 struct whole_look {
     struct needle_key key;
     uint8_t *buf;
     size_t cap;
+    bool now;
     struct needle_header header;
     struct hash128 digest;
 };
@@ -247,7 +292,7 @@ static int FIBER whole_look(struct disk *d, struct volume *v, uint64_t offset, v
 {
     struct whole_look *w = arg;
     size_t got;
-    int err = rt_file_read(v->file, w->buf, w->cap, offset, &got);
+    int err = read_some(v, w->buf, w->cap, offset, w->now, &got);
     if (err == 0)
         err = needle_whole_check(w->buf, got, w->cap, v->incarnation, offset, v->cell_bytes,
                                  &w->header, &w->digest);
@@ -258,18 +303,32 @@ static int FIBER whole_look(struct disk *d, struct volume *v, uint64_t offset, v
     return err;
 }
 
-int FIBER disk_read(struct disk *d, struct needle_key key, const struct needle_hint *hint,
-                    void *buf, size_t cap, const void **ret_payload, struct needle_info *ret_info,
-                    struct hash128 *ret_digest)
+static int FIBER read_whole(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                            bool now, void *buf, size_t cap, const void **ret_payload,
+                            struct needle_info *ret_info, struct hash128 *ret_digest)
 {
     if (cap < DISK_READ_ROOM(0))
         return -ERR_TOO_LARGE;
-    struct whole_look w = {.key = key, .buf = buf, .cap = cap};
-    int err = look_for(d, key, hint, whole_look, &w);
+    struct whole_look w = {.key = key, .buf = buf, .cap = cap, .now = now};
+    int err = now ? look_now(d, hint, whole_look, &w) : look_for(d, key, hint, whole_look, &w);
     if (err)
         return err;
     *ret_payload = w.buf + sizeof(w.header);
     *ret_info = info_of(&w.header);
     *ret_digest = w.digest;
     return 0;
+}
+
+int FIBER disk_read(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                    void *buf, size_t cap, const void **ret_payload, struct needle_info *ret_info,
+                    struct hash128 *ret_digest)
+{
+    return read_whole(d, key, hint, false, buf, cap, ret_payload, ret_info, ret_digest);
+}
+
+int FIBER disk_read_now(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                        void *buf, size_t cap, const void **ret_payload,
+                        struct needle_info *ret_info, struct hash128 *ret_digest)
+{
+    return read_whole(d, key, hint, true, buf, cap, ret_payload, ret_info, ret_digest);
 }

@@ -131,6 +131,18 @@ int FIBER disk_read(struct disk *d, struct needle_key key, const struct needle_h
                     void *buf, size_t cap, const void **ret_payload, struct needle_info *ret_info,
                     struct hash128 *ret_digest);
 
+/*
+ * The same three of what is in memory and where the hint says; they do not wait for the disk.
+ * -EAGAIN: not so, or not right, and the others will tell.
+ */
+int FIBER needle_open_now(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                          struct needle_reader **ret);
+/* Whole cells only, but at the end. */
+int needle_read_now(struct needle_reader *r, uint64_t off, void *buf, size_t len);
+int FIBER disk_read_now(struct disk *d, struct needle_key key, const struct needle_hint *hint,
+                        void *buf, size_t cap, const void **ret_payload,
+                        struct needle_info *ret_info, struct hash128 *ret_digest);
+
 /* ---- upkeep --------------------------------------------------------------------------------- */
 
 /* Compacts the volume with the most dead bytes, if any passes the threshold. *ret_freed 0: none. */

@@ -483,6 +483,56 @@ CASE(flipped_bit_anywhere_is_never_read)
     return 0;
 }
 
+/* In pieces and whole, without waiting: 0 where both gave the right bytes, or -EAGAIN. */
+static int check_now(struct disk *d, uint64_t n, size_t len, const struct needle_hint *hint)
+{
+    struct needle_reader *r;
+    struct needle_info info;
+    struct hash128 digest;
+    const void *payload;
+    size_t cap = DISK_READ_ROOM(len);
+    uint8_t *want = malloc(len), *got = malloc(cap);
+    fill(want, len, n);
+    int pieces = needle_open_now(d, key_of(n), hint, &r);
+    if (pieces == 0) {
+        pieces = needle_read_now(r, 0, got, len);
+        if (pieces == 0)
+            assert_memory_equal(got, want, len);
+        needle_reader_close(r);
+    }
+    int whole = disk_read_now(d, key_of(n), hint, got, cap, &payload, &info, &digest);
+    if (whole == 0)
+        assert_memory_equal(payload, want, len);
+    free(want);
+    free(got);
+    assert_true((pieces == 0 || pieces == -EAGAIN) && (whole == 0 || whole == -EAGAIN));
+    return pieces == whole ? whole : 1;
+}
+
+CASE(what_is_in_memory_is_checked_as_well)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    struct put p = put(h->disk, 1, 300);
+    struct needle_hint elsewhere = {p.hint.volume, p.hint.offset + 64};
+    uint64_t span = needle_len(300, CELL_BYTES);
+    check_now(h->disk, 1, 300, &p.hint);
+    for (uint64_t i = 0; i < span; i++) {
+        flip(h, p.hint.volume, p.hint.offset + i);
+        assert_int_equal(check_now(h->disk, 1, 300, &p.hint), -EAGAIN);
+        flip(h, p.hint.volume, p.hint.offset + i);
+    }
+    assert_int_equal(check_now(h->disk, 1, 300, &elsewhere), -EAGAIN);
+    assert_int_equal(check_now(h->disk, 2, 300, &p.hint), -EAGAIN);
+    assert_int_equal(check_now(h->disk, 1, 300, &(struct needle_hint){0}), -EAGAIN);
+    check(h->disk, 1, 300);
+    struct disk_stats s;
+    disk_stats(h->disk, &s);
+    assert_int_equal(s.corrupt_reads, 0);
+    home_close(h);
+    return 0;
+}
+
 CASE(one_superblock_is_enough)
 {
     struct disk_home *h = arg;
@@ -617,6 +667,7 @@ int main(void)
         cmocka_unit_test(index_of_another_disk_is_not_used),
         cmocka_unit_test(second_opener_is_refused),
         cmocka_unit_test(flipped_bit_anywhere_is_never_read),
+        cmocka_unit_test(what_is_in_memory_is_checked_as_well),
         cmocka_unit_test(one_superblock_is_enough),
         cmocka_unit_test(without_superblocks_the_index_still_reads),
         cmocka_unit_test(torn_tail_is_stepped_over),

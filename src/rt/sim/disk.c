@@ -384,12 +384,25 @@ void sim_disk_heal(struct sim_disk *d)
     d->fault_count = 0;
 }
 
+static bool fault_is_of(const struct sim_fault *f, enum sim_fault_kind kind, const char *path)
+{
+    return f->kind == kind && (!f->path_part || strstr(path, f->path_part));
+}
+
+bool sim_disk_will_hit(const struct sim_disk *d, enum sim_fault_kind kind, const char *path)
+{
+    bool will = false;
+    for (unsigned i = 0; i < d->fault_count; i++)
+        will = will || (d->faults[i].count > 0 && fault_is_of(&d->faults[i], kind, path));
+    return will;
+}
+
 bool sim_disk_hit(struct sim_disk *d, enum sim_fault_kind kind, const char *path)
 {
     bool hit = false;
     for (unsigned i = 0; i < d->fault_count; i++) {
         struct sim_fault *f = &d->faults[i];
-        if (f->kind != kind || (f->path_part && !strstr(path, f->path_part)))
+        if (!fault_is_of(f, kind, path))
             continue;
         if (f->nth > 1) {
             f->nth--;

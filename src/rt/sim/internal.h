@@ -87,6 +87,8 @@ uint64_t sim_disk_free_pages(const struct sim_disk *d);
 void sim_disk_crash(struct sim_disk *d, enum sim_keep keep);
 /* Counts one operation of `kind` on `path` against the faults: true when it is to fail. */
 bool sim_disk_hit(struct sim_disk *d, enum sim_fault_kind kind, const char *path);
+/* Whether it would, now or later. */
+bool sim_disk_will_hit(const struct sim_disk *d, enum sim_fault_kind kind, const char *path);
 
 /* ---- world.c -------------------------------------------------------------------------------- */
 
@@ -128,6 +130,7 @@ void FIBER sim_latency(struct sim *s);
 int FIBER sim_file_open(struct rt_file **ret, const char *path, unsigned flags);
 void FIBER sim_file_close(struct rt_file *f);
 int FIBER sim_file_read(struct rt_file *f, void *buf, size_t len, uint64_t off, size_t *ret_len);
+size_t sim_file_read_now(struct rt_file *f, void *buf, size_t len, uint64_t off);
 int FIBER sim_file_write(struct rt_file *f, const struct iovec *iov, unsigned count, uint64_t off);
 int FIBER sim_file_sync(struct rt_file *f);
 int FIBER sim_file_reserve(struct rt_file *f, uint64_t off, uint64_t len);

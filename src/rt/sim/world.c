@@ -262,6 +262,7 @@ static const struct rt_world_ops sim_ops = {
     .file_open = sim_file_open,
     .file_close = sim_file_close,
     .file_read = sim_file_read,
+    .file_read_now = sim_file_read_now,
     .file_write = sim_file_write,
     .file_sync = sim_file_sync,
     .file_reserve = sim_file_reserve,

@@ -132,6 +132,11 @@ int FIBER uring_file_read(struct rt_file *f, void *buf, size_t len, uint64_t off
     return 0;
 }
 
+size_t uring_file_read_now(struct rt_file *f, void *buf, size_t len, uint64_t off)
+{
+    return len > 0 ? read_cached(file_fd(f), buf, len, off) : 0;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Where in a list of vectors a write has come to. */

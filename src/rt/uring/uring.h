@@ -76,6 +76,7 @@ uint64_t uring_offload_queued(void);
 int uring_file_open(struct rt_file **ret, const char *path, unsigned flags);
 void uring_file_close(struct rt_file *f);
 int uring_file_read(struct rt_file *f, void *buf, size_t len, uint64_t off, size_t *ret_len);
+size_t uring_file_read_now(struct rt_file *f, void *buf, size_t len, uint64_t off);
 int uring_file_write(struct rt_file *f, const struct iovec *iov, unsigned count, uint64_t off);
 int uring_file_sync(struct rt_file *f);
 int uring_file_reserve(struct rt_file *f, uint64_t off, uint64_t len);

@@ -278,6 +278,7 @@ const struct rt_world_ops rt_uring_ops = {
     .file_open = uring_file_open,
     .file_close = uring_file_close,
     .file_read = uring_file_read,
+    .file_read_now = uring_file_read_now,
     .file_write = uring_file_write,
     .file_sync = uring_file_sync,
     .file_reserve = uring_file_reserve,
