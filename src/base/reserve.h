@@ -55,7 +55,8 @@ static inline void reserve_leave(const bool *was)
     reserve_set_coping(*was);
 }
 /* To the end of the block NULL is not coped with. The block must not suspend the fiber. */
-#define RESERVE_SCOPE bool _cleanup_(reserve_leave) reserve_scope_ = reserve_enter()
+#define RESERVE_SCOPE \
+    bool __attribute__((unused)) _cleanup_(reserve_leave) reserve_scope_ = reserve_enter()
 
 /* Less than half is left, or somebody waits: no time to begin anything. Cheap. */
 bool reserve_low(void);
