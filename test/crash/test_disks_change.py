@@ -58,25 +58,54 @@ def role(server, number):
     return [d['role'] for d in disks(server) if d['number'] == number][0]
 
 
-def test_a_disk_is_added_and_one_is_drained(make_server):
-    server = server_on(make_server, 4)
-    fill(server, 100)
+def add(server):
+    """A fifth disk, which gets its share; where it is."""
     added = server.data + '9'
     assert 'is active' in server.admin('disk', 'add', added).stdout
     assert len(disks(server)) == 5
     wait_for(lambda: [d for d in disks(server) if d['number'] == 4][0]['needles'] > 10)
     verify(server, 100)
+    return added
+
+
+def drain_second(server):
     server.admin('disk', 'drain', server.data + '2')
     wait_for(lambda: role(server, 2) == 'gone')
     verify(server, 100)
+
+
+def restart_with(server, directories):
+    """Everything is there without those that are not named."""
     assert server.stop() == 0
-    server.options.append(added)
-    server.options.remove(server.data + '2')
+    server.options = directories
     start_ready(server)
     verify(server, 100)
     assert server.admin('scrub', 'start', '--wait').returncode == 0
     assert not status(server)['list']
     assert server.stop() == 0
+
+
+def test_a_disk_is_added(make_server):
+    server = server_on(make_server, 4)
+    fill(server, 100)
+    restart_with(server, server.options + [add(server)])
+
+
+def test_a_disk_is_drained(make_server):
+    server = server_on(make_server, 5)
+    fill(server, 100)
+    drain_second(server)
+    restart_with(server, [d for d in server.options if d != server.data + '2'])
+
+
+@pytest.mark.soak
+def test_a_disk_is_added_and_another_drained_at_once(make_server):
+    """For the second change the store waits until the garbage of the first has gone: a minute."""
+    server = server_on(make_server, 4)
+    fill(server, 100)
+    added = add(server)
+    drain_second(server)
+    restart_with(server, [d for d in server.options if d != server.data + '2'] + [added])
 
 
 def test_killed_while_a_disk_is_drained(make_server):
