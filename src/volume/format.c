@@ -101,11 +101,11 @@ struct needle_sum *needle_sum_init(struct needle_sum_room *room, struct needle_f
 
 void needle_sum_add(struct needle_sum *s, const void *data, size_t len)
 {
-    XXH3_128bits_update(&s->digest, data, len);
     const uint8_t *p = data;
     while (len > 0) {
         uint32_t in_cell = (uint32_t)(s->len_bytes & (s->cell_bytes - 1));
         size_t n = MIN(len, (size_t)(s->cell_bytes - in_cell));
+        XXH3_128bits_update(&s->digest, p, n); /* cell by cell: both sums find it near */
         uint32_t *cell = &footer_cells(s->footer)[s->len_bytes / s->cell_bytes];
         *cell = hash_crc32c(in_cell ? *cell : 0, p, n);
         s->len_bytes += n;
