@@ -143,8 +143,9 @@ static void print_report(const json_t *report)
     if (json_is_true(json_object_get(report, "erased")))
         puts("erased: every file that held deleted bytes has been rewritten");
     if (admin_number_of(report, "stuck"))
-        printf("NOT erased: %llu volumes are damaged, or disks are gone\n",
-               (unsigned long long)admin_number_of(report, "stuck"));
+        printf(
+            "NOT erased: %llu volumes are damaged, or disks or copies of the metadata are gone\n",
+            (unsigned long long)admin_number_of(report, "stuck"));
 }
 
 /* ---- the look ------------------------------------------------------------------------------- */
@@ -266,13 +267,25 @@ static void show_progress(const json_t *report)
     fflush(stderr);
 }
 
+/* It is tried again: whoever waits should know why it takes so long. */
+static void tell_failure(const json_t *report, bool *told)
+{
+    const char *error = admin_text_of(json_object_get(report, "job"), "error");
+    if (*error && !*told)
+        fprintf(stderr, "%scairn: the purge fails and is tried again: %s\n",
+                isatty(STDERR_FILENO) ? "\r\033[K" : "", error);
+    *told = *error != 0;
+}
+
 /* Takes *report over and gives the last one. */
 static int follow(json_t **report)
 {
     uint64_t id = admin_number_of(*report, "id");
+    bool told = false;
     int r = 0;
     while (r == 0 && !is_over(*report)) {
         show_progress(*report);
+        tell_failure(*report, &told);
         if (str_eq(str_from(admin_text_of(json_object_get(*report, "job"), "state")),
                    STR("paused")))
             return cli_fail("the job is paused: cairn admin job resume purge");

@@ -323,8 +323,13 @@ static int FIBER erase(struct purge_job *p)
     int r = store_erase(p->jobs->config.store);
     if (r == -ERR_BUSY)
         return job_rest(p->job, rt_now() + LOOK_NS);
+    if (r < 0)
+        return r;
+    struct meta_stats meta;
+    meta_stats(p->jobs->config.meta, &meta);
+    p->state.stuck += meta.mirrors_lost + meta.mirrors_rebuilding;
     p->erasing = false;
-    return r < 0 ? r : enter(p, PURGE_DONE);
+    return enter(p, PURGE_DONE);
 }
 
 static int FIBER step(struct purge_job *p)

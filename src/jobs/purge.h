@@ -69,7 +69,9 @@ struct purge_state {
     struct purge_counts counts;
     uint64_t removed_ms, ended_ms, due_ms;
     uint64_t refused; /* of what was let go, rows whose needles the collector would not delete */
-    uint64_t stuck;   /* of the erasing: volumes that could not be rewritten, disks that are gone */
+    /* Of the erasing: volumes that could not be rewritten, disks that are gone, mirrors of the
+     * metadata that do not take part. */
+    uint64_t stuck;
 };
 /* What the state describes; the strings are its own. */
 struct store_purge_what purge_what(const struct purge_state *s);

@@ -10,6 +10,7 @@
 struct told {
     uint64_t count[STORE_PURGE_FATES][STORE_PURGE_KINDS];
     uint64_t bytes, parts, intended, waiting;
+    unsigned transactions, fail_at; /* of intend_item(): the transaction before which it all ends */
 };
 
 static int no_notice(void *arg, const struct store_bucket *b, struct store_notice **ret)
@@ -34,7 +35,8 @@ static int intend_item(void *arg, const struct store_purge_item *item, bool last
     struct told *t = arg;
     t->intended++;
     t->waiting = last ? 0 : t->waiting + 1;
-    return 0;
+    t->transactions += last;
+    return t->fail_at && t->transactions == t->fail_at ? -EIO : 0;
 }
 
 static struct told walk(struct store_home *h, const struct store_purge_what *what, bool remove)
@@ -55,14 +57,14 @@ static uint64_t told_of(const struct told *t, enum store_purge_fate fate)
            t->count[fate][STORE_PURGE_UPLOAD];
 }
 
-static uint64_t put_as(struct store_home *h, struct str key, const char *tag,
-                       const struct store_lock *lock)
+static void put_bytes(struct store_home *h, struct str key, size_t len, const char *tag,
+                      const struct store_lock *lock)
 {
     struct store_writer *w;
     struct store_pair pair = {STR("person"), str_from(tag)};
     struct store_attrs attrs = {.owner = STR("owner"), .tags = &pair, .tag_count = tag ? 1 : 0};
     struct store_written written;
-    struct str data = bytes_of(h, 70000, 1);
+    struct str data = bytes_of(h, len, 1);
     struct store_etag etag = etag_of(data);
     if (lock)
         attrs.lock = *lock;
@@ -70,7 +72,13 @@ static uint64_t put_as(struct store_home *h, struct str key, const char *tag,
     assert_int_equal(store_write(w, data.ptr, data.len), 0);
     assert_int_equal(store_put_commit(w, &attrs, &etag, NULL, NULL, &written), 0);
     arena_reset(&h->arena);
-    return written.seq;
+}
+
+/* In a chunk of its own. */
+static void put_as(struct store_home *h, struct str key, const char *tag,
+                   const struct store_lock *lock)
+{
+    put_bytes(h, key, 70000, tag, lock);
 }
 
 static void mark(struct store_home *h, struct str key)
@@ -189,16 +197,16 @@ CASE(a_tag_takes_its_versions_in_all_buckets_and_the_markers_over_them)
 static void long_key(struct store_home *h, const struct store_purge_what *what, bool locked)
 {
     struct str key = STR("ann/long");
-    put_as(h, key, "ann", NULL);
+    put_bytes(h, key, 10, "ann", NULL);
     versioned(h);
     if (locked)
-        put_as(h, key, "ann", &held);
+        put_bytes(h, key, 10, "ann", &held);
     for (unsigned i = 0; i < 600; i++) {
         struct store_lock none = {0};
         if (i % 2)
             mark(h, key);
         else
-            put_as(h, key, "ann", &none);
+            put_bytes(h, key, 10, "ann", &none);
     }
     put_as(h, STR("ann/next"), "ann", NULL);
     struct told t = walk(h, what, true);
@@ -232,6 +240,28 @@ CASE(a_key_of_many_versions_keeps_its_marker_over_what_is_kept)
     assert_int_equal(store_get(h->store, h->bucket, STR("ann/long"), STORE_CURRENT, NULL, &r),
                      -ERR_NO_SUCH_KEY);
     store_reader_close(r);
+}
+
+/* As if a crash came before the last of a long key's transactions, all markers and the newest of
+ * them: what carries the tag must be among what is left, or nobody knows the markers any more. */
+CASE(a_long_key_cut_short_is_known_by_its_tag)
+{
+    struct told t = {.fail_at = 3};
+    struct store_purge_place place = {.end = false};
+    const struct store_purge_hooks hooks = {no_notice, intend_item, count_item, &t};
+    struct store_purge_what what = tagged_ann;
+    uint64_t rows;
+    what.bucket = STR("bucket");
+    versioned(h);
+    for (unsigned i = 0; i < 250; i++)
+        mark(h, STR("k"));
+    for (unsigned i = 0; i < 300; i++)
+        put_bytes(h, STR("k"), 10, "ann", NULL);
+    mark(h, STR("k"));
+    assert_int_equal(store_purge_page(h->store, &what, true, &place, &hooks, &rows), -EIO);
+    assert_in_range(usage(h).versions, 1, 50);
+    walk(h, &what, true);
+    assert_int_equal(usage(h).versions, 0);
 }
 
 static void upload(struct store_home *h, struct str key, const char *tag)
@@ -292,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_key_of_many_versions_goes_whole),
         cmocka_unit_test(a_key_of_many_versions_goes_by_its_tag),
         cmocka_unit_test(a_key_of_many_versions_keeps_its_marker_over_what_is_kept),
+        cmocka_unit_test(a_long_key_cut_short_is_known_by_its_tag),
         cmocka_unit_test(uploads_go_with_their_parts),
         cmocka_unit_test(what_was_let_go_is_pending_until_it_is_deleted),
     };
