@@ -144,6 +144,142 @@ static void a_failed_sync_fails_every_waiter_of_its_batch(void **state)
     kv_mem_free(mem);
 }
 
+/* ---- beside a write ------------------------------------------------------------------------- */
+
+#define BESIDE 40
+
+/* One write that hangs, and those whose functions run meanwhile. */
+struct beside {
+    struct kv_mem *mem;
+    struct meta *m;
+    struct rt_fiber *first, *others[BESIDE];
+    unsigned ran; /* atomic */
+    unsigned sum; /* what the row says */
+    int err;      /* what the hanging write is to end with */
+};
+
+static int add_one(struct meta_tx *tx, void *arg)
+{
+    struct beside *b = arg;
+    struct str value;
+    uint64_t n = 0;
+    char text[24];
+    int r = meta_get(tx, STR("n"), &value);
+    if (r == 0)
+        CHECK(str_to_u64(value, &n) == 0);
+    __atomic_fetch_add(&b->ran, 1, __ATOMIC_RELAXED);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)n + 1);
+    return r < 0 && r != -ERR_NOT_FOUND ? r : meta_put(tx, STR("n"), str_from(text));
+}
+
+static int write_added(void *arg)
+{
+    struct beside *b = arg;
+    return meta_write(b->m, BUCKET_SYSTEM, add_one, b);
+}
+
+static bool FIBER wait_ran(struct beside *b, unsigned count, unsigned ms)
+{
+    while (__atomic_load_n(&b->ran, __ATOMIC_RELAXED) < count && ms-- > 0)
+        rt_sleep_until(rt_now() + RT_MS);
+    return __atomic_load_n(&b->ran, __ATOMIC_RELAXED) >= count;
+}
+
+static void FIBER end_beside(struct beside *b, int want)
+{
+    kv_mem_hang(b->mem, false);
+    CHECK(rt_join(b->first) == want);
+    for (unsigned i = 0; i < BESIDE; i++) {
+        int r = rt_join(b->others[i]);
+        CHECK(want == 0 ? r == 0 : r == want || r == -ERR_READ_ONLY);
+    }
+}
+
+static void FIBER expect_sum(struct beside *b)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%u", b->sum);
+    expect(b->m, "n", text);
+}
+
+/* Until some have run beside the one that hangs: not before a write has been slow once. */
+static void FIBER begin_beside(struct beside *b)
+{
+    for (;;) {
+        b->ran = 0;
+        kv_mem_hang(b->mem, true);
+        CHECK(rt_spawn(&b->first, "first", write_added, b) == 0);
+        CHECK(wait_ran(b, 1, 60000));
+        rt_sleep_until(rt_now() + RT_MS);
+        for (unsigned i = 0; i < BESIDE; i++)
+            CHECK(rt_spawn(&b->others[i], "other", write_added, b) == 0);
+        if (wait_ran(b, 1 + BESIDE / 2, 20))
+            return;
+        end_beside(b, 0);
+        b->sum += 1 + BESIDE;
+        expect_sum(b);
+    }
+}
+
+static int write_beside(void *arg)
+{
+    struct beside *b = arg;
+    b->m = open_mem(b->mem);
+    for (unsigned i = 0; i < 3; i++) {
+        begin_beside(b);
+        if (b->sum > 0)
+            expect_sum(b);
+        else
+            expect(b->m, "n", NULL);
+        end_beside(b, 0);
+        b->sum += 1 + BESIDE;
+        expect_sum(b);
+    }
+    meta_close(b->m);
+    b->m = open_mem(b->mem);
+    expect_sum(b);
+    meta_close(b->m);
+    return 0;
+}
+
+static void functions_run_beside_a_write_and_are_seen_after_it(void **state)
+{
+    struct beside b = {.sum = 0};
+    assert_int_equal(kv_mem_new(&b.mem, true), 0);
+    run(write_beside, &b);
+    kv_mem_free(b.mem);
+}
+
+static int fail_beside(void *arg)
+{
+    struct beside *b = arg;
+    b->m = open_mem(b->mem);
+    CHECK(write_added(b) == 0);
+    b->sum++;
+    begin_beside(b);
+    kv_mem_fail_syncs(b->mem, 1, b->err);
+    end_beside(b, b->err);
+    expect_sum(b);
+    int r = write_added(b);
+    CHECK(b->err == -EIO ? r == -ERR_READ_ONLY : r == 0);
+    b->sum += r == 0;
+    expect_sum(b);
+    meta_close(b->m);
+    return 0;
+}
+
+/* Also where the store refuses one batch and would take the next. */
+static void what_ran_above_a_write_that_failed_fails_with_it(void **state)
+{
+    static const int errors[] = {-EIO, -ENOSPC};
+    for (unsigned i = 0; i < ARRAY_LEN(errors); i++) {
+        struct beside b = {.err = errors[i]};
+        assert_int_equal(kv_mem_new(&b.mem, true), 0);
+        run(fail_beside, &b);
+        kv_mem_free(b.mem);
+    }
+}
+
 static int look_only(struct meta_tx *tx, void *arg)
 {
     struct str value;
@@ -814,6 +950,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_failed_sync_nothing_is_written),
         cmocka_unit_test(a_failed_sync_fails_every_waiter_of_its_batch),
+        cmocka_unit_test(functions_run_beside_a_write_and_are_seen_after_it),
+        cmocka_unit_test(what_ran_above_a_write_that_failed_fails_with_it),
         cmocka_unit_test(a_full_disk_refuses_all_but_what_leads_to_space),
         cmocka_unit_test(a_store_short_of_something_recovers),
         cmocka_unit_test(readers_go_on_while_a_store_recovers),
