@@ -160,7 +160,8 @@ struct look {
 
 static void add(json_t *to, const char *name, uint64_t n)
 {
-    json_object_set_new(to, name, json_integer((json_int_t)(admin_number_of(to, name) + n)));
+    json_object_set_new(to, name,
+                        json_integer((json_int_t)admin_number_of(to, name) + (json_int_t)n));
 }
 
 static void count_gone(struct look *l, const json_t *item)

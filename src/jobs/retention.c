@@ -162,7 +162,7 @@ static int FIBER read_rules(struct retention_job *j)
 static int FIBER begin_rules(struct retention_job *j)
 {
     int r = read_rules(j);
-    bool any = memcmp(&j->rules, &(struct retention){0}, sizeof(j->rules)) != 0;
+    bool any = !retention_is_empty(&j->rules);
     j->rules_due = r != 0;
     j->class = any ? 0 : DATA_CLASSES;
     j->place = (struct store_purge_place){0};

@@ -33,6 +33,14 @@ int retention_rule_check(const struct retention_rule *r)
     return r->max_days && r->max_days < r->min_days ? -EINVAL : 0;
 }
 
+bool retention_is_empty(const struct retention *r)
+{
+    for (unsigned i = 0; i < DATA_CLASSES; i++)
+        if (!retention_rule_is_empty(&r->rules[i]))
+            return false;
+    return true;
+}
+
 /* ---- the document --------------------------------------------------------------------------- */
 
 static int parse_mode(struct str text, enum store_retention *ret)

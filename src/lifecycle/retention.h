@@ -51,6 +51,8 @@ static inline bool retention_rule_is_empty(const struct retention_rule *r)
 {
     return r->min_days == 0 && r->max_days == 0;
 }
+/* Nothing is said of any class. */
+bool retention_is_empty(const struct retention *r);
 /* -ERR_CORRUPT. As a store_setting_parser: `made` is a struct retention, `a` is not used. */
 int retention_parse(struct arena *a, struct str text, void *made);
 /* Nothing, where nothing is said of any class. */
