@@ -214,7 +214,10 @@ void FIBER admin_handle(struct http_exchange *x, void *arg)
     struct str body = STR_NULL;
     struct admin_caller caller = {0};
     int r = found && found->open ? 0 : require_root(a, x, &caller, &body);
-    if (found && admin_is_audited(a, x))
+    if (r < 0 && !caller.access_key.len) {
+        admin_respond_error(x, r, NULL);
+        admin_audit_refused(a, x, r);
+    } else if (found && admin_is_audited(a, x))
         handle_audited(a, x, found, r, &caller, body);
     else if (r < 0)
         admin_respond_error(x, r, NULL);

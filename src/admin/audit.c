@@ -71,6 +71,15 @@ struct audit_record admin_audit_record(struct http_exchange *x, const struct adm
     };
 }
 
+void admin_audit_refused(struct admin *a, struct http_exchange *x, int err)
+{
+    struct audit_record r = admin_audit_record(x, &(struct admin_caller){0}, STR_NULL);
+    r.outcome = AUDIT_FAILED;
+    r.status = http_status(x);
+    r.error = str_from(err_info(err)->s3_code);
+    audit_put_refused(a->config.audit, &r);
+}
+
 void admin_audit_end(struct admin *a, struct http_exchange *x, struct audit_record *r)
 {
     r->status = http_status(x);

@@ -89,6 +89,8 @@ struct admin_caller {
 bool admin_is_audited(const struct admin *a, struct http_exchange *x);
 struct audit_record admin_audit_record(struct http_exchange *x, const struct admin_caller *who,
                                        struct str body);
+/* Nobody's signature was good. */
+void admin_audit_refused(struct admin *a, struct http_exchange *x, int err);
 void admin_audit_end(struct admin *a, struct http_exchange *x, struct audit_record *r);
 void FIBER admin_event_follow(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_event_targets(struct admin *a, struct http_exchange *x, struct str body);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include "audit/files.h"
 #include "audit/line.h"
+#include "audit/refused.h"
 #include "base/log.h"
 
 #define FILE_DEFAULT  (64 * MIB)
@@ -45,6 +46,7 @@ struct audit {
     bool stop;
     struct rt_waitq work, written;
     uint64_t records, lost_total, errors, bytes_written;
+    struct refusals refused;
 
     /* The writer's own. */
     struct rt_fiber *fiber;
@@ -120,6 +122,36 @@ static uint64_t append(struct audit *a, const struct audit_record *r, bool hurry
 void audit_put(struct audit *a, const struct audit_record *r)
 {
     if (a)
+        append(a, r, false);
+}
+
+/* What an interval of refusals counted. */
+static void tell_refused(struct audit *a, bool at_once)
+{
+    struct refusals ended;
+    char text[96];
+    rt_lock(&a->lock);
+    bool any = refused_end(&a->refused, rt_now(), at_once, &ended);
+    rt_unlock(&a->lock);
+    for (unsigned i = 0; any && i < ended.row_count; i++) {
+        struct audit_record r = refused_record(&ended, &ended.rows[i], text);
+        append(a, &r, false);
+    }
+    if (any && ended.others) {
+        struct audit_record r = refused_record(&ended, NULL, text);
+        append(a, &r, false);
+    }
+}
+
+void audit_put_refused(struct audit *a, const struct audit_record *r)
+{
+    if (!a)
+        return;
+    tell_refused(a, false);
+    rt_lock(&a->lock);
+    bool whole = refused_take(&a->refused, r, rt_now(), rt_wall_ms());
+    rt_unlock(&a->lock);
+    if (whole)
         append(a, r, false);
 }
 
@@ -332,6 +364,7 @@ static int FIBER writer_main(void *arg)
             write_whole(a, &lines, seq);
         buf_release(&lines);
         remove_old(a);
+        tell_refused(a, false);
     }
     buf_release(&lines);
     return 0;
@@ -477,6 +510,7 @@ void FIBER audit_close(struct audit *a)
     if (!a)
         return;
     if (a->fiber) {
+        tell_refused(a, true);
         begin_record(a, "audit:stop", "");
         rt_lock(&a->lock);
         a->stop = true;
@@ -495,12 +529,14 @@ void audit_metrics(struct buf *out, void *arg)
     struct audit *a = arg;
     rt_lock(&a->lock);
     uint64_t records = a->records, lost = a->lost_total, errors = a->errors;
-    uint64_t bytes = a->bytes_written, waiting = a->queue.len;
+    uint64_t bytes = a->bytes_written, waiting = a->queue.len, refused = a->refused.total;
     rt_unlock(&a->lock);
     metrics_single(out, "cairn_audit_records_total", "counter", "Records of the audit log.",
                    records);
     metrics_single(out, "cairn_audit_lost_total", "counter",
                    "Records that the audit log could not take.", lost);
+    metrics_single(out, "cairn_audit_refused_total", "counter",
+                   "Requests without a good signature that were refused.", refused);
     metrics_single(out, "cairn_audit_errors_total", "counter",
                    "Writes of the audit log that failed.", errors);
     metrics_single(out, "cairn_audit_bytes_total", "counter", "Bytes written to the audit log.",

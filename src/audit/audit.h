@@ -53,6 +53,9 @@ struct audit_record {
 
 /* Takes it, or counts it as lost. `a` may be NULL. Any thread; never suspends. */
 void audit_put(struct audit *a, const struct audit_record *r);
+/* Of a request that nobody stands behind; the log's bound on them is that of refused.h. Otherwise
+ * as audit_put(). */
+void audit_put_refused(struct audit *a, const struct audit_record *r);
 /*
  * Unless the log is required, nothing. Else the record, durable; -ERR_UNAVAILABLE: it could not be
  * written, and the operation must not begin. `a` may be NULL.

@@ -321,6 +321,15 @@ static struct str inline_key(struct arena *a, const struct holder *h, struct str
                         IAM_INLINE_MARK, STR_FMT(name));
 }
 
+/* A group's account stands in its name. */
+static struct str account_of(const struct holder *h)
+{
+    if (h->kind != IAM_HOLDER_GROUP)
+        return h->kind == IAM_HOLDER_USER ? h->user->user.account : h->role->info.account;
+    ptrdiff_t slash = str_find_char(h->group->info.name, '/', 0);
+    return slash < 0 ? STR("root") : str_prefix(h->group->info.name, (size_t)slash);
+}
+
 /* The policy first: until the holder names it, it is of no effect. */
 static int FIBER put_inline(struct iam *iam, struct arena *a, enum iam_holder kind,
                             struct str holder, struct str name, struct str document,
@@ -329,12 +338,14 @@ static int FIBER put_inline(struct iam *iam, struct arena *a, enum iam_holder ki
     struct holder h;
     rt_lock(&iam->lock);
     bool known = find_holder(iam, kind, holder, &h);
+    bool full = known && (h.count == IAM_USER_POLICIES_MAX ||
+                          iam_share_is_used(iam, account_of(&h), IAM_SHARE_INLINE));
     rt_unlock(&iam->lock);
     struct str key = known ? inline_key(a, &h, name) : STR_NULL;
     int r = !known                                   ? -ERR_NOT_FOUND
             : !key.ptr                               ? -ENOMEM
             : iam_has_name(h.policies, h.count, key) ? 0
-            : h.count == IAM_USER_POLICIES_MAX       ? -ERR_LIMIT
+            : full                                   ? -ERR_LIMIT
                                                      : 0;
     if (r) {
         policy_unref(policy);

@@ -155,7 +155,8 @@ static int FIBER add_group(struct iam *iam, struct arena *a, struct str account,
     struct iam_group_info info = *spec;
     rt_lock(&iam->lock);
     bool taken = iam_find_local(&iam->groups, account, iam_local_name(account, info.name)),
-         full = iam->groups.count >= IAM_GROUPS_MAX;
+         full = iam->groups.count >= IAM_GROUPS_MAX ||
+                iam_share_is_used(iam, account, IAM_SHARE_GROUPS);
     rt_unlock(&iam->lock);
     if (taken || full)
         return taken ? -ERR_EXISTS : -ERR_LIMIT;

@@ -544,7 +544,8 @@ static int FIBER add_entry(struct iam *iam, struct iam_entry *e)
     rt_lock(&iam->lock);
     bool taken = are_keys_taken(iam, e, NULL) || iam_find_by_name(iam, e->user.name) ||
                  iam_find_by_id(iam, e->user.user_id) || is_name_taken(iam, &e->user, NULL);
-    bool full = iam->by_name.count > IAM_USERS_MAX;
+    bool full = iam->by_name.count > IAM_USERS_MAX ||
+                iam_share_is_used(iam, e->user.account, IAM_SHARE_USERS);
     bool homeless =
         !str_eq(e->user.account, e->user.user_id) && !account_exists(iam, e->user.account);
     bool bounded = !e->user.boundary.len || iam_find_policy(iam, e->user.boundary);

@@ -12,6 +12,7 @@
 #include "iam/keys.h"
 #include "iam/roles.h"
 #include "iam/sessions.h"
+#include "iam/share.h"
 #include "rt/rt.h"
 
 struct iam_key_cache; /* of one loop thread: see authenticate.c */
@@ -123,6 +124,9 @@ struct str iam_inline_name(struct str policy);
 /* A name given, or one of an inline policy. */
 bool iam_policy_name_is_valid(struct str name);
 
+/* Under the lock: the account has as many as it may; another would be one too many. */
+bool iam_share_is_used(struct iam *iam, struct str account, enum iam_share what);
+
 /* ---- rows (iam.c) --------------------------------------------------------------------------- */
 
 /* One writer of rows and tables at a time: -ERR_BUSY after a while, -ECANCELED. */
@@ -217,8 +221,15 @@ void iam_roles_release(struct iam *iam);
 int FIBER iam_role_change(struct iam *iam, struct iam_role_entry *old,
                           const struct iam_role *changed);
 int FIBER iam_providers_load(struct iam *iam);
+/* Of a node of iam->providers. */
+bool iam_provider_is_of(const struct table_node *n, struct str account);
 void iam_providers_release(struct iam *iam);
+/* None yet, under a key of zeros. */
+int iam_sessions_new(struct iam *iam);
 int FIBER iam_sessions_load(struct iam *iam);
+/* A token of that access key around the bytes of a session's record. -ERR_TOO_LARGE, -ENOMEM. */
+int iam_token_seal(struct iam *iam, struct arena *a, struct str access_key, struct str plain,
+                   struct str *ret);
 void iam_sessions_release(struct iam *iam);
 /* The identity and secret behind a session token: -ERR_INVALID_TOKEN, -ERR_EXPIRED_TOKEN,
  * -ERR_INVALID_ACCESS_KEY (who it was made for is gone). */

@@ -74,7 +74,10 @@ static int FIBER add_key(struct iam *iam, struct str user, const struct iam_key_
     int r = open_keys(iam, user, &k);
     if (r)
         return r;
-    if (k.count >= IAM_USER_KEYS_MAX || (!data->info.service && k.own >= IAM_OWN_KEYS_MAX))
+    rt_lock(&iam->lock);
+    bool full = iam_share_is_used(iam, k.entry->user.account, IAM_SHARE_KEYS);
+    rt_unlock(&iam->lock);
+    if (full || k.count >= IAM_USER_KEYS_MAX || (!data->info.service && k.own >= IAM_OWN_KEYS_MAX))
         return -ERR_LIMIT;
     for (size_t i = 0; i < k.count; i++)
         if (str_eq(k.list[i].info.id, data->info.id))

@@ -280,14 +280,19 @@ int iam_provider_list(struct iam *iam, struct arena *a, struct str account,
     return 0;
 }
 
-static int FIBER change(struct iam *iam, const struct iam_provider *p, struct str arn, bool new)
+bool iam_provider_is_of(const struct table_node *n, struct str account)
+{
+    return str_eq(container_of(n, const struct iam_provider_entry, node)->info.account, account);
+}
+
+static int FIBER add_provider(struct iam *iam, const struct iam_provider *p, struct str arn)
 {
     rt_lock(&iam->lock);
-    bool there = find_provider(iam, arn), full = iam->providers.count >= IAM_PROVIDERS_MAX;
+    bool there = find_provider(iam, arn),
+         full = iam->providers.count >= IAM_PROVIDERS_MAX ||
+                iam_share_is_used(iam, p->account, IAM_SHARE_PROVIDERS);
     rt_unlock(&iam->lock);
-    if (there == new)
-        return new ? -ERR_EXISTS : -ERR_NOT_FOUND;
-    return new &&full ? -ERR_LIMIT : store_provider(iam, p);
+    return there ? -ERR_EXISTS : full ? -ERR_LIMIT : store_provider(iam, p);
 }
 
 int FIBER iam_provider_add(struct iam *iam, struct arena *a, const struct iam_provider *spec,
@@ -301,17 +306,58 @@ int FIBER iam_provider_add(struct iam *iam, struct arena *a, const struct iam_pr
     int r = is_valid(&p) ? iam_writer_enter(iam) : -EINVAL;
     if (r)
         return r;
-    r = change(iam, &p, arn, true);
+    r = add_provider(iam, &p, arn);
     iam_writer_leave(iam);
     return r ? r : iam_provider_get(iam, a, arn, ret);
 }
 
-int FIBER iam_provider_update(struct iam *iam, const struct iam_provider *p)
+/* What is there is read by the only writer, so that of two changes at once none is lost. */
+static int FIBER change_client(struct iam *iam, struct arena *a, struct str arn, struct str client,
+                               bool in)
 {
-    int r = is_valid(p) ? iam_writer_enter(iam) : -EINVAL;
+    struct iam_provider p;
+    int r = iam_provider_get(iam, a, arn, &p);
+    struct str *list = r ? NULL : arena_array(a, struct str, p.client_count + 1);
+    size_t count = 0;
+    if (!list)
+        return r ? r : -ENOMEM;
+    if (iam_has_name(p.clients, p.client_count, client) == in)
+        return 0;
+    if (in && p.client_count == IAM_PROVIDER_CLIENTS_MAX)
+        return -ERR_LIMIT;
+    for (size_t i = 0; i < p.client_count; i++)
+        if (!str_eq(p.clients[i], client))
+            list[count++] = p.clients[i];
+    if (in)
+        list[count++] = client;
+    p.clients = list;
+    p.client_count = count;
+    return is_valid(&p) ? store_provider(iam, &p) : -EINVAL;
+}
+
+int FIBER iam_provider_change_client(struct iam *iam, struct arena *a, struct str arn,
+                                     struct str client, bool in)
+{
+    int r = iam_writer_enter(iam);
     if (r)
         return r;
-    r = change(iam, p, p->arn, false);
+    r = change_client(iam, a, arn, client, in);
+    iam_writer_leave(iam);
+    return r;
+}
+
+int FIBER iam_provider_set_thumbprints(struct iam *iam, struct arena *a, struct str arn,
+                                       const struct str *thumbprints, size_t count)
+{
+    struct iam_provider p;
+    int r = iam_writer_enter(iam);
+    if (r)
+        return r;
+    r = iam_provider_get(iam, a, arn, &p);
+    p.thumbprints = thumbprints;
+    p.thumbprint_count = count;
+    if (!r)
+        r = is_valid(&p) ? store_provider(iam, &p) : -EINVAL;
     iam_writer_leave(iam);
     return r;
 }

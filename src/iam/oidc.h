@@ -32,8 +32,12 @@ int iam_provider_get(struct iam *iam, struct arena *a, struct str arn, struct ia
 /* Those of an account, by ARN. */
 int iam_provider_list(struct iam *iam, struct arena *a, struct str account,
                       struct iam_provider **ret, size_t *ret_count);
-/* Clients and thumbprints as `p` says. -ERR_NOT_FOUND, -EINVAL. */
-int FIBER iam_provider_update(struct iam *iam, const struct iam_provider *p);
+/* One client more, or less; what is so already is no error. -ERR_NOT_FOUND, -EINVAL, -ERR_LIMIT. */
+int FIBER iam_provider_change_client(struct iam *iam, struct arena *a, struct str arn,
+                                     struct str client, bool in);
+/* -ERR_NOT_FOUND, -EINVAL. */
+int FIBER iam_provider_set_thumbprints(struct iam *iam, struct arena *a, struct str arn,
+                                       const struct str *thumbprints, size_t count);
 int FIBER iam_provider_remove(struct iam *iam, struct str arn);
 /* The ARN of the account's provider with that URL. */
 struct str iam_provider_arn(struct arena *a, struct str account, struct str url);

@@ -382,13 +382,16 @@ int iam_policy_get(struct iam *iam, struct arena *a, struct str name, struct iam
 static int FIBER create_policy(struct iam *iam, const struct iam_policy_info *info,
                                const struct policy *policy)
 {
+    ptrdiff_t slash = str_find_char(info->name, '/', 0);
+    struct str account = slash < 0 ? STR("root") : str_prefix(info->name, (size_t)slash);
     rt_lock(&iam->lock);
     bool taken = iam_find_policy(iam, info->name);
+    bool full = iam_share_is_used(iam, account, IAM_SHARE_POLICIES);
     rt_unlock(&iam->lock);
-    if (!taken)
+    if (!taken && !full)
         return store_policy(iam, info, policy);
     policy_unref(policy);
-    return -ERR_EXISTS;
+    return taken ? -ERR_EXISTS : -ERR_LIMIT;
 }
 
 int FIBER iam_policy_create(struct iam *iam, struct arena *a, const struct iam_policy_info *spec,

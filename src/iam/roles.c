@@ -320,7 +320,8 @@ static int FIBER add_role(struct iam *iam, const struct iam_role *role, const st
     rt_lock(&iam->lock);
     bool taken =
         iam_find_local(&iam->roles, role->account, iam_local_name(role->account, role->name));
-    bool full = iam->roles.count >= IAM_ROLES_MAX;
+    bool full =
+        iam->roles.count >= IAM_ROLES_MAX || iam_share_is_used(iam, role->account, IAM_SHARE_ROLES);
     bool bounded = !role->boundary.len || iam_find_policy(iam, role->boundary);
     rt_unlock(&iam->lock);
     if (!taken && !full && bounded)

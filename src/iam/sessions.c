@@ -61,13 +61,21 @@ static bool is_zero(const uint8_t *p, size_t len)
     return any == 0;
 }
 
-int FIBER iam_sessions_load(struct iam *iam)
+int iam_sessions_new(struct iam *iam)
 {
     iam->sessions = calloc(1, sizeof(*iam->sessions));
     if (!iam->sessions)
         return -ENOMEM;
     table_init(&iam->sessions->opened, CACHE_MAX);
-    int r = iam_rows_load(iam, SEAL_ROW, load_seal);
+    return 0;
+}
+
+int FIBER iam_sessions_load(struct iam *iam)
+{
+    int r = iam_sessions_new(iam);
+    if (r)
+        return r;
+    r = iam_rows_load(iam, SEAL_ROW, load_seal);
     if (r || !is_zero(iam->sessions->key, SEAL_BYTES))
         return r;
     rt_random(iam->sessions->key, SEAL_BYTES);
@@ -242,20 +250,29 @@ static int check_policies(struct iam *iam, const struct iam_session_spec *spec,
     return r;
 }
 
-static int make_token(struct iam *iam, struct arena *a, const Iam__Session *pb, struct str *ret)
+int iam_token_seal(struct iam *iam, struct arena *a, struct str access_key, struct str plain,
+                   struct str *ret)
 {
-    size_t plain = iam__session__get_packed_size(pb), all = plain + HEAD_BYTES + TAG_BYTES;
+    size_t all = plain.len + HEAD_BYTES + TAG_BYTES;
     if (all > SEALED_MAX)
         return -ERR_TOO_LARGE;
-    uint8_t *packed = arena_alloc(a, plain), *sealed = arena_alloc(a, all);
+    uint8_t *sealed = arena_alloc(a, all);
     char *text = arena_alloc(a, BASE64_LEN(all));
-    if (!packed || !sealed || !text)
-        return -ENOMEM;
-    iam__session__pack(pb, packed);
-    int r = seal(iam->sessions, str_from(pb->access_key), str_make(packed, plain), sealed);
-    wipe(packed, plain);
+    int r = sealed && text ? seal(iam->sessions, access_key, plain, sealed) : -ENOMEM;
     if (!r)
         *ret = str_make(text, base64_encode(sealed, all, text));
+    return r;
+}
+
+static int make_token(struct iam *iam, struct arena *a, const Iam__Session *pb, struct str *ret)
+{
+    size_t len = iam__session__get_packed_size(pb);
+    uint8_t *packed = arena_alloc(a, len);
+    if (!packed)
+        return -ENOMEM;
+    iam__session__pack(pb, packed);
+    int r = iam_token_seal(iam, a, str_from(pb->access_key), str_make(packed, len), ret);
+    wipe(packed, len);
     return r;
 }
 

@@ -82,8 +82,46 @@ int FIBER s3_audit_begin(struct s3_request *q)
     return audit_begin(q->s3->audit, &r);
 }
 
+/* "GET /bucket/key", without the query, in which a signature may stand. */
+static struct str request_line(const struct s3_request *q)
+{
+    return arena_printf(q->arena, "%.*s %.*s", STR_FMT(q->head->method),
+                        STR_FMT(str_prefix(q->path, 1000)));
+}
+
+static struct audit_record record_of_refused(const struct s3_request *q)
+{
+    if (q->op)
+        return record_of(q);
+    return (struct audit_record){
+        .operation = STR("Authenticate"),
+        .source = http_client_ip(q->x),
+        .agent = http_header(q->x, STR("user-agent")),
+        .request_id = str_from(http_request_id(q->x)),
+        .after = request_line(q),
+    };
+}
+
+/* Who signed wrongly has named a key, but is not its user; what was asked was not even looked at.
+ */
+static void note_refused(const struct s3_request *q)
+{
+    struct audit_record r = record_of_refused(q);
+    r.outcome = AUDIT_FAILED;
+    r.status = http_status(q->x);
+    r.error = str_from(err_info(q->err)->s3_code);
+    r.access_key = q->auth.access_key;
+    if (!r.after.ptr && q->document.ptr && str_is_utf8(q->document))
+        r.after = q->document;
+    audit_put_refused(q->s3->audit, &r);
+}
+
 void s3_audit_end(struct s3_request *q)
 {
+    if (q->s3->audit && !q->signed_in && q->err < 0 && (q->unauthentic || is_audited(q))) {
+        note_refused(q);
+        return;
+    }
     if (!is_audited(q))
         return;
     struct audit_record r = record_of(q);

@@ -99,7 +99,7 @@ static int authenticate_v2(struct s3_request *q)
     return r;
 }
 
-int s3_authenticate(struct s3_request *q)
+static int authenticate(struct s3_request *q)
 {
     int r = iam_authenticate(q->s3->iam, q->arena, q->head, q->form_body, rt_wall_ms(), &q->auth,
                              &q->signing_key, &q->who);
@@ -118,6 +118,13 @@ int s3_authenticate(struct s3_request *q)
         explain_mismatch(q);
     if (r == -ERR_TIME_SKEWED)
         explain_skew(q);
+    return r;
+}
+
+int s3_authenticate(struct s3_request *q)
+{
+    int r = authenticate(q);
+    q->unauthentic = r < 0 && r != -ENOMEM;
     return r;
 }
 

@@ -72,6 +72,7 @@ struct s3_request {
     const struct sigv4_key *signing_key; /* when `signed_in` */
     struct iam_identity who;
     bool signed_in;
+    bool unauthentic;                /* its credentials were no good */
     bool judged;                     /* an object's owner and list were part of a judgement: */
     struct s3_owned judged_object;   /* the last; no owner: there was none */
     struct store_bucket bucket;      /* looked up unless S3_OP_NO_BUCKET */

@@ -4,6 +4,7 @@ import csv
 import glob
 import io
 import json
+import re
 import os
 import re
 import uuid
@@ -27,6 +28,7 @@ def audited():
     log = s.log()
     verify = s.admin('audit', 'verify', '--dir', s.data + '/audit', check=False)
     s.remove()
+    assert getattr(s, 'refused', None) is None or '%d more since' % s.refused in text
     assert status == 0 and verify.returncode == 0, verify.stderr + log[-2000:]
     assert SECRET not in text and ROOT_PASSWORD not in text and SECRET not in log
 
@@ -185,3 +187,22 @@ def test_switched_off_there_is_none():
         assert s.stop() == 0
     finally:
         s.remove()
+
+
+def test_wrong_signatures_are_recorded_but_cannot_fill_the_log(audited):
+    key = 'nobody' + uuid.uuid4().hex[:6]
+    before = sum('hash' in r for r in records(audited))
+    for i in range(40):
+        r = request(audited, ('GET', 'PUT')[i % 2], '/b/secret-name-%d?x=y' % i, signer=Signer(key, SECRET))
+        assert r.status == 403
+    got = [r for r in records(audited) if r.get('access_key') == key]
+    assert 1 <= len(got) <= 16 and len(records(audited)) - before == len(got)
+    assert {(r['operation'], r['outcome'], r['error'], r['source'], r['status']) for r in got} == {
+        ('Authenticate', 'failed', 'InvalidAccessKeyId', '127.0.0.1', 403)}
+    assert got[0]['after'] == 'GET /b/secret-name-0' and all('user' not in r for r in got)
+    assert records(audited, '--user', key) == got
+    r = request(audited, 'GET', '/-/admin/v1/users', signer=Signer(key, SECRET))
+    assert r.status == 403
+    metrics = request(audited, 'GET', '/metrics', signer=False).body.decode()
+    assert int(re.search(r'^cairn_audit_refused_total (\d+)', metrics, re.M).group(1)) >= 41
+    audited.refused = 40 - len(got)  # told when the server stops

@@ -12,6 +12,7 @@
 #include "unit.h"
 #include "audit/files.h"
 #include "audit/line.h"
+#include "audit/refused.h"
 
 struct home {
     char dir[64];
@@ -416,6 +417,34 @@ static void a_line_survives_whatever_is_in_it(void **state)
     buf_release(&b);
 }
 
+static void refusals_are_few_records_however_many_they_are(void **state)
+{
+    struct refusals f = {0}, ended;
+    char key[32], text[96];
+    unsigned whole = 0;
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(key, sizeof(key), "KEY%u", i % 40);
+        struct audit_record r = {
+            .source = STR("192.0.2.1"), .access_key = str_from(key), .error = STR("Wrong")};
+        whole += refused_take(&f, &r, 1 + i, 5);
+        assert_false(refused_end(&f, 1 + i, false, &ended));
+    }
+    assert_int_equal(whole, REFUSED_WHOLE);
+    assert_true(refused_end(&f, 1 + REFUSED_INTERVAL_NS, false, &ended));
+    uint64_t sum = ended.others + whole;
+    assert_int_equal(ended.row_count, REFUSED_ROWS);
+    for (unsigned i = 0; i < ended.row_count; i++)
+        sum += ended.rows[i].count;
+    assert_int_equal(sum, 10000);
+    struct audit_record r = refused_record(&ended, &ended.rows[0], text);
+    assert_true(str_eq(r.access_key, STR("KEY16")) && str_eq(r.source, STR("192.0.2.1")));
+    assert_true(str_starts(r.after, STR("250 more since 1970-01-01T00:00:00.005Z")) ||
+                str_starts(r.after, STR("249 more")));
+    assert_false(refused_end(&f, 2 * REFUSED_INTERVAL_NS, true, &ended)); /* none since */
+    assert_true(refused_take(&f, &r, 3 * REFUSED_INTERVAL_NS, 5));
+    assert_int_equal(f.total, 10001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +461,7 @@ int main(void)
         cmocka_unit_test(filters_meet),
         cmocka_unit_test(changes_are_refused_while_a_required_log_cannot_be_written),
         cmocka_unit_test(a_log_that_cannot_be_written_refuses_or_loses_and_says_so),
+        cmocka_unit_test(refusals_are_few_records_however_many_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "unit.h"
 
+#include <stdio.h>
 #include "base/error.h"
 #include "iam/authenticate.h"
 #include "iam/internal.h"
@@ -341,6 +342,48 @@ static void a_key_that_is_put_is_made_changed_or_the_same(void **state)
     run(put_keys);
 }
 
+static int FIBER add_in(struct env *e, const char *account, const char *name)
+{
+    struct iam_user user;
+    struct iam_user_spec spec = {
+        .name = iam_qualify(&e->arena, str_from(account), str_from(name)),
+        .account = str_from(account),
+    };
+    return iam_user_add(e->iam, &e->arena, &spec, &user);
+}
+
+static int FIBER fill_group(struct env *e, const char *account, const char *name)
+{
+    struct iam_group_info group;
+    return iam_group_create(e->iam, &e->arena, str_from(account), str_from(name), STR("/"), &group);
+}
+
+static int FIBER shares(struct env *e)
+{
+    char name[32];
+    CHECK(add(e, "ann", "ANNKEY", "id-ann") == 0 && add(e, "bob", "BOBKEY", "id-bob") == 0);
+    CHECK(add_in(e, "id-ann", "member") == 0);
+    for (unsigned i = 0; i < iam_share_of(STR("id-ann"), IAM_SHARE_GROUPS); i++) {
+        snprintf(name, sizeof(name), "g%u", i);
+        CHECK(fill_group(e, "id-ann", name) == 0);
+        arena_reset(&e->arena);
+    }
+    CHECK(fill_group(e, "id-ann", "more") == -ERR_LIMIT);
+    CHECK(fill_group(e, "id-ann", "g7") == -ERR_EXISTS);
+    CHECK(fill_group(e, "id-bob", "more") == 0);
+    CHECK(fill_group(e, "root", "more") == 0);
+    CHECK(add_in(e, "id-ann", "second") == 0);
+    CHECK(iam_group_remove(e->iam, STR("id-ann/g7")) == 0);
+    CHECK(fill_group(e, "id-ann", "more") == 0);
+    CHECK(fill_group(e, "id-ann", "again") == -ERR_LIMIT);
+    return 0;
+}
+
+static void an_account_fills_its_share_and_no_others(void **state)
+{
+    run(shares);
+}
+
 static void a_rate_lets_a_seconds_requests_through_and_then_one_by_one(void **state)
 {
     const uint64_t second = 1000000000, start = 77 * second;
@@ -377,6 +420,7 @@ int main(void)
         cmocka_unit_test(signatures_are_verified_cold_and_cached),
         cmocka_unit_test(cached_key_ends_with_its_secret),
         cmocka_unit_test(a_key_that_is_put_is_made_changed_or_the_same),
+        cmocka_unit_test(an_account_fills_its_share_and_no_others),
         cmocka_unit_test(a_rate_lets_a_seconds_requests_through_and_then_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,29 +65,11 @@ int FIBER query_delete_provider(struct query *y)
     return iam_provider_remove(y->iam, y->provider.arn);
 }
 
-/* The list without the client, and, to add it, with it at the end. */
 static int FIBER change_client(struct query *y, bool in)
 {
-    struct iam_provider p = y->provider;
-    struct str *list = arena_array(y->arena, struct str, p.client_count + 1), client;
-    size_t count = 0;
-    bool there = false;
-    int r = list ? query_need(y, "ClientID", &client) : -ENOMEM;
-    for (size_t i = 0; !r && i < p.client_count; i++) {
-        bool same = str_eq(p.clients[i], client);
-        there |= same;
-        if (!same || in)
-            list[count++] = p.clients[i];
-    }
-    if (r || there == in)
-        return r;
-    if (in && count == IAM_PROVIDER_CLIENTS_MAX)
-        return -ERR_LIMIT_EXCEEDED;
-    if (in)
-        list[count++] = client;
-    p.clients = list;
-    p.client_count = count;
-    return iam_provider_update(y->iam, &p);
+    struct str client;
+    int r = query_need(y, "ClientID", &client);
+    return r ? r : iam_provider_change_client(y->iam, y->arena, y->provider.arn, client, in);
 }
 
 int FIBER query_add_client(struct query *y)
@@ -102,10 +84,9 @@ int FIBER query_remove_client(struct query *y)
 
 int FIBER query_update_thumbprints(struct query *y)
 {
-    struct iam_provider p = y->provider;
     struct str *thumbprints;
-    int r = query_list(y, "ThumbprintList", IAM_PROVIDER_THUMBPRINTS_MAX, &thumbprints,
-                       &p.thumbprint_count);
-    p.thumbprints = thumbprints;
-    return r ? r : iam_provider_update(y->iam, &p);
+    size_t count;
+    int r = query_list(y, "ThumbprintList", IAM_PROVIDER_THUMBPRINTS_MAX, &thumbprints, &count);
+    return r ? r
+             : iam_provider_set_thumbprints(y->iam, y->arena, y->provider.arn, thumbprints, count);
 }

@@ -17,6 +17,7 @@
 #include "iam/oidc.h"
 #include "iam/roles.h"
 #include "iam/sessions.h"
+#include "iam/share.h"
 #include "s3/context.h"
 #include "s3/internal.h"
 

@@ -180,10 +180,10 @@ static void put_entry(struct query *y, const char *key, uint64_t value)
 
 static void put_quotas(struct query *y)
 {
-    put_entry(y, "UsersQuota", IAM_USERS_MAX);
-    put_entry(y, "GroupsQuota", IAM_GROUPS_MAX);
-    put_entry(y, "RolesQuota", IAM_ROLES_MAX);
-    put_entry(y, "PoliciesQuota", IAM_POLICIES_MAX);
+    put_entry(y, "UsersQuota", iam_share_of(y->account, IAM_SHARE_USERS));
+    put_entry(y, "GroupsQuota", iam_share_of(y->account, IAM_SHARE_GROUPS));
+    put_entry(y, "RolesQuota", iam_share_of(y->account, IAM_SHARE_ROLES));
+    put_entry(y, "PoliciesQuota", iam_share_of(y->account, IAM_SHARE_POLICIES));
     put_entry(y, "AccessKeysPerUserQuota", IAM_OWN_KEYS_MAX);
     put_entry(y, "GroupsPerUserQuota", IAM_USER_GROUPS_MAX);
     put_entry(y, "AttachedPoliciesPerUserQuota", IAM_USER_POLICIES_MAX);
