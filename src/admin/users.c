@@ -14,7 +14,9 @@ static json_t *user_json(const struct iam_user *u)
     json_object_set_new(o, "policies", admin_json_names(u->policies, u->policy_count));
     json_object_set_new(o, "groups", admin_json_names(u->groups, u->group_count));
     json_object_set_new(o, "created_ms", json_integer((json_int_t)u->created_ms));
-    json_object_set_new(o, "requests_per_second", json_integer((json_int_t)u->request_rate));
+    json_object_set_new(o, "requests_per_second", json_integer((json_int_t)u->limits.request_rate));
+    json_object_set_new(o, "bytes", json_integer((json_int_t)u->limits.bytes));
+    json_object_set_new(o, "objects", json_integer((json_int_t)u->limits.objects));
     return o;
 }
 
@@ -102,22 +104,58 @@ static int FIBER owns_buckets(struct admin *a, struct http_exchange *x, struct s
     return r;
 }
 
-void FIBER admin_user_change(struct admin *a, struct http_exchange *x, struct str body)
+/* A member that is there must be a whole number up to `most`. */
+static int read_limit(const json_t *in, const char *name, unsigned bit, uint64_t most,
+                      uint64_t *ret, unsigned *what)
+{
+    const json_t *v = json_object_get(in, name);
+    json_int_t n = json_integer_value(v);
+    if (!v)
+        return 0;
+    if (!json_is_integer(v) || n < 0 || (uint64_t)n > most)
+        return -ERR_INVALID_ARGUMENT;
+    *ret = (uint64_t)n;
+    *what |= bit;
+    return 0;
+}
+
+static int read_limits(struct str body, struct iam_limits *ret, unsigned *what)
 {
     json_t *in = json_read(body);
-    const json_t *rate = json_object_get(in, "requests_per_second");
-    json_int_t n = json_integer_value(rate);
-    int r = json_is_integer(rate) && n >= 0 && n <= IAM_RATE_MAX ? 0 : -ERR_INVALID_ARGUMENT;
-    struct iam_user user;
+    uint64_t rate = 0;
+    int r = json_is_object(in) ? 0 : -ERR_INVALID_ARGUMENT;
+    if (r == 0)
+        r = read_limit(in, "requests_per_second", IAM_LIMIT_RATE, IAM_RATE_MAX, &rate, what);
+    if (r == 0)
+        r = read_limit(in, "bytes", IAM_LIMIT_BYTES, INT64_MAX, &ret->bytes, what);
+    if (r == 0)
+        r = read_limit(in, "objects", IAM_LIMIT_OBJECTS, INT64_MAX, &ret->objects, what);
+    ret->request_rate = (uint32_t)rate;
     json_decref(in);
+    return r == 0 && !*what ? -ERR_INVALID_ARGUMENT : r;
+}
+
+/* {"requests_per_second", "bytes", "objects"}: those that are there are set; 0: no limit */
+void FIBER admin_user_change(struct admin *a, struct http_exchange *x, struct str body)
+{
+    struct iam_limits limits = {0};
+    struct iam_user user;
+    unsigned what = 0;
+    int r = read_limits(body, &limits, &what);
     if (r < 0) {
-        admin_respond_error(x, r, "requests_per_second is a whole number up to a million");
+        admin_respond_error(x, r,
+                            "requests_per_second, bytes and objects are whole numbers, the first "
+                            "of them up to a million");
         return;
     }
-    r = iam_user_set_rate(a->config.iam, admin_path_name(x), (uint32_t)n);
+    r = iam_user_set_limits(a->config.iam, admin_path_name(x), &limits, what);
     if (r == 0)
         r = iam_user_get(a->config.iam, http_arena(x), admin_path_name(x), &user);
-    if (r < 0)
+    if (r == -ERR_CONFLICT)
+        admin_respond_error(x, r,
+                            "the user is a member of an account: bytes and objects are limited of "
+                            "the account that owns them");
+    else if (r < 0)
         admin_respond_error(x, r, r == -ERR_NOT_FOUND ? "there is no such user" : NULL);
     else
         admin_respond_json(x, 200, user_json(&user));

@@ -147,7 +147,8 @@
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \
       "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \
       "validation.")                                                                               \
-    X(QUOTA_EXCEEDED, false, 403, "QuotaExceeded", "The bucket's quota is used up.")               \
+    X(QUOTA_EXCEEDED, false, 403, "QuotaExceeded",                                                 \
+      "The quota of the bucket or its account is used up.")                                        \
     X(INVALID_LOG_TARGET, false, 400, "InvalidTargetBucketForLogging",                             \
       "The target bucket for logging does not exist, is not owned by you, or does not have the "   \
       "appropriate grants for the log-delivery group.")                                            \

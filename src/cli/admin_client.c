@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/admin_client.h"
 #include "cli/credentials.h"
+#include "cli/durability.h"
 #include "cli/world.h"
 #include "iam/policy.h"
 #include "rt/rt.h"
@@ -288,6 +289,18 @@ uint64_t admin_number_of(const json_t *o, const char *name)
 {
     json_int_t v = json_integer_value(json_object_get(o, name));
     return v > 0 ? (uint64_t)v : 0;
+}
+
+/* Up to 2^53, which a double holds exactly. */
+int admin_set_number(json_t *body, const char *name, const char *text, bool size)
+{
+    double v;
+    if (!text)
+        return 0;
+    int r = size ? durability_parse_size(text, &v) : durability_parse_number(text, &v);
+    if (r < 0 || v < 0 || v > 9007199254740992.0)
+        return -EINVAL;
+    return json_object_set_new(body, name, json_integer((json_int_t)v));
 }
 
 int admin_read_policy(const char *path, struct buf *ret)

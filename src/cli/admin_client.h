@@ -66,6 +66,8 @@ int FIBER admin_session_call(struct admin_session *s, const struct admin_call *c
 /* A member of an answer: "" or 0 when it is not there, or less than 0. */
 const char *admin_text_of(const json_t *o, const char *name);
 uint64_t admin_number_of(const json_t *o, const char *name);
+/* A member of a body from an option's text, a size ("10GiB") or a number; NULL: none. -EINVAL. */
+int admin_set_number(json_t *body, const char *name, const char *text, bool size);
 /* Prints a value as indented JSON and takes it over. Returns 0. */
 int admin_print_json(json_t *value);
 /* "1.5 GiB"; `ret` holds 32 bytes. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/admin_client.h"
-#include "cli/durability.h"
 #include "wire/uri.h"
 #include <stdio.h>
 
@@ -57,26 +56,14 @@ static int call(const char *method, const char *bucket, json_t *body)
     return r != 0 ? r : print_quota(answer);
 }
 
-/* Up to 2^53, which a double holds exactly. */
-static int set_number(json_t *body, const char *name, const char *text, bool size)
-{
-    double v;
-    if (!text)
-        return 0;
-    int r = size ? durability_parse_size(text, &v) : durability_parse_number(text, &v);
-    if (r < 0 || v < 0 || v > 9007199254740992.0)
-        return -EINVAL;
-    return json_object_set_new(body, name, json_integer((json_int_t)v));
-}
-
 static int set(char **operands, unsigned count)
 {
     if (!bytes && !objects)
         return cli_fail("say --bytes SIZE, --objects N, or both");
     json_t *body = json_object();
-    int r = set_number(body, "bytes", bytes, true);
+    int r = admin_set_number(body, "bytes", bytes, true);
     if (r == 0)
-        r = set_number(body, "objects", objects, false);
+        r = admin_set_number(body, "objects", objects, false);
     r = r < 0 ? cli_fail("--bytes is a size, --objects a number") : call("POST", operands[0], body);
     json_decref(body);
     return r;

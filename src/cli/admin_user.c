@@ -85,33 +85,66 @@ static int list(char **operands, unsigned count)
     return 0;
 }
 
-static uint64_t rate;
+static struct {
+    uint64_t rate;
+    const char *bytes, *objects;
+} limits = {.rate = UINT64_MAX};
 
 static const struct cli_option limit_options[] = {
-    {"requests-per-second", CLI_NUMBER, &rate, "N", "up to 1000000; 0 or not given: no limit"},
+    {"requests-per-second", CLI_NUMBER, &limits.rate, "N", "up to 1000000; 0: no limit"},
+    {"bytes", CLI_TEXT, &limits.bytes, "SIZE",
+     "all buckets of the user together, as in 10GiB or 500G; 0: no limit"},
+    {"objects", CLI_TEXT, &limits.objects, "N", "likewise, older versions with them; 0: no limit"},
     ADMIN_OPTIONS,
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
+/* Those that are given; without any, all limits go. */
+static int limits_json(json_t *body)
+{
+    bool none = limits.rate == UINT64_MAX && !limits.bytes && !limits.objects;
+    if (none || limits.rate != UINT64_MAX)
+        json_object_set_new(body, "requests_per_second",
+                            json_integer(none ? 0 : (json_int_t)limits.rate));
+    if (admin_set_number(body, "bytes", none ? "0" : limits.bytes, true) < 0 ||
+        admin_set_number(body, "objects", none ? "0" : limits.objects, false) < 0)
+        return cli_fail("--bytes is a size, as in 10GiB or 500G, --objects a number");
+    return 0;
+}
+
+static void print_limits(const json_t *user)
+{
+    char text[32];
+    uint64_t rate = admin_number_of(user, "requests_per_second"),
+             bytes = admin_number_of(user, "bytes"), objects = admin_number_of(user, "objects");
+    printf("user %s: %s", admin_text_of(user, "name"), rate || bytes || objects ? "" : "no limit");
+    if (rate)
+        printf("%llu requests a second%s", (unsigned long long)rate, bytes || objects ? ", " : "");
+    if (bytes)
+        printf("%s%s", admin_format_bytes(bytes, text), objects ? ", " : "");
+    if (objects)
+        printf("%llu objects", (unsigned long long)objects);
+    putchar('\n');
+}
+
 static int limit(char **operands, unsigned count)
 {
     struct buf path;
-    json_t *user = NULL, *body = json_pack("{s:I}", "requests_per_second", (json_int_t)rate);
+    json_t *user = NULL, *body = json_object();
     buf_init(&path, 8192);
     buf_put_cstr(&path, "/-/admin/v1/users/");
     uri_encode(&path, str_from(operands[0]), false);
     struct admin_call call = {.method = "POST", .path = path.data, .body = body};
-    int r = buf_error(&path) < 0 ? cli_fail("the name is too long") : admin_call(&call, &user);
+    int r = buf_error(&path) < 0 ? cli_fail("the name is too long") : limits_json(body);
+    if (r == 0)
+        r = admin_call(&call, &user);
     json_decref(body);
     buf_release(&path);
     if (r != 0)
         return r;
     if (admin_options.json)
         return admin_print_json(user);
-    if (rate)
-        printf("user %s: %llu requests a second\n", operands[0], (unsigned long long)rate);
-    else
-        printf("user %s: no limit\n", operands[0]);
+    print_limits(user);
     json_decref(user);
     return 0;
 }
@@ -158,12 +191,15 @@ const struct cli_command cli_admin_user_list = {
 const struct cli_command cli_admin_user_limit = {
     .name = "admin user limit",
     .operands = "NAME",
-    .summary = "limit how often a user may ask",
+    .summary = "limit how often a user may ask, and how much it may hold",
     .description =
         "Limits the requests a second of a user, with all its keys. What comes too soon is "
         "answered\n"
         "with SlowDown, which clients wait for and repeat. After a second of silence a second's\n"
-        "requests may come at once.",
+        "requests may come at once.\n"
+        "Limits the bytes and objects that all buckets of a user hold together, which must be an\n"
+        "account of its own; a write beyond them is refused with QuotaExceeded. Limits that are\n"
+        "not given stay; without any option all of them go.",
     .options = limit_options,
     .operands_min = 1,
     .operands_max = 1,

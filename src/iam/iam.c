@@ -312,7 +312,7 @@ int iam_identify(struct iam *iam, struct arena *a, struct iam_entry *e, struct i
         .arn = arena_dup(a, u->arn),
         .alias_arn = arena_dup(a, e->alias_arn),
         .root = e == iam->root,
-        .request_rate = u->request_rate,
+        .request_rate = u->limits.request_rate,
     };
     struct iam_held held = {u->policies, u->groups, u->policy_count, u->group_count, u->boundary};
     if (!who.user_id.ptr || !who.display_name.ptr || !who.access_key.ptr || !who.name.ptr ||
@@ -609,7 +609,7 @@ struct iam_user iam_user_dup(struct arena *a, const struct iam_user *u)
         .arn = arena_dup(a, u->arn),
         .boundary = arena_dup(a, u->boundary),
         .created_ms = u->created_ms,
-        .request_rate = u->request_rate,
+        .limits = u->limits,
         .policies = iam_names_dup(a, u->policies, u->policy_count),
         .groups = iam_names_dup(a, u->groups, u->group_count),
     };

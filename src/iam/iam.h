@@ -110,6 +110,12 @@ struct iam_access {
  */
 int iam_authorise(struct iam *iam, const struct iam_access *r, struct iam_decision *ret_why);
 
+/* 0: no limit. */
+struct iam_limits {
+    uint32_t request_rate;   /* a second, of a user with all its keys */
+    uint64_t bytes, objects; /* of an account, in all its buckets */
+};
+
 struct iam_user {
     struct str name, user_id, access_key, email, display_name;
     struct str account; /* its own user id, or whose member it is */
@@ -117,7 +123,7 @@ struct iam_user {
     struct str arn;
     struct str boundary; /* a policy's name; empty: none */
     uint64_t created_ms;
-    uint32_t request_rate;               /* a second; 0: no limit */
+    struct iam_limits limits;
     const struct str *policies, *groups; /* names */
     size_t policy_count, group_count;
 };
@@ -158,9 +164,18 @@ int FIBER iam_user_rename(struct iam *iam, struct arena *a, struct str name, str
                           struct str new_path);
 /* Bounds what it may do by a policy; empty: no more. -ERR_NOT_FOUND (either). */
 int FIBER iam_user_set_boundary(struct iam *iam, struct str name, struct str policy);
-/* How many requests a second the user may make, up to IAM_RATE_MAX; 0: no limit. -ERR_NOT_FOUND. */
 #define IAM_RATE_MAX 1000000
-int FIBER iam_user_set_rate(struct iam *iam, struct str name, uint32_t rate);
+/*
+ * Takes over which of the limits `what` names. -ERR_NOT_FOUND, -EINVAL (a rate beyond
+ * IAM_RATE_MAX), -ERR_CONFLICT: bytes or objects of a user that is no account of its own.
+ */
+#define IAM_LIMIT_RATE    1u
+#define IAM_LIMIT_BYTES   2u
+#define IAM_LIMIT_OBJECTS 4u
+int FIBER iam_user_set_limits(struct iam *iam, struct str name, const struct iam_limits *limits,
+                              unsigned what);
+/* False: the account may hold as much as there is room for. Never suspends. */
+bool iam_account_limits(struct iam *iam, struct str account, struct iam_limits *ret);
 /*
  * Counts a request against the rate of who makes it. False: it comes too soon. After a second of
  * silence a second's requests may come at once. Thread-safe, never suspends.

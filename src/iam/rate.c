@@ -31,7 +31,10 @@ bool iam_take_turn(struct iam *iam, const struct iam_identity *who)
     return in_time;
 }
 
-static int FIBER set_rate(struct iam *iam, struct str name, uint32_t rate)
+/* ---- limits --------------------------------------------------------------------------------- */
+
+static int FIBER set_limits(struct iam *iam, struct str name, const struct iam_limits *limits,
+                            unsigned what)
 {
     rt_lock(&iam->lock);
     struct iam_entry *e = iam_find_by_name(iam, name);
@@ -39,18 +42,38 @@ static int FIBER set_rate(struct iam *iam, struct str name, uint32_t rate)
     if (!e || e == iam->root)
         return -ERR_NOT_FOUND;
     struct iam_user changed = e->user;
-    changed.request_rate = rate;
+    bool own = str_eq(e->user.account, e->user.user_id);
+    if (what & IAM_LIMIT_RATE)
+        changed.limits.request_rate = limits->request_rate;
+    if (what & IAM_LIMIT_BYTES)
+        changed.limits.bytes = limits->bytes;
+    if (what & IAM_LIMIT_OBJECTS)
+        changed.limits.objects = limits->objects;
+    if (!own && (changed.limits.bytes || changed.limits.objects))
+        return -ERR_CONFLICT;
     return iam_entry_change(iam, e, &changed);
 }
 
-int FIBER iam_user_set_rate(struct iam *iam, struct str name, uint32_t rate)
+int FIBER iam_user_set_limits(struct iam *iam, struct str name, const struct iam_limits *limits,
+                              unsigned what)
 {
-    if (rate > IAM_RATE_MAX)
+    if (limits->request_rate > IAM_RATE_MAX)
         return -EINVAL;
     int r = iam_writer_enter(iam);
     if (r)
         return r;
-    r = set_rate(iam, name, rate);
+    r = set_limits(iam, name, limits, what);
     iam_writer_leave(iam);
     return r;
+}
+
+bool iam_account_limits(struct iam *iam, struct str account, struct iam_limits *ret)
+{
+    *ret = (struct iam_limits){0};
+    rt_lock(&iam->lock);
+    const struct iam_entry *e = iam_find_by_id(iam, account);
+    if (e)
+        *ret = e->user.limits;
+    rt_unlock(&iam->lock);
+    return ret->bytes || ret->objects;
 }

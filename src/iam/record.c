@@ -106,7 +106,7 @@ int iam_user_validate(const struct iam_user *user)
         return -EINVAL;
     if (user->path.len && !iam_path_is_valid(user->path))
         return -EINVAL;
-    if (user->request_rate > IAM_RATE_MAX)
+    if (user->limits.request_rate > IAM_RATE_MAX)
         return -EINVAL;
     if (user->boundary.len && !iam_name_is_valid(user->boundary))
         return -EINVAL;
@@ -211,7 +211,7 @@ static void pack_user(struct pack *p, const struct iam_user *u, struct iam_user 
         .boundary = pack_str(p, u->boundary),
         .arn = pack_arn(p, u),
         .created_ms = u->created_ms,
-        .request_rate = u->request_rate,
+        .limits = u->limits,
         .policies = pack_names(p, u->policies, u->policy_count),
         .policy_count = u->policy_count,
         .groups = pack_names(p, u->groups, u->group_count),
@@ -328,7 +328,9 @@ static int fill_record(struct arena *a, const struct iam_entry *e, Iam__User *re
     record->account = arena_cstr(a, own ? STR("") : u->account);
     record->path = arena_cstr(a, str_eq(u->path, STR("/")) ? STR("") : u->path);
     record->boundary = arena_cstr(a, u->boundary);
-    record->request_rate = u->request_rate;
+    record->request_rate = u->limits.request_rate;
+    record->bytes_max = u->limits.bytes;
+    record->objects_max = u->limits.objects;
     record->policies = c_names(a, u->policies, u->policy_count);
     record->n_policies = u->policy_count;
     record->groups = c_names(a, u->groups, u->group_count);
@@ -416,7 +418,9 @@ static int entry_of(const Iam__User *record, struct iam_entry **ret)
         .account = str_from(record->account),
         .path = str_from(record->path),
         .boundary = str_from(record->boundary),
-        .request_rate = record->request_rate,
+        .limits = {.request_rate = record->request_rate,
+                   .bytes = record->bytes_max,
+                   .objects = record->objects_max},
         .policies = policies,
         .policy_count = record->n_policies,
         .groups = groups,

@@ -42,8 +42,9 @@ void s3_conditions_read(struct s3_request *q, bool copy_source, struct store_con
 /* Of a rename: those of the source, and those of the name that it is to have. */
 void s3_conditions_rename(struct s3_request *q, struct store_conditions *ret_source,
                           struct store_conditions *ret);
-/* For a write: If-Match and If-None-Match only, and the bucket's quota. */
-void s3_conditions_write(struct s3_request *q, struct store_conditions *ret);
+/* For a write: If-Match and If-None-Match only, and the quotas of bucket and
+ * account. */
+int FIBER s3_conditions_write(struct s3_request *q, struct store_conditions *ret);
 /* For a deletion: If-Match, and what directory buckets know. -ERR_INVALID_ARGUMENT. */
 int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret);
 /* An HTTP date, or as some clients send it in ISO 8601. -EINVAL. */

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/md5.h"
+#include "s3/account_quota.h"
 #include "s3/ops.h"
 #include "s3/s3.h"
 #include "wire/form.h"
@@ -39,6 +40,7 @@ struct s3 {
     struct md5_pool *md5_pools; /* one a loop thread */
     struct s3_logs *logs;
     _Atomic unsigned selects; /* under way */
+    struct account_quotas *account_quotas;
 };
 
 /* An element that the error body of some code carries beside the usual ones. */

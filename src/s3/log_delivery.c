@@ -249,7 +249,10 @@ static int FIBER put_object(struct s3_request *q, struct str data)
     uint8_t md5[HASH_MD5_LEN];
     store_quota_of(q->bucket.settings, &conditions.quota);
     md5_of(data, md5);
-    int r = checksum_of(data, &checksum);
+    int r = account_quota_apply(q->s3->account_quotas, q->s3->store, q->s3->iam, &q->bucket,
+                                &conditions.quota);
+    if (!r)
+        r = checksum_of(data, &checksum);
     if (!r)
         r = s3_sse_begin_unasked(q, &data_key, &attrs.seal);
     if (!r)

@@ -73,7 +73,8 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     s3->counters = s3_counters_new();
     s3->md5_pools = md5_pools_new(rt_thread_count());
     s3->logs = s3_logs_new();
-    if (!r && (!s3->logs || !s3->counters || !s3->md5_pools))
+    s3->account_quotas = account_quotas_new();
+    if (!r && (!s3->logs || !s3->account_quotas || !s3->counters || !s3->md5_pools))
         r = -ENOMEM;
     if (r) {
         s3_free(s3);
@@ -90,6 +91,7 @@ void s3_free(struct s3 *s3)
     s3_counters_free(s3->counters);
     md5_pools_free(s3->md5_pools);
     s3_logs_free(s3->logs);
+    account_quotas_free(s3->account_quotas);
     free(s3->strings);
     free(s3);
 }

@@ -40,16 +40,23 @@ static bool passes(uint64_t limit, int64_t used, int64_t delta)
     return limit && delta > 0 && (used + delta < 0 || (uint64_t)(used + delta) > limit);
 }
 
+static bool is_limited(const struct store_quota *q)
+{
+    return q->bytes || q->objects || q->bytes_full || q->objects_full;
+}
+
 int quota_test(struct meta_tx *tx, const struct store_conditions *c, const int64_t deltas[COUNTERS])
 {
     int64_t used[META_COUNTERS_MAX];
-    if (!c || (!c->quota.bytes && !c->quota.objects))
+    if (!c || !is_limited(&c->quota))
         return 0;
     int r = meta_get_counters(tx, KEY_COUNTERS, used);
     if (r < 0)
         return r;
     int64_t kept = used[COUNT_OBJECTS] + used[COUNT_VERSIONS];
     int64_t more = deltas[COUNT_OBJECTS] + deltas[COUNT_VERSIONS];
+    if ((c->quota.bytes_full && deltas[COUNT_BYTES] > 0) || (c->quota.objects_full && more > 0))
+        return -ERR_QUOTA_EXCEEDED;
     return passes(c->quota.bytes, used[COUNT_BYTES], deltas[COUNT_BYTES]) ||
                    passes(c->quota.objects, kept, more)
                ? -ERR_QUOTA_EXCEEDED

@@ -124,7 +124,8 @@ int FIBER store_bucket_list(struct store *s, struct arena *a, struct str owner, 
                             struct str after, size_t max, struct store_bucket_page *ret);
 /* How much a bucket may hold; 0: as much as there is room for. */
 struct store_quota {
-    uint64_t bytes, objects; /* all versions count */
+    uint64_t bytes, objects;       /* all versions count */
+    bool bytes_full, objects_full; /* of a write: they may not grow at all */
 };
 /* A bucket's quota, durably; none when both are 0. -ERR_NO_SUCH_BUCKET. Writes hold the one that
  * their conditions bring, as store_quota_of() gives it. */

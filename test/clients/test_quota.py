@@ -63,3 +63,39 @@ def test_a_user_that_asks_too_often_is_told_to_slow_down(server):
             client.list_buckets()
     finally:
         server.admin('user', 'rm', name)
+
+
+def test_an_account_holds_its_limit_over_all_its_buckets(server):
+    name = 'a' + uuid.uuid4().hex[:10]
+    server.admin('user', 'add', name, '--access-key', name, '--secret-key', 'secret/' + name)
+    server.admin('user', 'add', name + '-m', '--access-key', name + '-m', '--secret-key', 'secret/' + name, '--account', 'root')
+    client = make_client(server, name, 'secret/' + name)
+    one, two = name + '-1', name + '-2'
+    try:
+        for bucket in (one, two):
+            client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=one, Key='k', Body=b'x' * 2000)
+        assert '2.9 KiB, 3 objects' in server.admin('user', 'limit', name, '--bytes', '3000', '--objects', '3').stdout
+        assert refused(client.put_object, Bucket=two, Key='k', Body=b'x' * 1500)  # what the other bucket holds counts
+        client.put_object(Bucket=two, Key='k', Body=b'x' * 500)
+        assert refused(client.put_object, Bucket=two, Key='l', Body=b'x' * 501)   # to the byte, at once
+        client.put_object(Bucket=two, Key='l', Body=b'')
+        assert refused(client.put_object, Bucket=two, Key='m', Body=b'')
+        make_client(server).put_object(Bucket=two, Key='l', Body=b'by root')      # whoever writes
+        assert refused(make_client(server).put_object, Bucket=two, Key='m', Body=b'')
+        server.admin('user', 'limit', name, '--objects', '0')
+        client.put_object(Bucket=two, Key='m', Body=b'')
+        told = [u for u in json.loads(server.admin('user', 'list', '--json').stdout)['users'] if u['name'] == name][0]
+        assert (told['bytes'], told['objects'], told['requests_per_second']) == (3000, 0, 0)
+        server.admin('user', 'limit', name)
+        client.put_object(Bucket=two, Key='n', Body=b'x' * 5000)
+        member = server.admin('user', 'limit', name + '-m', '--bytes', '1', check=False)
+        assert member.returncode == 1 and 'member of an account' in member.stderr
+        assert server.admin('user', 'limit', name, '--bytes', 'many', check=False).returncode == 1
+    finally:
+        for bucket in (one, two):
+            for o in client.list_objects_v2(Bucket=bucket).get('Contents', []):
+                client.delete_object(Bucket=bucket, Key=o['Key'])
+            client.delete_bucket(Bucket=bucket)
+        server.admin('user', 'rm', name + '-m')
+        server.admin('user', 'rm', name)

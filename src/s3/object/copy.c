@@ -67,8 +67,9 @@ static int read_request(struct s3_request *q, struct copy_request *c)
     if (c->has_kind && !s3_checksum_kind_parse(algorithm, &c->kind))
         return s3_error_argument(q, "x-amz-checksum-algorithm", algorithm,
                                  "Checksum algorithm provided is unsupported.");
-    s3_conditions_write(q, &c->conditions);
-    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COPY), &c->conditions.notice);
+    r = s3_conditions_write(q, &c->conditions);
+    if (!r)
+        r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COPY), &c->conditions.notice);
     return r ? r : s3_sse_read(q, &c->sse);
 }
 

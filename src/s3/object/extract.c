@@ -233,8 +233,9 @@ static int FIBER commit(struct extract *e)
     md5_finish(&e->md5, md5);
     struct store_etag etag = s3_sse_etag(e->attrs.seal, &e->key, md5);
     struct store_checksum checksum = s3_checksum_finish(&e->sum);
-    s3_conditions_write(&e->one, &conditions);
-    int r = s3_notice(&e->one, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
+    int r = s3_conditions_write(&e->one, &conditions);
+    if (!r)
+        r = s3_notice(&e->one, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
     return r ? r
              : store_put_commit(TAKE_PTR(e->writer), &e->attrs, &etag, &checksum, &conditions,
                                 &written);

@@ -143,8 +143,9 @@ int FIBER s3_complete_multipart_upload(struct s3_request *q)
     int r = read_completion(q, &c);
     if (r)
         return r;
-    s3_conditions_write(q, &conditions);
-    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COMPLETE), &conditions.notice);
+    r = s3_conditions_write(q, &conditions);
+    if (!r)
+        r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COMPLETE), &conditions.notice);
     if (r)
         return r;
     r = store_upload_complete(q->s3->store, q->arena, q->bucket.id, q->key, c.upload_id,

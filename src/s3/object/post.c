@@ -372,8 +372,9 @@ static int FIBER store_file(struct post *p, struct store_attrs *attrs, struct st
     if (r)
         return r;
     *ret_etag = s3_sse_etag(attrs->seal, &p->key, p->body.md5_value);
-    s3_conditions_write(q, &conditions);
-    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_POST), &conditions.notice);
+    r = s3_conditions_write(q, &conditions);
+    if (!r)
+        r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_POST), &conditions.notice);
     if (r)
         return r;
     r = store_put_commit(TAKE_PTR(p->writer), attrs, ret_etag, &p->body.checksum, &conditions,

@@ -84,7 +84,8 @@ int FIBER s3_put_object(struct s3_request *q)
         r = s3_sse_begin(q, &key, &attrs.seal);
     if (r)
         return r;
-    s3_conditions_write(q, &conditions);
-    r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
+    r = s3_conditions_write(q, &conditions);
+    if (!r)
+        r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_PUT), &conditions.notice);
     return r ? r : put_body(q, &b, &attrs, &key, &conditions);
 }
