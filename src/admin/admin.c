@@ -43,6 +43,8 @@ static const struct route routes[] = {
     {"GET", PREFIX "roles", false, admin_role_list},
     {"POST", PREFIX "roles", false, admin_role_add},
     {"DELETE", PREFIX "roles/", false, admin_role_remove},
+    {"GET", PREFIX "ldap", false, admin_ldap_list},
+    {"POST", PREFIX "ldap", false, admin_ldap_attach},
     {"POST", PREFIX "imports", false, admin_import},
     {"POST", PREFIX "check", false, admin_check},
     {"GET", PREFIX "keys", false, admin_key_list},

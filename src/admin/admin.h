@@ -15,6 +15,7 @@
  * - GET /-/admin/v1/accesskeys/USER: access keys and service accounts; POST /-/admin/v1/accesskeys:
  * user, service, and perhaps access_key, secret_key, policy, name, description, expires_ms
  * - POST /-/admin/v1/accesskeys/ID: active (true or false); DELETE
+ * - GET /-/admin/v1/ldap; POST: dn, policy, attach (true or false)
  * - POST /-/admin/v1/imports: kind, name, dry_run, and what the kind has: one thing of another
  *   server's users (imports.c)
  * - GET /-/admin/v1/roles; POST: name, trust, account, description, max_session_s; DELETE .../NAME

@@ -15,11 +15,12 @@
 
 /* What may be told of a body: never a secret, so only what is known to be none. */
 static const char *const told[] = {
-    "name",     "access_key", "id",        "email",  "display_name", "account",  "policy",
-    "policies", "user",       "group",     "type",   "action",       "number",   "path",
-    "bucket",   "key",        "repair",    "paused", "attach",       "member",   "document",
-    "class",    "objects",    "bytes",     "kind",   "parent",       "active",   "dry_run",
-    "prefix",   "tag_key",    "tag_value", "erase",  "min_days",     "max_days", "mode",
+    "name",      "access_key", "id",       "email",    "display_name", "account",
+    "policy",    "policies",   "user",     "group",    "type",         "action",
+    "number",    "path",       "bucket",   "key",      "repair",       "paused",
+    "attach",    "member",     "document", "class",    "objects",      "bytes",
+    "kind",      "parent",     "active",   "dry_run",  "prefix",       "tag_key",
+    "tag_value", "erase",      "min_days", "max_days", "mode",         "dn",
 };
 
 static bool may_be_told(const char *name)

@@ -12,6 +12,7 @@
 #include "admin/internal.h"
 #include "iam/grants.h"
 #include "iam/keys.h"
+#include "iam/ldap.h"
 #include "wire/json.h"
 
 #define ACCOUNT STR("root")
@@ -286,6 +287,28 @@ static int FIBER import_group_policy(struct import *m)
     return import_attachment(m, IAM_HOLDER_GROUP);
 }
 
+/* Of users and groups of the directory, whether or not it is there yet. */
+static int FIBER import_ldap_policy(struct import *m)
+{
+    struct iam_policy_info info;
+    struct iam_ldap_mapping mapping = {0};
+    struct str dn = text_of(m, "name"), policy = text_of(m, "policy");
+    m->why = "this is no name of a directory (uid=dan,dc=example,dc=org)";
+    int r = iam_ldap_get(m->iam, m->arena, dn, &mapping);
+    if (r < 0 && r != -ERR_NOT_FOUND)
+        return r;
+    r = iam_policy_get(m->iam, m->arena, policy, &info);
+    if (r == -ERR_NOT_FOUND)
+        return absent(m, "policy", policy, "no such policy");
+    m->result =
+        has_name(mapping.policies, mapping.policy_count, policy) ? IAM_PUT_SAME : IAM_PUT_ADDED;
+    m->why = "it has as many policies as it may have";
+    if (r < 0 || m->dry || m->result == IAM_PUT_SAME)
+        return r;
+    r = iam_ldap_attach(m->iam, m->arena, dn, policy, true);
+    return r > 0 ? 0 : r;
+}
+
 /* ---- the door ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -299,6 +322,7 @@ static const struct {
     {"member", import_member},
     {"user policy", import_user_policy},
     {"group policy", import_group_policy},
+    {"ldap policy", import_ldap_policy},
 };
 
 static int FIBER import_one(struct import *m)

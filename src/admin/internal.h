@@ -60,6 +60,8 @@ void FIBER admin_access_key_remove(struct admin *a, struct http_exchange *x, str
 void FIBER admin_role_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_role_add(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_role_remove(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_ldap_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_ldap_attach(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_import(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_job_list(struct admin *a, struct http_exchange *x, struct str body);

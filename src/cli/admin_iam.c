@@ -189,38 +189,52 @@ static int FIBER put_service(struct import *m, enum minio_file file, const char 
     return put(m, file, "service account", name, service_json(entry, parent, expires_ms));
 }
 
+/* A DN of a directory; users and groups of MinIO's own have no such names. */
+static bool is_dn(const char *name)
+{
+    return strchr(name, '=') && strchr(name, ',');
+}
+
+static const char *kind_of(enum minio_file file, const char *name)
+{
+    return is_dn(name)                   ? "ldap policy"
+           : file == MINIO_USER_POLICIES ? "user policy"
+                                         : "group policy";
+}
+
 static int FIBER put_mapping(struct import *m, enum minio_file file, const char *name,
                              json_t *entry)
 {
-    bool of_user = file == MINIO_USER_POLICIES;
+    const char *kind = kind_of(file, name);
     struct str rest = minio_text(entry, "policy"), policy;
     int r = 0;
     const json_t *group = json_object_get(m->archive->files[MINIO_GROUPS], name);
-    if (!of_user && minio_is_off(group)) {
-        leave(m, file, "group policy", name,
+    if (file == MINIO_GROUP_POLICIES && minio_is_off(group)) {
+        leave(m, file, kind, name,
               "the group is disabled there, which groups cannot be here: it got no policies");
         return 0;
     }
     while (r == 0 && minio_next_policy(&rest, &policy))
-        r = put(m, file, of_user ? "user policy" : "group policy", name,
-                json_pack("{s:s%}", "policy", policy.ptr, policy.len));
+        r = put(m, file, kind, name, json_pack("{s:s%}", "policy", policy.ptr, policy.len));
     return r;
 }
 
-/* Users of LDAP and of providers of web identities are nobody here before they come. */
-static int FIBER leave_external(struct import *m, enum minio_file file, const char *name,
-                                json_t *entry)
+/* Users of a directory; those of providers of web identities are nobody here before they come. */
+static int FIBER put_external(struct import *m, enum minio_file file, const char *name,
+                              json_t *entry)
 {
+    if (is_dn(name))
+        return put_mapping(m, file, name, entry);
     leave(m, file, "external user", name,
-          "of another directory or provider: give its roles their policies (docs/MIGRATING.md)");
+          "of a provider of web identities: give its role the policies (docs/MIGRATING.md)");
     return 0;
 }
 
 static entry_fn *const entries[MINIO_FILE_COUNT] = {
-    [MINIO_POLICIES] = put_policy,        [MINIO_USERS] = put_user,
-    [MINIO_GROUPS] = put_group,           [MINIO_SERVICES] = put_service,
-    [MINIO_USER_POLICIES] = put_mapping,  [MINIO_GROUP_POLICIES] = put_mapping,
-    [MINIO_STS_POLICIES] = leave_external};
+    [MINIO_POLICIES] = put_policy,       [MINIO_USERS] = put_user,
+    [MINIO_GROUPS] = put_group,          [MINIO_SERVICES] = put_service,
+    [MINIO_USER_POLICIES] = put_mapping, [MINIO_GROUP_POLICIES] = put_mapping,
+    [MINIO_STS_POLICIES] = put_external};
 
 static int FIBER put_all(struct admin_session *session, void *arg)
 {

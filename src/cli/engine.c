@@ -51,7 +51,7 @@ static int FIBER open_store(struct engine *e, const struct engine_config *config
 static int FIBER open_identities(struct engine *e, const struct engine_config *config)
 {
     struct iam_config iam = {e->meta, config->root_access_key, config->root_secret_key,
-                             config->oidc};
+                             config->oidc, config->ldap};
     int r = iam_open(&e->iam, &iam);
     if (r < 0)
         cli_fail("cannot read the users from the metadata in %s: %s", e->meta_dir, err_text(r));

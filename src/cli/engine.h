@@ -61,6 +61,7 @@ struct engine_config {
     unsigned dir_count;
     struct str root_access_key, root_secret_key;
     struct iam_oidc oidc;
+    const struct iam_ldap_config *ldap; /* NULL: none */
     bool force_metadata;               /* start with fewer than a majority of its mirrors */
     bool no_jobs;                      /* nothing in the background: for a check */
     uint64_t volume_bytes_max;         /* 0: struct disk_config's choice */

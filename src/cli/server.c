@@ -12,6 +12,7 @@
 #include "cli/world.h"
 #include "http/access_log.h"
 #include "iam/jwt.h"
+#include "iam/ldap.h"
 #include "s3/s3.h"
 #include <limits.h>
 #include <stdio.h>
@@ -37,18 +38,21 @@ static struct {
     const char *audit, *audit_dir, *trusted_proxies;
     uint64_t audit_keep_mib, audit_days;
     const char *oidc_algorithms, *oidc_ca;
+    struct iam_ldap_config ldap;
     bool sigv2, force_metadata, allow_local_events, allow_local_oidc, encrypt, insecure_sse_c;
     struct keys_options keys;
     struct cli_texts classes;
     uint64_t threads, volume_mib, compact_interval_s, scrub_days, spare_after_s, lifecycle_day_s;
-} options = {.address = "127.0.0.1:9000",
-             .region = "us-east-1",
-             .log_format = "text",
-             .log_level = "info",
-             .audit = "on",
-             .scrub_days = 14,
-             .spare_after_s = 14400,
-             .lifecycle_day_s = 86400};
+} options = {
+    .address = "127.0.0.1:9000",
+    .region = "us-east-1",
+    .log_format = "text",
+    .log_level = "info",
+    .audit = "on",
+    .ldap = {.user_filter = "(uid=%s)", .group_filter = "(&(objectClass=groupOfNames)(member=%d))"},
+    .scrub_days = 14,
+    .spare_after_s = 14400,
+    .lifecycle_day_s = 86400};
 
 static const struct cli_option option_table[] = {
     {"address", CLI_TEXT, &options.address, "HOST:PORT",
@@ -110,6 +114,24 @@ static const struct cli_option option_table[] = {
      "given"},
     {"oidc-ca", CLI_TEXT, &options.oidc_ca, "FILE",
      "certificates (PEM) to trust providers of web identities by; the system's if not given"},
+    {"ldap-url", CLI_TEXT, &options.ldap.url, "URL",
+     "a directory whose users may have sessions: ldaps://HOST:PORT or ldap://HOST:PORT"},
+    {"ldap-start-tls", CLI_FLAG, &options.ldap.start_tls, NULL,
+     "go over to TLS on a ldap:// connection"},
+    {"ldap-ca", CLI_TEXT, &options.ldap.ca_path, "FILE",
+     "certificates (PEM) to trust the directory by; the system's if not given"},
+    {"insecure-ldap", CLI_FLAG, &options.ldap.insecure, NULL,
+     "send passwords over ldap:// without TLS"},
+    {"ldap-bind-dn", CLI_TEXT, &options.ldap.bind_dn, "DN",
+     "who looks up users and groups; the password is in CAIRN_LDAP_PASSWORD (or _FILE)"},
+    {"ldap-user-base", CLI_TEXT, &options.ldap.user_base, "DN", "below which users are"},
+    {"ldap-user-filter", CLI_TEXT, &options.ldap.user_filter, "FILTER",
+     "what finds a user, with %s for the login name; (uid=%s) if not given"},
+    {"ldap-group-base", CLI_TEXT, &options.ldap.group_base, "DN",
+     "below which groups are; none are looked up if not given"},
+    {"ldap-group-filter", CLI_TEXT, &options.ldap.group_filter, "FILTER",
+     "what finds a user's groups, with %d for its DN and %s for the login name; "
+     "(&(objectClass=groupOfNames)(member=%d)) if not given"},
     {"allow-local-oidc", CLI_FLAG, &options.allow_local_oidc, NULL,
      "let providers of web identities be at loopback and link-local addresses, and without TLS"},
     {"force-metadata", CLI_FLAG, &options.force_metadata, NULL,
@@ -417,6 +439,20 @@ static int FIBER open_audit(struct server *s)
     return 0;
 }
 
+/* The password of lookups, and whether the directory can be asked so. */
+static int prepare_ldap(struct server *s)
+{
+    struct str password;
+    if (!options.ldap.url)
+        return 0;
+    int r = credentials_variable(&s->arena, "CAIRN_LDAP_PASSWORD", &password);
+    if (r < 0)
+        return 1;
+    options.ldap.password = r > 0 ? password.ptr : NULL;
+    const char *fault = iam_ldap_config_fault(&options.ldap);
+    return fault ? cli_fail("%s", fault) : 0;
+}
+
 static int FIBER server_fiber(void *arg)
 {
     struct server *s = arg;
@@ -426,6 +462,8 @@ static int FIBER server_fiber(void *arg)
     int r = engine_prepare(s->dirs, s->dir_count) < 0 ? 1 : 0;
     if (r == 0 && credentials_for_server(&s->arena, s->dirs, s->dir_count, &s->credentials) < 0)
         r = 1;
+    if (r == 0)
+        r = prepare_ldap(s);
     struct engine_config engine = {.dirs = s->dirs,
                                    .dir_count = s->dir_count,
                                    .root_access_key = s->credentials.access_key,
@@ -433,6 +471,7 @@ static int FIBER server_fiber(void *arg)
                                    .oidc = {.algorithms = s->oidc_algorithms,
                                             .allow_local = options.allow_local_oidc,
                                             .ca_path = options.oidc_ca},
+                                   .ldap = options.ldap.url ? &options.ldap : NULL,
                                    .force_metadata = options.force_metadata,
                                    .region = str_from(options.region),
                                    .allow_local_events = options.allow_local_events,

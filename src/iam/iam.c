@@ -250,9 +250,12 @@ int FIBER iam_open(struct iam **ret, const struct iam_config *config)
     table_init(&iam->groups, IAM_GROUPS_MAX);
     table_init(&iam->roles, IAM_ROLES_MAX);
     table_init(&iam->providers, IAM_PROVIDERS_MAX);
+    table_init(&iam->ldap_map, IAM_LDAP_MAPPINGS_MAX);
     rt_waitq_init(&iam->fetchers);
     iam->key_caches = iam_key_caches_new(rt_thread_count());
     int r = iam->key_caches ? add_root(iam, config) : -ENOMEM;
+    if (!r && config->ldap && !(iam->ldap = ldap_new(config->ldap)))
+        r = -ENOMEM;
     if (!r)
         r = iam_grants_load(iam);
     if (!r)
@@ -261,6 +264,8 @@ int FIBER iam_open(struct iam **ret, const struct iam_config *config)
         r = iam_roles_load(iam);
     if (!r)
         r = iam_providers_load(iam);
+    if (!r)
+        r = iam_ldap_load(iam);
     if (!r)
         r = iam_sessions_load(iam);
     if (r) {
@@ -282,6 +287,7 @@ void FIBER iam_close(struct iam *iam)
     if (!iam)
         return;
     CHECK(!iam->writing);
+    ldap_free(iam->ldap);
     bool root_in_tables = iam->root && iam_find_by_name(iam, ROOT_ID) == iam->root;
     table_release(&iam->by_key);
     table_release(&iam->by_id);
@@ -290,6 +296,7 @@ void FIBER iam_close(struct iam *iam)
     if (!root_in_tables)
         iam_entry_free(iam->root);
     iam_sessions_release(iam);
+    iam_ldap_release(iam);
     iam_providers_release(iam);
     iam_roles_release(iam);
     iam_grants_release(iam);

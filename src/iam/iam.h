@@ -34,6 +34,7 @@ enum iam_credential {
     IAM_SERVICE_KEY,  /* a service account: its parent's rights, inside its own policy */
     IAM_USER_SESSION, /* temporary, with a user's rights */
     IAM_ROLE_SESSION, /* temporary, with a role's */
+    IAM_LDAP_SESSION, /* temporary, with what is attached to a user of the directory */
     IAM_WEB_IDENTITY, /* none yet: a token of a provider, whose ARN is the identity's name */
 };
 
@@ -64,10 +65,12 @@ struct iam_oidc {
     bool allow_local;    /* providers may be on this machine and its link, and without TLS */
     const char *ca_path; /* borrowed; NULL: the system's */
 };
+struct iam_ldap_config;
 struct iam_config {
     struct meta *meta;                           /* borrowed */
     struct str root_access_key, root_secret_key; /* copied */
     struct iam_oidc oidc;
+    const struct iam_ldap_config *ldap; /* borrowed; NULL: there is no directory */
 };
 int FIBER iam_open(struct iam **ret, const struct iam_config *config);
 void FIBER iam_close(struct iam *iam);

@@ -10,6 +10,7 @@
 #include "iam/grants.h"
 #include "iam/iam.h"
 #include "iam/keys.h"
+#include "iam/ldap.h"
 #include "iam/roles.h"
 #include "iam/sessions.h"
 #include "iam/share.h"
@@ -29,6 +30,8 @@ struct iam {
     struct rt_waitq fetchers;      /* who waits for a provider's keys */
     struct iam_oidc oidc;
     struct table roles;            /* struct iam_role_entry */
+    struct ldap *ldap;             /* the directory; NULL: none */
+    struct table ldap_map;         /* struct iam_ldap_entry */
     struct iam_sessions *sessions; /* tokens, and the key they are sealed with */
     const struct policy *deny_all; /* what stands for a policy that cannot be read */
     uint64_t policy_turn;          /* counts the changes of policies and groups */
@@ -184,6 +187,12 @@ struct iam_role_entry {
     struct iam_grants_slot grants;
     max_align_t bytes[];
 };
+/* What is attached to a name of the directory. */
+struct iam_ldap_entry {
+    struct table_node node;
+    struct iam_ldap_mapping info;
+    max_align_t bytes[];
+};
 struct iam_policy_entry *iam_find_policy(struct iam *iam, struct str name);
 struct iam_role_entry *iam_find_role(struct iam *iam, struct str name);
 
@@ -220,6 +229,12 @@ int FIBER iam_roles_load(struct iam *iam);
 void iam_roles_release(struct iam *iam);
 int FIBER iam_role_change(struct iam *iam, struct iam_role_entry *old,
                           const struct iam_role *changed);
+int FIBER iam_ldap_load(struct iam *iam);
+void iam_ldap_release(struct iam *iam);
+/* Under the lock: the names of all that is attached to that user and those groups; how many. */
+#define IAM_LDAP_POLICIES_MAX (IAM_USER_POLICIES_MAX * (1 + IAM_LDAP_GROUPS_MAX))
+size_t iam_ldap_policies(const struct iam *iam, struct str dn, char *const *groups, size_t count,
+                         struct str names[IAM_LDAP_POLICIES_MAX]);
 int FIBER iam_providers_load(struct iam *iam);
 /* Of a node of iam->providers. */
 bool iam_provider_is_of(const struct table_node *n, struct str account);

@@ -583,6 +583,13 @@ static int uses_of_role(struct table_node *n, void *arg)
     return 0;
 }
 
+static int uses_of_mapping(struct table_node *n, void *arg)
+{
+    const struct iam_ldap_mapping *m = &container_of(n, struct iam_ldap_entry, node)->info;
+    count_uses(arg, m->policies, m->policy_count, STR_NULL);
+    return 0;
+}
+
 size_t iam_policy_uses(struct iam *iam, struct str name, size_t *ret_bounded)
 {
     struct uses u = {.name = name};
@@ -590,6 +597,7 @@ size_t iam_policy_uses(struct iam *iam, struct str name, size_t *ret_bounded)
     table_each(&iam->by_name, uses_of_user, &u);
     table_each(&iam->groups, uses_of_group, &u);
     table_each(&iam->roles, uses_of_role, &u);
+    table_each(&iam->ldap_map, uses_of_mapping, &u);
     rt_unlock(&iam->lock);
     *ret_bounded = u.bounded;
     return u.attached;

@@ -34,7 +34,8 @@
 struct cached {
     struct table_node node; /* by token */
     Iam__Session *session;
-    const struct policy *policy; /* of session->policy; NULL: none */
+    const struct policy *policy;   /* of session->policy; NULL: none */
+    struct iam_grants_slot grants; /* of a user of the directory */
     char token[];
 };
 
@@ -88,6 +89,7 @@ static int free_cached(struct table_node *n, void *arg)
     wipe(c->session->secret.data, c->session->secret.len);
     iam__session__free_unpacked(c->session, NULL);
     policy_unref(c->policy);
+    iam_grants_unref(c->grants.grants);
     free(c);
     return 0;
 }
@@ -211,6 +213,16 @@ static int fill_policies(struct arena *a, const struct iam_session_spec *spec, I
     return pb->policies ? 0 : -ENOMEM;
 }
 
+static int fill_ldap(struct arena *a, const struct ldap_user *user, Iam__Session *pb)
+{
+    pb->ldap_user = arena_cstr(a, user->dn);
+    pb->ldap_groups = arena_array(a, char *, user->group_count + 1);
+    for (size_t i = 0; pb->ldap_groups && i < user->group_count; i++)
+        if (!(pb->ldap_groups[pb->n_ldap_groups++] = arena_cstr(a, user->groups[i])))
+            return -ENOMEM;
+    return pb->ldap_user && pb->ldap_groups ? 0 : -ENOMEM;
+}
+
 /* Whose session it is to be. */
 static int fill_parent(struct iam *iam, struct arena *a, const struct iam_session_spec *spec,
                        Iam__Session *pb)
@@ -222,6 +234,8 @@ static int fill_parent(struct iam *iam, struct arena *a, const struct iam_sessio
         pb->parent_key = arena_cstr(a, spec->parent->access_key);
         return pb->user_id && pb->parent_key ? 0 : -ENOMEM;
     }
+    if (spec->ldap)
+        return fill_ldap(a, spec->ldap, pb);
     rt_lock(&iam->lock);
     const struct iam_role_entry *e = iam_find_role(iam, spec->role);
     pb->role_id = e ? arena_cstr(a, e->info.id) : NULL;
@@ -305,7 +319,7 @@ int iam_session_make(struct iam *iam, struct arena *a, const struct iam_session_
 {
     Iam__Session pb = IAM__SESSION__INIT;
     struct iam_session s = {0};
-    CHECK(!spec->parent != !spec->role.len);
+    CHECK(!spec->parent + !spec->role.len + !spec->ldap == 2);
     if (spec->role.len && !iam_session_name_is_valid(spec->name))
         return -EINVAL;
     int r = check_policies(iam, spec, ret_fault);
@@ -341,7 +355,7 @@ static int open_token(const struct iam_sessions *s, struct str access_key, struc
     struct str document = {(const char *)session->policy.data, session->policy.len};
     if (document.len)
         r = policy_compile(POLICY_IDENTITY, STR(""), document, &policy, &why);
-    struct cached *c = r ? NULL : malloc(sizeof(*c) + token.len);
+    struct cached *c = r ? NULL : calloc(1, sizeof(*c) + token.len);
     if (!c) {
         iam__session__free_unpacked(session, NULL);
         policy_unref(policy);
@@ -356,7 +370,7 @@ static int open_token(const struct iam_sessions *s, struct str access_key, struc
 
 /* Under the lock. */
 static int find_session(struct iam *iam, struct str access_key, struct str token,
-                        const struct cached **ret)
+                        struct cached **ret)
 {
     struct iam_sessions *s = iam->sessions;
     struct table_node *n = table_get(&s->opened, token);
@@ -429,6 +443,35 @@ static int identify_role(struct iam *iam, struct arena *a, const Iam__Session *s
     return r ? r : iam_grants_of(iam, &e->grants, &held, &ret->grants);
 }
 
+/*
+ * Under the lock. A user of the directory is in the server's own account, as whoever is made by its
+ * administrator. What was taken away since gives nothing any more; the directory itself is not
+ * asked again before the session has ended.
+ */
+static int identify_ldap(struct iam *iam, struct arena *a, struct cached *c,
+                         struct iam_identity *ret)
+{
+    const Iam__Session *s = c->session;
+    struct str *names = arena_array(a, struct str, IAM_LDAP_POLICIES_MAX);
+    struct iam_held held = {.policies = names};
+    if (!iam->ldap)
+        return -ERR_INVALID_ACCESS_KEY;
+    *ret = (struct iam_identity){
+        .user_id = arena_dup(a, str_from(s->ldap_user)),
+        .display_name = arena_dup(a, str_from(s->name)),
+        .name = arena_dup(a, str_from(s->name)),
+        .account = STR("root"),
+        .arn = arena_printf(a, "arn:aws:iam:::ldap/%s", s->ldap_user),
+        .alias_arn = STR(""),
+        .credential = IAM_LDAP_SESSION,
+    };
+    if (!names || !ret->user_id.ptr || !ret->display_name.ptr || !ret->name.ptr || !ret->arn.ptr)
+        return -ENOMEM;
+    held.policy_count =
+        iam_ldap_policies(iam, ret->user_id, s->ldap_groups, s->n_ldap_groups, names);
+    return iam_grants_of(iam, &c->grants, &held, &ret->grants);
+}
+
 /* Under the lock. A policy that was attached by name and is gone denies. */
 static int narrow(struct iam *iam, struct arena *a, const struct cached *c,
                   struct iam_identity *who)
@@ -479,10 +522,25 @@ static int add_claim(struct arena *a, const Iam__Session *s, const Iam__Claim *c
     return 0;
 }
 
+static int add_ldap(struct arena *a, const Iam__Session *s, struct iam_identity *who,
+                    struct iam_attribute *list)
+{
+    struct str *groups = arena_array(a, struct str, s->n_ldap_groups + 1);
+    if (!groups)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->n_ldap_groups; i++)
+        if (!(groups[i] = arena_dup(a, str_from(s->ldap_groups[i]))).ptr)
+            return -ENOMEM;
+    list[who->attribute_count++] =
+        (struct iam_attribute){IAM_KEY_LDAP, STR("groups"), {groups, s->n_ldap_groups}};
+    int r = add_attribute(a, who, list, IAM_KEY_LDAP, STR("user"), who->user_id);
+    return r ? r : add_attribute(a, who, list, IAM_KEY_LDAP, STR("username"), who->name);
+}
+
 static int add_attributes(struct arena *a, const Iam__Session *s, struct iam_identity *who)
 {
     char issued[DATE_ISO_LEN];
-    struct iam_attribute *list = arena_array(a, struct iam_attribute, 2 * s->n_claims + 3);
+    struct iam_attribute *list = arena_array(a, struct iam_attribute, 2 * s->n_claims + 6);
     if (!list)
         return -ENOMEM;
     who->attributes = list;
@@ -491,6 +549,8 @@ static int add_attributes(struct arena *a, const Iam__Session *s, struct iam_ide
                           arena_dup(a, str_make(issued, sizeof(issued))));
     if (!r && who->credential == IAM_USER_SESSION)
         r = add_attribute(a, who, list, IAM_KEY_STS_AUTHENTICATION, STR(""), STR("true"));
+    if (!r && s->ldap_user[0])
+        r = add_ldap(a, s, who, list);
     if (!r && s->provider[0])
         r = add_attribute(a, who, list, IAM_KEY_FEDERATED_PROVIDER, STR(""),
                           arena_dup(a, str_from(s->provider)));
@@ -500,12 +560,14 @@ static int add_attributes(struct arena *a, const Iam__Session *s, struct iam_ide
 }
 
 /* Under the lock. */
-static int identify(struct iam *iam, struct arena *a, const struct cached *c,
-                    struct iam_identity *ret, struct str *ret_secret)
+static int identify(struct iam *iam, struct arena *a, struct cached *c, struct iam_identity *ret,
+                    struct str *ret_secret)
 {
     const Iam__Session *s = c->session;
     struct iam_identity who = {0};
-    int r = s->user_id[0] ? identify_user(iam, a, s, &who) : identify_role(iam, a, s, &who);
+    int r = s->user_id[0]     ? identify_user(iam, a, s, &who)
+            : s->ldap_user[0] ? identify_ldap(iam, a, c, &who)
+                              : identify_role(iam, a, s, &who);
     if (r)
         return r;
     who.access_key = arena_dup(a, str_from(s->access_key));
@@ -524,7 +586,7 @@ static int identify(struct iam *iam, struct arena *a, const struct cached *c,
 int iam_session_lookup(struct iam *iam, struct arena *a, struct str access_key, struct str token,
                        uint64_t now_ms, struct iam_identity *ret, struct str *ret_secret)
 {
-    const struct cached *c;
+    struct cached *c;
     rt_lock(&iam->lock);
     int r = find_session(iam, access_key, token, &c);
     if (!r && now_ms >= c->session->expires_ms)

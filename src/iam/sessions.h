@@ -21,9 +21,10 @@
 struct iam_session_spec {
     const struct iam_identity *parent; /* a user's session: who asks for it; else NULL */
     struct str role;                   /* or the store's name of the role */
-    struct str name;                   /* of a role's session: 2 to 64 of [A-Za-z0-9_+=,.@-] */
-    struct str policy;                 /* a document; empty: none */
-    const struct str *policies;        /* names of attached ones */
+    const struct ldap_user *ldap;      /* or a user of the directory */
+    struct str name;   /* of a role's session: 2 to 64 of [A-Za-z0-9_+=,.@-]; or the login's */
+    struct str policy; /* a document; empty: none */
+    const struct str *policies; /* names of attached ones */
     size_t policy_count;
     struct str provider;                    /* of a web identity */
     const struct iam_attribute *attributes; /* its claims */

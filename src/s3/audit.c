@@ -156,6 +156,7 @@ static const char *const told[] = {
     "AccessKeyId",
     "AssumeRolePolicyDocument",
     "GroupName",
+    "LDAPUsername",
     "NewGroupName",
     "NewPath",
     "NewUserName",

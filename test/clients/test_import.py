@@ -71,7 +71,7 @@ def example(tag):
                      tag + '-rootsvc': service(tag + '-rootsvc', 'minioadmin', 'rootsvc-secret')},
         'user_mappings': {tag + '-ann': mapped(tag + '-write,' + tag + '-ops')},
         'group_mappings': {tag + '-readers': mapped(tag + '-read'), tag + '-closed': mapped('readwrite')},
-        'stsuser_mappings': {'uid=dan,ou=people,dc=example,dc=org': mapped('readwrite')},
+        'stsuser_mappings': {'uid=%s,ou=people,dc=example,dc=org' % tag: mapped('readwrite'), 'web-identity-7': mapped('readwrite')},
     }
 
 
@@ -104,7 +104,7 @@ def test_an_export_is_taken_over_whole_and_again_changes_nothing(server, s3, tmp
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key='k', Body=b'1')
     gone = {('service account', tag + '-late'), ('service account', tag + '-rootsvc'), ('group policy', tag + '-closed'),
-            ('external user', 'uid=dan,ou=people,dc=example,dc=org')}
+            ('external user', 'web-identity-7')}
 
     status, dry = run(server, path, '--dry-run')
     assert (status, dry['dry_run'], left(dry)) == (1, True, gone)
@@ -118,6 +118,7 @@ def test_an_export_is_taken_over_whole_and_again_changes_nothing(server, s3, tmp
 
     for name in (tag + '-read', tag + '-write', tag + '-ops'):
         assert json.loads(server.admin('policy', 'show', name).stdout) == data['policies'][name]
+    assert 'uid=%s,ou=people,dc=example,dc=org: readwrite' % tag in server.admin('ldap', 'list').stdout
     ann = make_client(server, tag + '-ann', 'ann-secret-1')
     ann.put_object(Bucket=bucket, Key='by-ann', Body=b'2')     # its own policy
     assert status_of(ann, bucket, 'k') == 200                  # its group's

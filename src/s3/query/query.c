@@ -20,6 +20,7 @@
 /* clang-format off */
 static const struct query_action actions[] = {
     {"sts", "AssumeRole", QUERY_ON_ALL, QUERY_INSIDE, query_assume_role},
+    {"sts", "AssumeRoleWithLDAPIdentity", QUERY_ON_ALL, QUERY_ANYONE | QUERY_INSIDE, query_assume_role_with_ldap_identity},
     {"sts", "AssumeRoleWithWebIdentity", QUERY_ON_ALL, QUERY_ANYONE | QUERY_INSIDE, query_assume_role_with_web_identity},
     {"sts", "GetCallerIdentity", QUERY_ON_ALL, QUERY_OPEN, query_get_caller_identity},
     {"sts", "GetSessionToken", QUERY_ON_ALL, QUERY_OPEN, query_get_session_token},

@@ -14,6 +14,7 @@
 
 #include "iam/grants.h"
 #include "iam/keys.h"
+#include "iam/ldap.h"
 #include "iam/oidc.h"
 #include "iam/roles.h"
 #include "iam/sessions.h"
@@ -113,7 +114,7 @@ struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
 void query_put_boundary(struct query *y, struct str boundary);
 struct str query_arn_of_group(struct query *y, const struct iam_group_info *g);
 
-query_handler query_assume_role_with_web_identity, query_create_provider, query_get_provider,
+query_handler query_assume_role_with_ldap_identity, query_assume_role_with_web_identity, query_create_provider, query_get_provider,
     query_list_providers, query_delete_provider, query_add_client, query_remove_client,
     query_update_thumbprints;
 query_handler query_get_caller_identity, query_get_session_token, query_assume_role;

@@ -351,3 +351,43 @@ int FIBER query_assume_role_with_web_identity(struct query *y)
     xml_element(&y->out, "Provider", y->provider.arn);
     return 0;
 }
+
+/* ---- a user of the directory ---------------------------------------------------------------- */
+
+/* Who has no such name, and who has not its password, are answered alike. */
+static int explain_login(struct query *y, int r)
+{
+    if (r == -EINVAL)
+        return s3_error(y->q, -ERR_VALIDATION,
+                        "LDAPUsername and LDAPPassword must be given, and none of them empty");
+    if (r == -ERR_ACCESS_DENIED)
+        return s3_error(y->q, r, "The directory does not know a user of this name and password");
+    if (r == -ERR_NOT_FOUND)
+        return s3_error(y->q, -ERR_ACCESS_DENIED,
+                        "No policy is attached to this user, nor to any of its groups");
+    return r;
+}
+
+/* MinIO's: no role is named, what is attached to the user and its groups is what it may do. */
+int FIBER query_assume_role_with_ldap_identity(struct query *y)
+{
+    struct iam_session session;
+    struct ldap_user user;
+    struct iam_session_spec spec = {.ldap = &user, .name = query_param(y, "LDAPUsername")};
+    struct str password = query_param(y, "LDAPPassword");
+    int r = iam_has_ldap(y->iam)
+                ? 0
+                : s3_error(y->q, -ERR_INVALID_ACTION, "This server has no directory (LDAP)");
+    if (!r)
+        r = query_number(y, "DurationSeconds", IAM_SESSION_MIN_S, OWN_SESSION_MAX_S, OWN_SESSION_S,
+                         &spec.duration_s);
+    if (!r)
+        r = read_policy(y, &spec.policy);
+    if (!r)
+        r = explain_login(y, iam_ldap_login(y->iam, y->arena, spec.name, password, &user));
+    if (!r)
+        r = iam_session_make(y->iam, y->arena, &spec, &session, &y->fault);
+    if (!r)
+        put_credentials(y, &session);
+    return r;
+}
