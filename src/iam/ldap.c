@@ -20,7 +20,7 @@
 #define THREADS_MAX  4
 #define QUEUE_MAX    64
 #define THREAD_STACK (512 * KIB)
-#define STEP_S       5
+#define STEP_S       10
 #define LOGIN_NS     (10 * RT_S) /* in the queue and under way */
 
 #define FUNCTIONS(X)      \
@@ -54,7 +54,8 @@ struct ldap {
     struct rt_lock lock; /* guards: */
     struct rt_waitq to_threads, to_fibers;
     struct login *first, **last;
-    unsigned waiting, idle, threads;
+    unsigned waiting; /* fibers, whether or not theirs was taken out yet */
+    unsigned queued, idle, threads;
     pthread_t thread[THREADS_MAX];
     bool stop;
 };
@@ -303,6 +304,7 @@ static void *thread_main(void *arg)
         l->first = g->next;
         if (!l->first)
             l->last = &l->first;
+        l->queued--;
         rt_unlock(&l->lock);
         int r = carry_out(&l->config, g);
         rt_lock(&l->lock);
@@ -314,11 +316,11 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* Under the lock: one more when all are at work. */
+/* Under the lock: one more when there is none for the login that is about to be queued. */
 static int start_thread(struct ldap *l)
 {
     pthread_attr_t attr;
-    if (l->idle > 0 || l->threads == THREADS_MAX)
+    if (l->queued < l->idle || l->threads == THREADS_MAX)
         return 0;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, THREAD_STACK);
@@ -334,6 +336,7 @@ static int FIBER hand_over(struct ldap *l, struct login *g)
     int r = l->stop ? -ERR_CLOSED : l->waiting == QUEUE_MAX ? -ERR_BUSY : start_thread(l);
     if (r == 0) {
         l->waiting++;
+        l->queued++;
         *l->last = g;
         l->last = &g->next;
         rt_wake_one(&l->to_threads);
