@@ -3,7 +3,7 @@
 
 /*
  * Inside the room: a transaction over a kv. local.c runs transactions, tx.c is what their functions
- * call.
+ * call. upkeep.c is what is done beside them.
  */
 
 #include "base/arena.h"
@@ -68,3 +68,7 @@ void meta_tx_end(struct meta_tx *tx);
 int meta_tx_apply_adds(struct meta_tx *tx);
 /* Takes the snapshot of a read before its first look. */
 int meta_tx_take_snapshot(struct meta_tx *tx);
+
+/* local.c, for upkeep.c: the stores, and that somebody has a task for who commits. */
+struct mirrors *local_mirrors(struct meta *m);
+void FIBER local_kick(struct meta *m);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
-/* One suite over both stores, then what is particular to each. */
+/* One suite over both stores, then what is particular to RocksDB. */
 
-#include "test/unit/unit.h"
+#include "test/unit/kv_help.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,109 +14,6 @@
 #include "kv/mem.h"
 #include "kv/rocks_internal.h"
 #include "kv/wal.h"
-
-/* A store under test: opened by `setup`, closed and removed by `teardown`. */
-struct store {
-    bool rocks;
-    struct kv_rocks_shared *shared;
-    struct kv_mem *mem;
-    char dir[64], path[80];
-    struct kv *kv;
-};
-
-static void store_open(struct store *s, bool with_log)
-{
-    if (s->rocks)
-        assert_int_equal(kv_rocks_open(&s->kv, s->shared, s->path, with_log), 0);
-    else
-        assert_int_equal(kv_mem_open(&s->kv, s->mem), 0);
-}
-
-static int setup(void **state, bool rocks)
-{
-    struct store *s = calloc(1, sizeof(*s));
-    s->rocks = rocks;
-    if (rocks) {
-        snprintf(s->dir, sizeof(s->dir), "%s/cairn-kv-XXXXXX",
-                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-        assert_non_null(mkdtemp(s->dir));
-        snprintf(s->path, sizeof(s->path), "%s/store", s->dir);
-        struct kv_rocks_config config = {.block_cache_bytes = 8 * MIB,
-                                         .write_buffer_bytes = 8 * MIB};
-        assert_int_equal(kv_rocks_shared_new(&s->shared, &config), 0);
-    } else {
-        assert_int_equal(kv_mem_new(&s->mem, true), 0);
-    }
-    store_open(s, true);
-    *state = s;
-    return 0;
-}
-
-static int setup_rocks(void **state)
-{
-    return setup(state, true);
-}
-
-static int setup_mem(void **state)
-{
-    return setup(state, false);
-}
-
-static int teardown(void **state)
-{
-    struct store *s = *state;
-    kv_close(s->kv);
-    kv_mem_free(s->mem);
-    if (s->rocks) {
-        kv_rocks_shared_free(s->shared);
-        assert_int_equal(kv_rocks_destroy(s->path), 0);
-        assert_int_equal(rmdir(s->dir), 0);
-    }
-    free(s);
-    return 0;
-}
-
-static void reopen(struct store *s)
-{
-    kv_close(s->kv);
-    store_open(s, true);
-}
-
-static void put(struct kv *kv, const char *key, const char *value)
-{
-    struct kv_batch *b;
-    assert_int_equal(kv_batch_new(kv, &b), 0);
-    assert_int_equal(kv_batch_put(b, str_from(key), str_from(value)), 0);
-    assert_int_equal(kv_write(kv, b, true), 0);
-    kv_batch_free(b);
-}
-
-static void expect_get(struct kv *kv, const struct kv_snapshot *snap, const char *key,
-                       const char *value)
-{
-    struct buf buf;
-    buf_init(&buf, 0);
-    int r = kv_get(kv, snap, str_from(key), 0, &buf);
-    assert_int_equal(r, value ? 0 : -ERR_NOT_FOUND);
-    if (value)
-        assert_true(str_eq(buf_str(&buf), str_from(value)));
-    buf_release(&buf);
-}
-
-/* "k1=v1 k2=v2 " from the iterator's position on. */
-static void expect_rest(struct kv_iter *it, bool backward, const char *expected)
-{
-    struct buf buf;
-    buf_init(&buf, 0);
-    for (; kv_iter_valid(it); backward ? kv_iter_prev(it) : kv_iter_next(it)) {
-        struct str k = kv_iter_key(it), v = kv_iter_value(it);
-        buf_printf(&buf, "%.*s=%.*s ", STR_FMT(k), STR_FMT(v));
-    }
-    assert_int_equal(kv_iter_error(it), 0);
-    buf_put_char(&buf, 0);
-    assert_string_equal(buf.data, expected);
-    buf_release(&buf);
-}
 
 /* ---- both stores ---------------------------------------------------------------------------- */
 
@@ -471,99 +368,6 @@ static void a_batch_over_another_agrees_with_a_model(void **state)
     kv_batch_free(below);
     kv_batch_free(above);
     model_walk(&m, s->kv, NULL);
-}
-
-/* ---- memory --------------------------------------------------------------------------------- */
-
-static void put_unsynced(struct kv *kv, const char *key, const char *value)
-{
-    struct kv_batch *b;
-    assert_int_equal(kv_batch_new(kv, &b), 0);
-    assert_int_equal(kv_batch_put(b, str_from(key), str_from(value)), 0);
-    assert_int_equal(kv_write(kv, b, false), 0);
-    kv_batch_free(b);
-}
-
-static void a_crash_keeps_the_synced_and_as_many_more_as_asked(void **state)
-{
-    for (uint64_t keep = 0; keep < 4; keep++) {
-        struct store *s = *state;
-        put(s->kv, "a", "1");
-        put(s->kv, "b", "1");
-        put_unsynced(s->kv, "a", "2");
-        put_unsynced(s->kv, "b", "2");
-        assert_int_equal(kv_mem_unsynced(s->mem), 2);
-        kv_mem_crash(s->mem, keep);
-        kv_close(s->kv);
-        store_open(s, true);
-        expect_get(s->kv, NULL, "a", keep >= 1 ? "2" : "1");
-        expect_get(s->kv, NULL, "b", keep >= 2 ? "2" : "1");
-    }
-}
-
-static void a_handle_from_before_the_crash_does_nothing(void **state)
-{
-    struct store *s = *state;
-    struct kv *old = s->kv;
-    struct kv_snapshot *snap;
-    struct kv_iter *it;
-    struct kv_batch *b;
-    struct buf buf;
-    buf_init(&buf, 0);
-    put(old, "a", "1");
-    put_unsynced(old, "b", "1");
-    assert_int_equal(kv_snapshot_new(old, &snap), 0);
-    assert_int_equal(kv_iter_new(old, NULL, NULL, 0, &it), 0);
-    kv_iter_seek(it, STR("b"));
-    kv_mem_crash(s->mem, 0);
-    store_open(s, true);
-    assert_int_equal(kv_get(old, snap, STR("a"), 0, &buf), -ERR_CLOSED);
-    kv_iter_prev(it);
-    assert_false(kv_iter_valid(it));
-    assert_int_equal(kv_iter_error(it), -ERR_CLOSED);
-    assert_int_equal(kv_batch_new(old, &b), 0);
-    kv_batch_put(b, STR("a"), STR("2"));
-    assert_int_equal(kv_write(old, b, true), -ERR_CLOSED);
-    kv_batch_free(b);
-    kv_iter_free(it);
-    kv_snapshot_free(old, snap);
-    kv_close(old);
-    expect_get(s->kv, NULL, "a", "1");
-    expect_get(s->kv, NULL, "b", NULL);
-    buf_release(&buf);
-}
-
-static void a_failing_sync_keeps_nothing(void **state)
-{
-    struct store *s = *state;
-    struct kv_batch *b;
-    put(s->kv, "a", "1");
-    assert_int_equal(kv_batch_new(s->kv, &b), 0);
-    kv_batch_put(b, STR("a"), STR("2"));
-    kv_mem_fail_syncs(s->mem, 1, -EIO);
-    assert_int_equal(kv_write(s->kv, b, true), -EIO);
-    expect_get(s->kv, NULL, "a", "1");
-    assert_int_equal(kv_write(s->kv, b, true), 0);
-    expect_get(s->kv, NULL, "a", "2");
-    kv_batch_free(b);
-}
-
-static void a_store_without_a_log_keeps_up_to_its_last_flush(void **state)
-{
-    struct kv_mem *m;
-    struct kv *kv;
-    assert_int_equal(kv_mem_new(&m, false), 0);
-    assert_int_equal(kv_mem_open(&kv, m), 0);
-    put(kv, "a", "1");
-    assert_int_equal(kv_flush(kv), 0);
-    put(kv, "b", "1");
-    kv_mem_crash(m, 0);
-    kv_close(kv);
-    assert_int_equal(kv_mem_open(&kv, m), 0);
-    expect_get(kv, NULL, "a", "1");
-    expect_get(kv, NULL, "b", NULL);
-    kv_close(kv);
-    kv_mem_free(m);
 }
 
 /* ---- RocksDB -------------------------------------------------------------------------------- */
@@ -1022,12 +826,6 @@ int main(int argc, char **argv)
         BOTH(an_iterator_sees_changes_made_under_it),
         BOTH(random_batches_agree_with_a_model),
         BOTH(a_batch_over_another_agrees_with_a_model),
-        cmocka_unit_test_setup_teardown(a_crash_keeps_the_synced_and_as_many_more_as_asked,
-                                        setup_mem, teardown),
-        cmocka_unit_test_setup_teardown(a_handle_from_before_the_crash_does_nothing, setup_mem,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_failing_sync_keeps_nothing, setup_mem, teardown),
-        cmocka_unit_test(a_store_without_a_log_keeps_up_to_its_last_flush),
         cmocka_unit_test_setup_teardown(a_cached_read_asks_for_the_disk_rather_than_guess,
                                         setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(space_of_deleted_bulky_values_comes_back, setup_rocks,
