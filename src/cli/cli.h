@@ -48,8 +48,8 @@ extern const struct cli_command cli_admin_user_add, cli_admin_user_list, cli_adm
     cli_admin_disk_add, cli_admin_disk_replace, cli_admin_disk_drain, cli_admin_disk_set,
     cli_admin_heal, cli_admin_durability, cli_admin_event_target_add, cli_admin_event_target_list,
     cli_admin_event_target_rm, cli_admin_event_test, cli_admin_event_dead, cli_admin_events,
-    cli_admin_audit, cli_admin_audit_verify, cli_admin_iam_import,
-    cli_admin_ldap_attach, cli_admin_ldap_detach, cli_admin_ldap_list;
+    cli_admin_audit, cli_admin_audit_verify, cli_admin_iam_import, cli_admin_ldap_attach,
+    cli_admin_ldap_detach, cli_admin_ldap_list;
 
 extern const struct cli_command cli_admin_policy_add, cli_admin_policy_list, cli_admin_policy_show,
     cli_admin_policy_rm, cli_admin_policy_attach, cli_admin_policy_detach, cli_admin_policy_explain,

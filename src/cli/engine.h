@@ -62,12 +62,12 @@ struct engine_config {
     struct str root_access_key, root_secret_key;
     struct iam_oidc oidc;
     const struct iam_ldap_config *ldap; /* NULL: none */
-    bool force_metadata;               /* start with fewer than a majority of its mirrors */
-    bool no_jobs;                      /* nothing in the background: for a check */
-    uint64_t volume_bytes_max;         /* 0: struct disk_config's choice */
-    unsigned compact_interval_ms;      /* 0: struct jobs_config's choice */
-    unsigned scrub_days;               /* 0: no scrub but when asked */
-    const struct store_class *classes; /* borrowed until the close, as are the paths */
+    bool force_metadata;                /* start with fewer than a majority of its mirrors */
+    bool no_jobs;                       /* nothing in the background: for a check */
+    uint64_t volume_bytes_max;          /* 0: struct disk_config's choice */
+    unsigned compact_interval_ms;       /* 0: struct jobs_config's choice */
+    unsigned scrub_days;                /* 0: no scrub but when asked */
+    const struct store_class *classes;  /* borrowed until the close, as are the paths */
     unsigned class_count;
     uint64_t lifecycle_day_ms; /* 0: a day */
     uint64_t spare_after_ms;   /* a disk that is gone for so long is done without; 0: never */

@@ -114,9 +114,9 @@ struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
 void query_put_boundary(struct query *y, struct str boundary);
 struct str query_arn_of_group(struct query *y, const struct iam_group_info *g);
 
-query_handler query_assume_role_with_ldap_identity, query_assume_role_with_web_identity, query_create_provider, query_get_provider,
-    query_list_providers, query_delete_provider, query_add_client, query_remove_client,
-    query_update_thumbprints;
+query_handler query_assume_role_with_ldap_identity, query_assume_role_with_web_identity,
+    query_create_provider, query_get_provider, query_list_providers, query_delete_provider,
+    query_add_client, query_remove_client, query_update_thumbprints;
 query_handler query_get_caller_identity, query_get_session_token, query_assume_role;
 query_handler query_create_user, query_get_user, query_list_users, query_update_user,
     query_delete_user, query_create_access_key, query_list_access_keys, query_update_access_key,
