@@ -506,6 +506,29 @@ static void steadily_overwritten_bulky_values_take_little_more_than_they_are(voi
     }
 }
 
+/* What is in the cache is given up for it; later it fills again. */
+static void nothing_is_begun_while_the_reserve_of_memory_is_low(void **state)
+{
+    struct store *s = *state;
+    struct kv_iter *it;
+    struct buf value;
+    buf_init(&value, 0);
+    put(s->kv, "a", "1");
+    assert_int_equal(reserve_open(MIB), 0);
+    void *most = reserve_take(MIB / 2 + KIB, 16);
+    assert_int_equal(kv_get(s->kv, NULL, STR("a"), 0, &value), -ENOMEM);
+    assert_int_equal(kv_get(s->kv, NULL, STR("a"), KV_CACHED, &value), -ENOMEM);
+    assert_int_equal(kv_iter_new(s->kv, NULL, NULL, 0, &it), -ENOMEM);
+    assert_int_equal(kv_room(s->kv), -ENOMEM);
+    assert_int_equal(rocksdb_cache_get_capacity(s->shared->block_cache), 0);
+    reserve_give(most);
+    expect_get(s->kv, NULL, "a", "1");
+    assert_int_equal(kv_room(s->kv), 0);
+    assert_int_equal(rocksdb_cache_get_capacity(s->shared->block_cache), 8 * MIB);
+    reserve_close();
+    buf_release(&value);
+}
+
 static void a_second_opening_is_refused(void **state)
 {
     struct store *s = *state;
@@ -833,6 +856,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(
             steadily_overwritten_bulky_values_take_little_more_than_they_are, setup_rocks,
             teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_begun_while_the_reserve_of_memory_is_low,
+                                        setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_store_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(
