@@ -27,7 +27,8 @@ const char *store_purge_fate_text(enum store_purge_fate fate)
     return texts[fate];
 }
 
-/* A version that goes; or the deletion of no version in particular, which leaves a marker. */
+/* A version that goes; or the deletion of no version in particular, which leaves a marker: over
+ * it, or in its place. */
 struct removal {
     struct store_purge_item item;
     struct store_version_ref version;
@@ -37,6 +38,7 @@ struct removal {
 /* What of a key's live versions stays, and goes. */
 struct tally {
     uint64_t stays, kept, goes; /* kept: of those that stay, meant and locked */
+    bool null_stays;
 };
 
 struct page {
@@ -76,13 +78,20 @@ static void fill_deletion(struct page *p, size_t i)
     };
 }
 
+/* A null marker took the place of what went; any other left it where it was. */
+static bool is_gone(const struct removal *x, const struct store_deletion *d)
+{
+    bool replaced = x->version.kind != STORE_VERSION_CURRENT || d->null_version;
+    return d->result == 0 && d->existed && replaced;
+}
+
 /* What became of it: locked or replaced since the page was read, it is met again. */
 static int tell_removal(struct page *p, size_t i)
 {
     struct removal *x = &p->removals[i];
     if (x->hides)
         return 0;
-    bool went = !p->remove || (p->list[i].result == 0 && p->list[i].existed);
+    bool went = !p->remove || is_gone(x, &p->list[i]);
     return tell(p, &x->item, went ? STORE_PURGE_GOES : STORE_PURGE_CHANGED);
 }
 
@@ -150,6 +159,7 @@ static void tally_add(struct tally *t, const struct store_version_entry *e, bool
     t->goes += meant && !locked;
     t->stays += !meant || locked;
     t->kept += meant && locked;
+    t->null_stays |= (!meant || locked) && e->object.null_version;
 }
 
 static struct store_purge_item item_of(const struct page *p, const struct store_object *o)
@@ -178,11 +188,25 @@ static void queue(struct page *p, const struct store_object *o, bool hides)
 }
 
 /* Where a newest version goes. By age what is older and stays is of another class of data. A lock
- * is only where versioning is on; without it no marker is made that would not replace something. */
+ * is only where versioning is on; where it is suspended a marker replaces the null version, so none
+ * is made where that stays. */
 static bool leaves_marker(const struct page *p, const struct tally *t)
 {
     uint64_t under = p->what->before_ms ? t->stays : t->kept;
+    if (p->bucket.versioning == STORE_VERSIONING_SUSPENDED)
+        return under && !t->null_stays;
     return under && p->bucket.versioning == STORE_VERSIONING_ENABLED;
+}
+
+/* The newest, under a marker. */
+static void queue_marked(struct page *p, const struct store_object *o)
+{
+    bool replaced = o->null_version && p->bucket.versioning == STORE_VERSIONING_SUSPENDED;
+    if (!replaced)
+        queue(p, o, true);
+    queue(p, o, false);
+    if (replaced)
+        p->removals[p->count - 1].version = STORE_CURRENT;
 }
 
 /* A marker: 1 when it goes. */
@@ -214,8 +238,9 @@ static int judge(struct page *p, const struct store_version_entry *e, bool meant
         return tell(p, &item,
                     o->attrs.lock.hold == STORE_HOLD_ON ? STORE_PURGE_HELD : STORE_PURGE_RETAINED);
     if (newest && leaves_marker(p, t))
-        queue(p, o, true);
-    queue(p, o, false);
+        queue_marked(p, o);
+    else
+        queue(p, o, false);
     return 0;
 }
 
@@ -285,15 +310,16 @@ static bool same_key(const struct page *p, size_t i, size_t j)
     return str_eq(p->listed.entries[i].object.key, p->listed.entries[j].object.key);
 }
 
-/* Entries [from, to) are all of a key. */
+/* Entries [from, to) are all of a key. The newest goes last: a marker in its place must not replace
+ * a null version that is itself about to go. */
 static int FIBER whole_key(struct page *p, size_t from, size_t to)
 {
     struct tally t = {0};
     int r = p->count + (to - from) + 1 > BATCH ? flush(p) : 0;
     for (size_t i = from; i < to; i++)
         tally_add(&t, &p->listed.entries[i], p->meant[i]);
-    for (size_t i = from; r == 0 && i < to; i++)
-        r = judge(p, &p->listed.entries[i], p->meant[i], &t, i == from);
+    for (size_t i = to; r == 0 && i > from; i--)
+        r = judge(p, &p->listed.entries[i - 1], p->meant[i - 1], &t, i - 1 == from);
     return r;
 }
 
@@ -310,7 +336,8 @@ static int FIBER long_page(struct page *p, struct long_key *k)
     int r = 0;
     for (size_t i = 0; r == 0 && i < p->listed.count; i++) {
         const struct store_version_entry *e = &p->listed.entries[i];
-        if (!str_eq(e->object.key, k->key))
+        /* What came since is for another walk: a marker of somebody's is the newest now. */
+        if (!str_eq(e->object.key, k->key) || e->object.seq > k->newest.object.seq)
             continue;
         bool newest = e->object.seq == k->newest.object.seq;
         if (!k->acting)

@@ -11,7 +11,8 @@
  *  - With a tag, versions that carry it are meant, and uploads that would make one. Delete markers
  *    carry none: a key's go with the last of its versions, if that carried the tag.
  *  - By age, versions and uploads from before are meant, and a newest version that goes leaves a
- *    marker wherever anything of its key stays.
+ *    marker wherever anything of its key stays, but where versioning is suspended and its null
+ *    version stays, which the marker would replace.
  *  - Nothing that was hidden comes to light: where a version is kept, a delete marker above it
  * stays, and a newest version that goes leaves one.
  *

@@ -193,6 +193,44 @@ CASE(a_tag_takes_its_versions_in_all_buckets_and_the_markers_over_them)
     assert_int_equal(usage(h).versions, 2);
 }
 
+static bool is_absent(struct store_home *h, struct str key)
+{
+    struct store_reader *r = NULL;
+    int e = store_get(h->store, h->bucket, key, STORE_CURRENT, NULL, &r);
+    if (r)
+        store_reader_close(r);
+    return e == -ERR_NO_SUCH_KEY;
+}
+
+/* By age, while versioning is suspended: the marker takes the null version's place, unless that is
+ * to stay. */
+CASE(nothing_hidden_comes_to_light_where_versioning_is_suspended)
+{
+    struct store_purge_what old = tagged_ann;
+    old.before_ms = rt_wall_ms() + DAY_MS;
+    put_as(h, STR("c"), "bob", NULL);
+    put_as(h, STR("d"), "ann", NULL);
+    versioned(h);
+    put_as(h, STR("a"), "bob", NULL);
+    put_as(h, STR("b"), "bob", NULL);
+    put_as(h, STR("b"), "ann", NULL);
+    put_as(h, STR("c"), "ann", NULL);
+    put_as(h, STR("d"), "bob", NULL);
+    put_as(h, STR("d"), "ann", NULL);
+    assert_int_equal(store_bucket_set_versioning(h->store, h->bucket, STORE_VERSIONING_SUSPENDED),
+                     0);
+    put_as(h, STR("a"), "ann", NULL); /* null, over a version */
+    struct told look = walk(h, &old, false), t = walk(h, &old, true);
+    assert_int_equal(t.count[STORE_PURGE_GOES][STORE_PURGE_VERSION], 5);
+    assert_int_equal(told_of(&t, STORE_PURGE_CHANGED), 0);
+    assert_memory_equal(look.count, t.count, sizeof(look.count));
+    assert_true(is_absent(h, STR("a")) && is_absent(h, STR("b")) && is_absent(h, STR("d")));
+    expect(h, STR("c"), bytes_of(h, 70000, 1)); /* a marker would have been its end */
+    t = walk(h, &old, false);
+    assert_int_equal(told_of(&t, STORE_PURGE_GOES), 0);
+    assert_int_equal(usage(h).versions, 6); /* of a, b and d: what stays, and a marker */
+}
+
 /* Versions of one key on several pages, the newest of them a marker; with a tag, and a lock. */
 static void long_key(struct store_home *h, const struct store_purge_what *what, bool locked)
 {
@@ -318,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_prefix_goes_whole_and_nothing_else),
         cmocka_unit_test(what_is_locked_stays_and_is_told_of),
         cmocka_unit_test(nothing_hidden_comes_to_light),
+        cmocka_unit_test(nothing_hidden_comes_to_light_where_versioning_is_suspended),
         cmocka_unit_test(a_tag_takes_its_versions_in_all_buckets_and_the_markers_over_them),
         cmocka_unit_test(a_key_of_many_versions_goes_whole),
         cmocka_unit_test(a_key_of_many_versions_goes_by_its_tag),
