@@ -27,10 +27,17 @@ static int fail(struct select_eval *e, int err, const struct select_node *n)
 
 /* ---- columns -------------------------------------------------------------------------------- */
 
-static int path_of_csv(struct select_eval *e, const struct select_node *n, struct select_value *ret)
+/* What looks at a text looks at all of it, perhaps. */
+static uint64_t weight_of(const struct select_value *v)
+{
+    return v->type == SELECT_STRING || v->type == SELECT_JSON ? v->text.len : 0;
+}
+
+static int FIBER path_of_csv(struct select_eval *e, const struct select_node *n,
+                             struct select_value *ret)
 {
     *ret = n->column < e->field_count ? select_of_text(e->fields[n->column]) : missing;
-    return 0;
+    return select_work(e, weight_of(ret));
 }
 
 static int FIBER text_of_json(struct select_eval *e, const struct select_node *n, struct str *ret)
@@ -275,9 +282,11 @@ static int FIBER evaluate_in(struct select_eval *e, const struct select_node *n,
     int order, r = select_evaluate(e, n->args[0], &v), truth = 0;
     for (unsigned i = 1; !r && i < n->count && truth != 1; i++) {
         r = select_evaluate(e, n->args[i], &other);
+        if (!r)
+            r = select_work(e, weight_of(&v));
         if (!r && select_compare(&v, &other, &order))
             truth = order == 0 ? 1 : truth;
-        else if (select_is_unknown(&v) || select_is_unknown(&other))
+        else if (!r && (select_is_unknown(&v) || select_is_unknown(&other)))
             truth = -1;
     }
     if (!r)
@@ -364,6 +373,8 @@ static int FIBER when_fits(struct select_eval *e, const struct select_node *when
         return r;
     }
     r = select_evaluate(e, when, &v);
+    if (!r)
+        r = select_work(e, weight_of(operand));
     *ret = !r && select_compare(operand, &v, &order) && order == 0;
     return r;
 }

@@ -84,11 +84,13 @@ static int bind(struct select *s, struct select_node *n)
     return n->column == SELECT_NO_COLUMN ? unbound(s, n, -ERR_SELECT_COLUMN_INDEX) : 0;
 }
 
-static int bind_all(struct select *s)
+static int FIBER bind_all(struct select *s)
 {
     s->want = s->query.star ? SELECT_COLUMNS_MAX : 0;
     for (struct select_node *n = s->query.paths; n; n = n->next) {
-        int r = bind(s, n);
+        int r = select_work(&s->eval, s->name_count);
+        if (!r)
+            r = bind(s, n);
         if (r)
             return r;
         s->want = MAX(s->want, n->column + 1);
@@ -122,7 +124,7 @@ static int name_columns(struct select *s, unsigned count)
     return r;
 }
 
-static int take_header(struct select *s, struct str record)
+static int FIBER take_header(struct select *s, struct str record)
 {
     unsigned count = 0;
     struct str *fields = arena_array(&s->arena, struct str, SELECT_COLUMNS_MAX + 1);
@@ -309,7 +311,7 @@ static bool is_behind_header(const struct select *s)
     return s->config.drop_first && !s->config.json;
 }
 
-static int open_csv(struct select *s)
+static int FIBER open_csv(struct select *s)
 {
     const struct select_config *c = &s->config;
     if (s->query.from.count > 1 || (s->query.from.count && s->query.from.steps[0].kind != STEP_ALL))
@@ -322,7 +324,7 @@ static int open_csv(struct select *s)
     return r || c->header == SELECT_HEADER_USE ? r : bind_all(s);
 }
 
-static int open_reader(struct select *s)
+static int FIBER open_reader(struct select *s)
 {
     struct select_query *q = &s->query;
     s->eval.json = s->config.json;
@@ -349,7 +351,8 @@ static void init(struct select *s, const struct select_config *config)
                                    .fault = &s->fault};
 }
 
-int select_new(struct select **ret, const struct select_config *config, struct select_fault *fault)
+int FIBER select_new(struct select **ret, const struct select_config *config,
+                     struct select_fault *fault)
 {
     fault->message[0] = 0;
     struct select *s = calloc(1, sizeof(*s));

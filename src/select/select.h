@@ -39,7 +39,8 @@ struct select_config {
 
 struct select;
 /* -ERR_SELECT_... with what is wrong in *fault; -ENOMEM. */
-int select_new(struct select **ret, const struct select_config *config, struct select_fault *fault);
+int FIBER select_new(struct select **ret, const struct select_config *config,
+                     struct select_fault *fault);
 /* Accepts NULL. */
 void select_free(struct select *s);
 /* Where feeding begins behind it: the start of the object, for the names of its columns. 1: it has

@@ -82,6 +82,13 @@ def test_compressed(s3, bucket, form, pack):
     refused('TruncatedInput', s3, bucket, 'plain', 'SELECT COUNT(*) FROM S3Object', fmt)
 
 
+@pytest.mark.parametrize('form, pack', [('GZIP', gzip.compress), ('BZIP2', bz2.compress)])
+def test_empty_streams_before_the_rows(s3, bucket, form, pack):
+    s3.put_object(Bucket=bucket, Key='k', Body=pack(b'') * 20000 + pack(b'1\n2\n'))
+    rows, _, _ = select(s3, bucket, 'k', 'SELECT COUNT(*) FROM S3Object', {'CSV': {}, 'CompressionType': form})
+    assert rows == b'2\n'
+
+
 def test_what_decompresses_to_too_much(s3, bucket):
     s3.put_object(Bucket=bucket, Key='k', Body=bz2.compress(b'\n' * 4000000))
     refused('TruncatedInput', s3, bucket, 'k', 'SELECT COUNT(*) FROM S3Object', {'CSV': {}, 'CompressionType': 'BZIP2'})
@@ -101,6 +108,11 @@ def test_scan_ranges_share_the_records(s3, bucket):
         assert tail == select(s3, bucket, key, sql, fmt, ScanRange={'End': step})[0] and whole.endswith(tail)
         refused('InvalidScanRange', s3, bucket, key, sql, fmt, ScanRange={'Start': len(body)})
         refused('InvalidScanRange', s3, bucket, key, sql, fmt, ScanRange={'Start': 5, 'End': 4})
+    s3.put_object(Bucket=bucket, Key='two', Body=b'a;;b;;c;;')
+    for cut in range(1, 9):
+        halves = [select(s3, bucket, 'two', 'SELECT * FROM S3Object', {'CSV': {'RecordDelimiter': ';;'}}, ScanRange=part)[0]
+                  for part in ({'Start': 0, 'End': cut - 1}, {'Start': cut})]
+        assert b''.join(halves) == b'a\nb\nc\n', cut
     refused('UnsupportedScanRangeInput', s3, bucket, 'csv', 'SELECT * FROM S3Object', {'CSV': {}, 'CompressionType': 'GZIP'},
             ScanRange={'Start': 0, 'End': 9})
     refused('UnsupportedScanRangeInput', s3, bucket, 'json', 'SELECT * FROM S3Object', {'JSON': {'Type': 'DOCUMENT'}}, ScanRange={'Start': 1})

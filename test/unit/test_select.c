@@ -629,6 +629,41 @@ static void long_work_pauses(void **state)
     buf_release(&out);
 }
 
+/* Functions and lists that look at a long text again and again. */
+static void long_texts_pause_however_they_are_looked_at(void **state)
+{
+    static const char *const items[] = {"SUBSTRING(_1, 99999, 1)",
+                                        "CASE WHEN _1 LIKE _1 THEN 1 END", "_1 = _1",
+                                        "_1 IN (1, 2, 3)", "CASE _1 WHEN 1 THEN 2 END"};
+    for (size_t i = 0; i < ARRAY_LEN(items); i++) {
+        struct buf sql, line, out;
+        buf_init(&sql, 0);
+        buf_init(&line, 0);
+        buf_init(&out, 0);
+        buf_printf(&sql, "SELECT 1");
+        for (unsigned j = 0; j < 50; j++)
+            buf_printf(&sql, ", %s", items[i]);
+        buf_printf(&sql, " FROM S3Object");
+        memset(buf_reserve(&line, 100000), ' ', 100000);
+        line.len = 100000;
+        buf_put_char(&line, '\n');
+        struct select_config c = config_of("", false, false);
+        struct select_fault fault;
+        struct select *s;
+        c.expression = buf_str(&sql);
+        c.emit = keep;
+        c.pause = count_pause;
+        c.arg = &out;
+        assert_int_equal(select_new(&s, &c, &fault), 0);
+        assert_int_equal(select_feed(s, buf_str(&line)), 0);
+        assert_true(BUF_LIMIT_DEFAULT - out.limit_bytes > 20); /* 5 MB, looked at in twos */
+        select_free(s);
+        buf_release(&sql);
+        buf_release(&line);
+        buf_release(&out);
+    }
+}
+
 /* ---- scan ranges ---------------------------------------------------------------------------- */
 
 /* However an object is cut in two ranges, each record is in one of them. */
@@ -708,6 +743,7 @@ int main(void)
         cmocka_unit_test(json_that_is_none),
         cmocka_unit_test(a_record_has_a_limit),
         cmocka_unit_test(long_work_pauses),
+        cmocka_unit_test(long_texts_pause_however_they_are_looked_at),
         cmocka_unit_test(ranges_share_the_records),
         cmocka_unit_test(ranges_of_json_lines),
         cmocka_unit_test(a_range_behind_the_header_has_its_names),

@@ -137,6 +137,7 @@ static int check_growth(struct scan *s)
     return s3_error(s->q, -ERR_SELECT_TRUNCATED, "The object decompresses to too much.");
 }
 
+/* Input of which nothing comes, such as empty streams one after the other, is work all the same. */
 static int FIBER feed_packed(struct scan *s, struct str in)
 {
     size_t used = 0, made = SLICE;
@@ -146,7 +147,7 @@ static int FIBER feed_packed(struct scan *s, struct str in)
         if (r)
             return r == -ERR_PARSE ? -ERR_SELECT_TRUNCATED : r;
         in = str_from_offset(in, used);
-        r = feed_plain(s, str_make(s->piece, made));
+        r = made ? feed_plain(s, str_make(s->piece, made)) : take_breath(s);
         if (r == 0)
             r = check_growth(s);
     }
@@ -212,7 +213,7 @@ static int choose_range(struct scan *s)
     unsigned delimiter = c->json ? 1 : c->csv.record_len;
     s->off = start > delimiter ? start - delimiter : 0;
     s->len = size - s->off;
-    c->drop_first = start >= delimiter;
+    c->drop_first = start > 0;
     c->most = end == UINT64_MAX ? UINT64_MAX : end - s->off + 1;
     return 0;
 }
@@ -225,7 +226,7 @@ static int open_unzip(struct scan *s)
     return s->piece ? unzip_new(&s->unzip, s->asked->compression) : -ENOMEM;
 }
 
-static int open_query(struct scan *s)
+static int FIBER open_query(struct scan *s)
 {
     struct select_config *c = &s->asked->config;
     int r = choose_range(s);
