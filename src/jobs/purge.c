@@ -4,7 +4,7 @@
  * The job of purge.h. Its place is durable after each page; whoever asks hands the request over
  * under the lock and waits until the job has made it durable.
  *
- * Lock: `lock` guards `shown` and `ask`; `state` is the job's own.
+ * Lock: `lock` guards `shown` and the request; `state` is the job's own.
  */
 
 #include "audit/audit.h"
@@ -38,8 +38,9 @@ struct purge_job {
     uint32_t upto[NODES_MAX], disk;
     struct rt_lock lock;
     struct purge_state shown;
+    bool waits; /* somebody for an answer, until it was read */
     enum ask ask;
-    int answer; /* to the last request; 1: none yet */
+    int answer; /* to the request; 1: none yet */
     struct purge_state asked;
 };
 
@@ -62,17 +63,20 @@ static uint64_t refused_now(struct purge_job *p)
 static int FIBER keep(struct purge_job *p)
 {
     struct str packed;
-    uint64_t refused = refused_now(p);
-    p->state.refused += refused - p->refused_before;
-    p->refused_before = refused;
+    uint64_t refused = refused_now(p), more = refused - p->refused_before;
+    p->state.refused += more;
     int r = purge_pack(&p->state, &packed);
-    if (r < 0)
+    if (r == 0) {
+        r = job_keep(p->job, packed);
+        free((void *)(uintptr_t)packed.ptr);
+    }
+    if (r < 0) {
+        p->state.refused -= more;
         return r;
-    r = job_keep(p->job, packed);
-    free((void *)(uintptr_t)packed.ptr);
-    if (r == 0)
-        publish(p);
-    return r;
+    }
+    p->refused_before = refused;
+    publish(p);
+    return 0;
 }
 
 static int load(struct purge_job *p)
@@ -80,7 +84,6 @@ static int load(struct purge_job *p)
     int r = purge_unpack(job_cursor(p->job), &p->state);
     if (r < 0)
         return r;
-    p->refused_before = refused_now(p);
     p->loaded = true;
     publish(p);
     return 0;
@@ -198,12 +201,17 @@ static int FIBER walk_page(struct purge_job *p)
     const struct store_purge_hooks hooks = {begin_bucket, intend_item, note_item, p};
     struct store_purge_what what = purge_what(&p->state);
     struct store_purge_place place = p->state.place;
+    struct purge_counts before = p->state.counts;
     uint64_t rows = 0;
     arena_reset(&p->arena);
     int r = store_purge_page(p->jobs->config.store, &what, p->state.phase == PURGE_REMOVING, &place,
                              &hooks, &rows);
-    if (r < 0)
+    if (r < 0) {
+        /* What is only looked at is met again when the page is done anew. */
+        if (p->state.phase == PURGE_PROVING)
+            p->state.counts = before;
         return r;
+    }
     p->state.place = place;
     r = keep(p);
     return r < 0 ? r : job_spend(p->job, 0, rows);
@@ -371,6 +379,8 @@ static int FIBER take_request(struct purge_job *p)
         r = begin(p, &p->asked);
     else if (purge_is_under_way(p->state.phase))
         r = enter(p, PURGE_STOPPED);
+    /* Whoever asks is told that it failed: what is kept counts, not what was begun in memory. */
+    p->loaded = p->loaded && (r == 0 || r == -ERR_BUSY);
     rt_lock(&p->lock);
     p->answer = r;
     rt_unlock(&p->lock);
@@ -398,6 +408,7 @@ static int answer_of(struct purge_job *p, int *ret)
     rt_lock(&p->lock);
     bool there = p->answer <= 0;
     *ret = p->answer;
+    p->waits = !there;
     rt_unlock(&p->lock);
     return there;
 }
@@ -409,7 +420,7 @@ static bool take_back(struct purge_job *p)
     bool mine = p->ask != ASK_NOTHING;
     if (mine) {
         p->ask = ASK_NOTHING;
-        p->answer = 0;
+        p->waits = false;
     }
     rt_unlock(&p->lock);
     return mine;
@@ -433,8 +444,9 @@ static int FIBER await_answer(struct purge_job *p)
 static bool hand_over(struct purge_job *p, enum ask ask, const struct purge_state *asked)
 {
     rt_lock(&p->lock);
-    bool is_free = p->ask == ASK_NOTHING && p->answer <= 0;
+    bool is_free = !p->waits;
     if (is_free) {
+        p->waits = true;
         p->ask = ask;
         p->answer = 1;
         if (asked)

@@ -183,12 +183,17 @@ static int FIBER class_page(struct retention_job *j, uint64_t before_ms)
     return r < 0 ? r : job_spend(j->job, 0, rows);
 }
 
-/* A page of a class, or on to the next one that has a limit. */
+/* A page of a class, or on to the next one that has a limit. The rule is asked for each page: what
+ * is taken away removes nothing more, however large the bucket is. */
 static int FIBER bucket_step(struct retention_job *j)
 {
+    int r = read_rules(j);
+    if (r < 0)
+        return r;
     const struct retention_rule *rule = &j->rules.rules[j->class];
     uint64_t before = retention_cutoff_ms(rule, j->begun_ms, j->day_ms);
-    int r = before && !j->place.end ? class_page(j, before) : 0;
+    if (before && !j->place.end)
+        r = class_page(j, before);
     if (r == 0 && (!before || j->place.end)) {
         j->class ++;
         j->place = (struct store_purge_place){0};
