@@ -13,10 +13,30 @@
 
 /* ---- what is meant -------------------------------------------------------------------------- */
 
-/* Of strings in `in`. A tag has both halves; without a tag a bucket must be named. */
-static int read_what(const json_t *in, struct store_purge_what *ret)
+/* What is misspelt or no text must not be as if it were not there: more would go than was meant. */
+static bool is_understood(json_t *in)
+{
+    static const char *const texts[] = {"action", "bucket", "prefix", "tag_key", "tag_value", NULL};
+    const char *name;
+    json_t *value;
+    json_object_foreach(in, name, value)
+    {
+        unsigned i = 0;
+        while (texts[i] && strcmp(texts[i], name) != 0)
+            i++;
+        if (texts[i] ? !json_is_string(value)
+                     : strcmp(name, "erase") != 0 || !json_is_boolean(value))
+            return false;
+    }
+    return !json_object_get(in, "tag_value") || json_object_get(in, "tag_key");
+}
+
+/* A tag has both halves; without a tag a bucket must be named. */
+static int read_what(json_t *in, struct store_purge_what *ret)
 {
     const json_t *tag = json_object_get(in, "tag_key");
+    if (!is_understood(in))
+        return -ERR_INVALID_ARGUMENT;
     *ret = (struct store_purge_what){
         .bucket = admin_text_member(in, "bucket"),
         .prefix = admin_text_member(in, "prefix"),
@@ -106,7 +126,7 @@ void FIBER admin_purge_status(struct admin *a, struct http_exchange *x, struct s
     admin_respond_json(x, 200, report_json(a));
 }
 
-static int FIBER start(struct admin *a, struct http_exchange *x, const json_t *in)
+static int FIBER start(struct admin *a, struct http_exchange *x, json_t *in)
 {
     struct purge_request q = {.erase = json_is_true(json_object_get(in, "erase")),
                               .user = STR("root"),

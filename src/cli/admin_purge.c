@@ -37,9 +37,10 @@ static int add_tag(json_t *body)
     if (str_find_char(value, '=', 0) <= 0)
         return cli_fail("a tag is given as KEY=VALUE");
     str_cut(&value, '=', &key);
-    json_object_set_new(body, "tag_key", json_stringn(key.ptr, key.len));
-    json_object_set_new(body, "tag_value", json_stringn(value.len ? value.ptr : "", value.len));
-    return json_object_size(body) ? 0 : cli_fail("a tag is UTF-8 text");
+    int r = json_object_set_new(body, "tag_key", json_stringn(key.ptr, key.len));
+    r |=
+        json_object_set_new(body, "tag_value", json_stringn(value.len ? value.ptr : "", value.len));
+    return r == 0 ? 0 : cli_fail("a tag is UTF-8 text");
 }
 
 /* A whole bucket is named with the slash behind it: nobody means it by mistake. */
@@ -52,12 +53,10 @@ static int add_where(json_t *body, const char *operand)
     if (!slash && !tag)
         return cli_fail("say BUCKET/PREFIX, or %s/ for all that is in the bucket", operand);
     str_cut(&prefix, '/', &bucket);
-    json_t *text = json_stringn(prefix.len ? prefix.ptr : "", prefix.len);
-    if (!text)
-        return cli_fail("a prefix is UTF-8 text");
-    json_object_set_new(body, "bucket", json_stringn(bucket.ptr, bucket.len));
-    json_object_set_new(body, "prefix", text);
-    return 0;
+    int r = json_object_set_new(body, "bucket", json_stringn(bucket.ptr, bucket.len));
+    r |=
+        json_object_set_new(body, "prefix", json_stringn(prefix.len ? prefix.ptr : "", prefix.len));
+    return r == 0 ? 0 : cli_fail("a bucket and a prefix are UTF-8 text");
 }
 
 /* ---- printing ------------------------------------------------------------------------------- */

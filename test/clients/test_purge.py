@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import make_client
+from raw import request
 from server import CAIRN, Server
 
 YEAR = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=365)
@@ -102,6 +103,19 @@ def test_a_tag_is_purged_in_all_buckets(server, s3, bucket):
 def test_what_is_no_purge_is_refused(server, bucket):
     for words in ([bucket], [], ['--tag', 'novalue'], ['--tag', '=v'], ['no-such-bucket-here/x']):
         assert server.admin('purge', *words, check=False).returncode != 0, words
+
+
+def test_what_is_not_understood_takes_nothing_else(server, s3, bucket):
+    """A tag, a prefix or a bucket that cannot be read is not as if it had not been said."""
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x', Tagging='person=ann')
+    for words in (['--tag', '\udcff=ann', bucket + '/'], ['--tag', 'person=ann', '\udcff/'], ['--tag', 'person=\udcff', bucket + '/'],
+                  [bucket + '/\udcff']):
+        assert server.admin('purge', *words, check=False).returncode != 0, words
+    for what in ({'bucket': bucket, 'prefx': 'a/'}, {'bucket': bucket, 'prefix': 1}, {'bucket': bucket, 'tag_value': 'ann'},
+                 {'bucket': 7, 'tag_key': 'person', 'tag_value': 'ann'}, {'bucket': bucket, 'erase': 'no'}):
+        r = request(server, 'POST', '/-/admin/v1/purge', body=json.dumps(dict(what, action='start')).encode())
+        assert r.status == 400, what
+    assert names(s3, bucket) == [('k', 'null')]
 
 
 def files_with(folder, needle):
