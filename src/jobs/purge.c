@@ -310,6 +310,8 @@ static int FIBER erase_volume(struct purge_job *p, struct node *n)
         p->disk++;
         return 0;
     }
+    if (p->upto[p->disk] == 0) /* it was not there when the erasing began */
+        p->upto[p->disk] = node_newest(n);
     int r = node_erase(n, p->upto[p->disk], &erased);
     if (r < 0)
         return r == -ERR_DISK_GONE ? 0 : r;

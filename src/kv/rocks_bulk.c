@@ -188,13 +188,22 @@ static int erase_family(struct rocks_kv *h, unsigned family)
     return family == ROCKS_BULK ? set_collecting(h, false, 1.0) : 0;
 }
 
+/* RocksDB's C interface does not say whether a merge succeeded; its count of failures does. */
+static uint64_t failures_of(const struct rocks_kv *h)
+{
+    return rocks_property(h, h->families[0], "rocksdb.background-errors");
+}
+
 static int erase(struct rocks_kv *h)
 {
+    uint64_t failures = failures_of(h);
     if (rocks_reserve_room(&h->reserve) < bytes_of(h))
         return -ENOSPC;
     int r = rocks_flush_tables(h, true);
     for (unsigned i = 0; r == 0 && i < h->family_count; i++)
         r = erase_family(h, i);
+    if (r == 0 && failures_of(h) != failures)
+        r = -EIO;
     if (r == 0 && h->with_log)
         wal_drop_spares(h->path);
     return r;
