@@ -41,12 +41,25 @@ static void put_quoted(struct buf *b, struct str s)
     buf_put_char(b, '"');
 }
 
+static char *put_bytes(char *to, const char *from, size_t len)
+{
+    memcpy(to, from, len);
+    return to + len;
+}
+
+/* At once: a line has a dozen of them. */
 static void put_name(struct log_line *l, const char *name)
 {
     bool json = form == LOG_JSON;
-    buf_put_cstr(&l->buf, json ? ",\"" : " ");
-    buf_put_cstr(&l->buf, name);
-    buf_put_cstr(&l->buf, json ? "\":" : "=");
+    size_t len = strlen(name);
+    char *to = buf_reserve(&l->buf, len + 4);
+    if (!to)
+        return;
+    to = put_bytes(to, json ? ",\"" : " ", json ? 2 : 1);
+    to = put_bytes(to, name, len);
+    to = put_bytes(to, json ? "\":" : "=", json ? 2 : 1);
+    *to = '\0';
+    l->buf.len = (size_t)(to - l->buf.data);
 }
 
 /* `v` in `width` digits and the character after it. */

@@ -70,12 +70,25 @@ static int head_too_large(struct str in)
     return str_find_char(in, '\n', 0) < 0 ? -ERR_URI_TOO_LONG : -ERR_HEADERS_TOO_LARGE;
 }
 
+/* Whether there is an empty line. By memchr, for a head has few lines: memmem looks at each byte.
+ */
+static bool has_empty_line(struct str in)
+{
+    const char *p = in.ptr, *end = in.ptr + in.len;
+    while ((p = memchr(p, '\n', (size_t)(end - p)))) {
+        p++;
+        if (end - p >= 2 && p[0] == '\r' && p[1] == '\n')
+            return true;
+    }
+    return false;
+}
+
 static ptrdiff_t parse_head(struct http_exchange *x, size_t *parse_at, size_t *seen)
 {
     const struct http_limits *limits = conn_limits(x->conn);
     struct str in = str_prefix(window_str(&x->in), limits->head_bytes);
     size_t from = *seen > 3 ? *seen - 3 : 0;
-    bool complete = in.len > from && memmem(in.ptr + from, in.len - from, "\n\r\n", 3);
+    bool complete = in.len > from && has_empty_line(str_from_offset(in, from));
     ptrdiff_t n = 0;
     *seen = in.len;
     if (complete || in.len >= *parse_at) {

@@ -37,7 +37,6 @@ static void forget(struct kv_batch *b)
 void kv_batch_clear(struct kv_batch *b)
 {
     vmap_release(&b->changes);
-    b->under = NULL;
     b->number = 0;
     b->depth = 0;
     forget(b);
@@ -109,8 +108,6 @@ int kv_batch_get(struct kv_batch *b, struct str key, struct buf *ret)
     if (recall(b, key, ret))
         return buf_error(ret);
     const struct vmap_version *v = vmap_find(&b->changes, key, VMAP_NEWEST);
-    if (!v && b->under)
-        v = vmap_find(&b->under->changes, key, VMAP_NEWEST);
     if (!v)
         return get_below(b, key, ret);
     if (v->deleted)
@@ -142,13 +139,6 @@ void kv_batch_rebase(struct kv_batch *b, struct kv *kv)
 {
     b->kv = kv;
     forget(b);
-}
-
-/* What is remembered is of the store, of keys that the other did not change: it stays true. */
-void kv_batch_put_over(struct kv_batch *b, const struct kv_batch *under)
-{
-    CHECK(!under || (!b->under && !under->under && kv_batch_count(b) == 0));
-    b->under = under;
 }
 
 uint64_t kv_batch_version(const struct kv_batch *b)

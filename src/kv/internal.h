@@ -76,7 +76,6 @@ struct kv_memo {
 /* The numbers of `changes` are savepoints: one more is drawn at each kv_batch_savepoint. */
 struct kv_batch {
     struct kv *kv;
-    const struct kv_batch *under; /* or NULL: see kv_batch_put_over() */
     struct vmap changes;
     uint64_t number;
     uint64_t savepoints[KV_SAVEPOINTS_MAX]; /* the number in force before each */

@@ -2,28 +2,22 @@
 
 /*
  * The view of a batch above a store: a walk over the store's keys and a place among the batch's,
- * merged. A key that the batch changed hides the store's. A batch may lie over another one
- * (kv_batch_put_over): then there is a place in each of them, and the upper hides the lower.
+ * merged. A key that the batch changed hides the store's.
  *
  * Going forward (backward alike, mirrored):
  *  1. `walk` stands on the store's first key at or after the current one, or is past the end.
- *  2. `at[i]` is layer i's first key at or after the current one, `change` the lowest of them, the
- *     upper layer's when they are equal. The batch may have changed since, so all are looked up
- *     anew when its version says so.
+ *  2. `change` is the batch's first key at or after the current one. The batch may have changed
+ *     since, so it is looked up anew when the batch's version says so.
  *  3. The current key is the lower of the two; when they are equal it is the batch's.
  */
 
 #include "kv/internal.h"
 
-#define LAYERS_MAX 2
-
 enum side { SIDE_NONE, SIDE_STORE, SIDE_BATCH };
 
 struct kv_iter {
     struct kv_walk *walk;
-    const struct vmap *changes;            /* NULL without a batch: then `walk` is all there is */
-    const struct vmap *layers[LAYERS_MAX]; /* the uppermost, `changes`, first */
-    struct vmap_node *at[LAYERS_MAX];
+    const struct vmap *changes; /* NULL without a batch: then `walk` is all there is */
     struct vmap_node *change;
     const struct vmap_version *version; /* the current one when side is SIDE_BATCH */
     uint64_t versions;                  /* of `changes` when `change` was looked up */
@@ -63,9 +57,7 @@ int kv_iter_new_prefix(struct kv *kv, const struct kv_snapshot *snap,
         return r;
     }
     if (batch_or_null)
-        it->changes = it->layers[0] = &batch_or_null->changes;
-    if (batch_or_null && batch_or_null->under)
-        it->layers[1] = &batch_or_null->under->changes;
+        it->changes = &batch_or_null->changes;
     *ret = it;
     return 0;
 }
@@ -109,59 +101,31 @@ static void walk_step(struct kv_iter *it)
         it->walk->ops->next(it->walk);
 }
 
-/* A layer's neighbour of `key` in the direction of travel, which may be `key` when `or_equal`. */
-static struct vmap_node *neighbour(const struct kv_iter *it, const struct vmap *m, struct str key,
-                                   bool or_equal)
+static void keep_in_range(struct kv_iter *it)
 {
-    struct vmap_node *n;
-    if (it->backward)
-        n = or_equal ? vmap_last_at_or_before(m, key) : vmap_last_before(m, key);
-    else
-        n = or_equal ? vmap_first_at_or_after(m, key) : vmap_first_after(m, key);
-    return n && str_starts(vmap_key(n), it->range.prefix) ? n : NULL;
+    if (it->change && !str_starts(vmap_key(it->change), it->range.prefix))
+        it->change = NULL;
 }
 
-/* Whether a layer's key comes before an upper one's. */
-static bool comes_first(const struct kv_iter *it, const struct vmap_node *lower,
-                        const struct vmap_node *upper)
-{
-    int c = str_cmp(vmap_key(lower), vmap_key(upper));
-    return it->backward ? c > 0 : c < 0;
-}
-
-static void pick_change(struct kv_iter *it)
-{
-    it->change = it->at[0];
-    for (unsigned i = 1; i < LAYERS_MAX; i++)
-        if (it->at[i] && (!it->change || comes_first(it, it->at[i], it->change)))
-            it->change = it->at[i];
-}
-
-/* As neighbour(), of the whole batch. */
+/* The batch's neighbour of `key` in the direction of travel, which may be `key` when `or_equal`. */
 static void find_change(struct kv_iter *it, struct str key, bool or_equal)
 {
-    for (unsigned i = 0; i < LAYERS_MAX && it->layers[i]; i++)
-        it->at[i] = neighbour(it, it->layers[i], key, or_equal);
-    it->versions = it->changes->versions;
-    pick_change(it);
-}
-
-/* The layer leaves `key` if it stands there. */
-static void step_layer(struct kv_iter *it, unsigned i, struct str key)
-{
-    struct vmap_node *n = it->at[i];
-    if (!n || !str_eq(vmap_key(n), key))
-        return;
-    n = it->backward ? vmap_last_before(it->layers[i], key) : vmap_next(n);
-    it->at[i] = n && str_starts(vmap_key(n), it->range.prefix) ? n : NULL;
+    const struct vmap *m = it->changes;
+    if (it->backward)
+        it->change = or_equal ? vmap_last_at_or_before(m, key) : vmap_last_before(m, key);
+    else
+        it->change = or_equal ? vmap_first_at_or_after(m, key) : vmap_first_after(m, key);
+    it->versions = m->versions;
+    keep_in_range(it);
 }
 
 static void step_change(struct kv_iter *it)
 {
-    struct str key = vmap_key(it->change);
-    for (unsigned i = 0; i < LAYERS_MAX; i++)
-        step_layer(it, i, key);
-    pick_change(it);
+    if (it->backward)
+        it->change = vmap_last_before(it->changes, vmap_key(it->change));
+    else
+        it->change = vmap_next(it->change);
+    keep_in_range(it);
 }
 
 /* Where the batch's key lies from the store's in the direction of travel: below 0 comes first. */

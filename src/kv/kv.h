@@ -88,13 +88,6 @@ int kv_batch_each(const struct kv_batch *b, int (*fn)(void *arg, struct str key,
                   void *arg);
 /* From now on the batch is seen above another store. No iterator over it may be open. */
 void kv_batch_rebase(struct kv_batch *b, struct kv *kv);
-/*
- * The batch, which is empty, is seen above what another one holds, as if that were in the store
- * already: so it can be filled while the other is being written, by another thread even. The other
- * must stay as it is until `under` is NULL again (or the batch cleared). No iterator over the batch
- * may be open.
- */
-void kv_batch_put_over(struct kv_batch *b, const struct kv_batch *under_or_null);
 /* A number that is another one after any change to the batch. */
 uint64_t kv_batch_version(const struct kv_batch *b);
 /* Marks a point to go back to; savepoints nest, KV_SAVEPOINTS_MAX deep. */

@@ -227,6 +227,15 @@ class Files : public rocksdb::FileSystemWrapper
         return "cairn";
     }
 
+    /* A log keeps its bytes itself until they are synced: no copy of them before that. */
+    rocksdb::FileOptions OptimizeForLogWrite(const rocksdb::FileOptions &options,
+                                             const rocksdb::DBOptions &db) const override
+    {
+        rocksdb::FileOptions o = target()->OptimizeForLogWrite(options, db);
+        o.writable_file_max_buffer_size = 4096;
+        return o;
+    }
+
     rocksdb::IOStatus NewRandomAccessFile(const std::string &path,
                                           const rocksdb::FileOptions &options,
                                           std::unique_ptr<rocksdb::FSRandomAccessFile> *result,

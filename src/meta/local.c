@@ -3,21 +3,11 @@
 /*
  * meta/local: transactions over a kv of this process.
  *
- * Writing. Callers queue what they want run and wait. While there is a queue one fiber has a
+ * Writing. Callers queue what they want run and wait. While there is a queue one fiber has the
  * committer on an offload thread; it takes what is queued, runs each function over one batch, a
  * savepoint before each, and writes the batch with one sync. Then every caller of the batch gets
  * its answer: also one whose function failed, for it may have failed over changes that are only now
  * durable.
- *
- * Two committers take turns when there is much to do: while one writes its batch, the other runs
- * what comes meanwhile over a batch of its own, which is seen above the one being written
- * (kv_batch_put_over), and writes it as soon as that one is answered. Should that one be refused,
- * so is everything that was run above it.
- *
- *     (idle) --> preparing --> preparing and writing --> writing --> (idle)
- *
- * One committer at a time is in each of the two. Whoever does more than write to the only store
- * there is (several mirrors, tasks, recovery) stays in both, alone.
  *
  * Reading. On a loop thread the function reads what is in memory; where that does not do it is run
  * again on an offload thread that may wait for the disk.
@@ -32,13 +22,10 @@
  * hold: nothing is written any more before the process restarts. docs/adr/005 says why.
  *
  * Invariants
- *  1. `committing` counts the commit fibers; the last ends only with an empty queue.
- *  2. The stores change only while `commits` is odd, and only by who is `writing`.
+ *  1. `committing` is true exactly while a commit fiber exists; it ends only with an empty queue.
+ *  2. The stores change only while `commits` is odd.
  *  3. While `refusing` is set no batch is written.
  *  4. A request lies on its caller's stack: it is not touched after `done` is set.
- *  5. A committer's batch is emptied only by itself while it is `preparing`: nobody else, who may
- *     have looked through his batch at this one, is preparing then.
- *  6. Batches are written in the order in which they were prepared.
  *
  * Lock order: `lock` alone. It is never held while a function, a store or a hook runs.
  */
@@ -53,9 +40,6 @@
 #define RECOVER_FIRST_NS    (20 * RT_MS) /* pauses between attempts, each twice the last */
 #define RECOVER_LAST_NS     (2 * RT_S)
 #define RENEW_PAUSE_NS      (20 * RT_MS)
-#define COMMITTERS          2
-#define BESIDE_MIN          16           /* so many wait before they are run beside a write */
-#define BESIDE_AFTER_NS     (50 * RT_US) /* and a write must have lasted so long already */
 
 struct request {
     struct list link;
@@ -65,20 +49,6 @@ struct request {
     int result;
     bool done;
     struct rt_waitq wait;
-};
-
-struct committer {
-    struct meta *meta;
-    bool busy; /* a commit fiber has it; under the lock */
-    struct shared_batch *shared;
-    struct kv_batch *batch;  /* the same */
-    struct list taken, ran;  /* of the present batch: not run yet, run */
-    unsigned count;          /* how many those are */
-    struct committer *below; /* whose batch, which was being written, this one was run above */
-    int result;              /* of the last write; stays until its next turn */
-    struct meta_tx tx;
-    struct meta_hooks hooks;
-    uint64_t write_start_ns;
 };
 
 /* What a loop thread reads with: a read does not suspend, so one a thread is enough. */
@@ -99,71 +69,49 @@ struct meta {
     struct rt_lock lock;
     struct list queue;
     unsigned queued;
-    unsigned committing;
-    struct committer committers[COMMITTERS];
-    struct committer *preparing, *writing; /* or NULL */
-    bool writing_alone;                    /* to the only store: another may prepare meanwhile */
-    struct rt_waitq turn;                  /* for `preparing` to become NULL */
-    bool kicked;                           /* somebody has a task for the commit fiber */
-    struct rt_waitq idle;                  /* for `committing` to become 0 */
-    int refusing;                          /* what writes are answered, or 0 */
+    bool committing;
+    bool kicked;          /* somebody has a task for the commit fiber */
+    struct rt_waitq idle; /* for `committing` to turn false */
+    int refusing;         /* what writes are answered, or 0 */
     bool closing;
-    struct rt_waitq closed;   /* for `closing` */
-    unsigned gather_to;       /* who makes `queued` so much wakes who prepares; 0: nobody */
-    struct rt_waitq gathered; /* for that, or for `writing` to become NULL */
+    struct rt_waitq closed; /* for `closing` */
+    unsigned gather_to;     /* who makes `queued` so much wakes the committer; 0: nobody */
+    struct rt_waitq gathered;
     uint64_t writes, write_batches, write_errors, recoveries;
+
+    /* The committer's own. */
+    uint64_t write_start_ns;
     uint64_t write_ns;    /* how long the last batch took to write */
     uint64_t answered_ns; /* when its callers were answered, and how many */
     unsigned answered;
-
-    /* Of who prepares. */
     unsigned gather_skip, gather_failures;
-    int room;              /* what mirrors_room() said when it was last asked */
     uint64_t pause_ns;     /* before the next attempt to recover */
     bool gathered_already; /* by the commit fiber */
+    struct shared_batch *shared;
+    struct kv_batch *batch; /* the same */
+    struct list taken, ran; /* of the present batch: not run yet, run */
+    struct meta_tx tx;
+    struct meta_hooks hooks;
 };
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
-
-static void set_batch(struct committer *c, struct shared_batch *b)
-{
-    c->shared = b;
-    c->batch = b->batch;
-    c->tx.batch = b->batch;
-    c->tx.kv = NULL; /* of which the batch knows nothing yet */
-}
-
-static int committer_init(struct committer *c, struct meta *m)
-{
-    struct shared_batch *b;
-    c->meta = m;
-    list_init(&c->taken);
-    list_init(&c->ran);
-    meta_tx_init(&c->tx, NULL);
-    c->tx.hooks = &c->hooks;
-    int r = shared_batch_new(NULL, &b);
-    if (r == 0)
-        set_batch(c, b);
-    return r;
-}
-
-static void committer_release(struct committer *c)
-{
-    if (!c->meta)
-        return;
-    meta_tx_release(&c->tx);
-    shared_batch_unref(c->shared);
-    free(c->hooks.items);
-}
 
 static void meta_free(struct meta *m)
 {
     for (unsigned i = 0; i < m->reader_count; i++)
         meta_tx_release(&m->readers[i].tx);
     free(m->readers);
-    for (unsigned i = 0; i < COMMITTERS; i++)
-        committer_release(&m->committers[i]);
+    meta_tx_release(&m->tx);
+    shared_batch_unref(m->shared);
+    free(m->hooks.items);
     free(m);
+}
+
+static void set_batch(struct meta *m, struct shared_batch *b)
+{
+    m->shared = b;
+    m->batch = b->batch;
+    m->tx.batch = b->batch;
 }
 
 static int readers_init(struct meta *m)
@@ -187,10 +135,13 @@ static void meta_init(struct meta *m, unsigned commit_batch_max)
     m->batch_max = commit_batch_max ? commit_batch_max : BATCH_MAX_DEFAULT;
     rt_lock_init(&m->lock);
     list_init(&m->queue);
+    list_init(&m->taken);
+    list_init(&m->ran);
     rt_waitq_init(&m->idle);
     rt_waitq_init(&m->closed);
     rt_waitq_init(&m->gathered);
-    rt_waitq_init(&m->turn);
+    meta_tx_init(&m->tx, NULL);
+    m->tx.hooks = &m->hooks;
 }
 
 static int meta_new(struct meta **ret, unsigned commit_batch_max)
@@ -199,13 +150,12 @@ static int meta_new(struct meta **ret, unsigned commit_batch_max)
     if (!m)
         return -ENOMEM;
     meta_init(m, commit_batch_max);
-    int r = readers_init(m);
-    for (unsigned i = 0; i < COMMITTERS && r == 0; i++)
-        r = committer_init(&m->committers[i], m);
-    if (r < 0) {
+    struct shared_batch *b;
+    if (readers_init(m) < 0 || shared_batch_new(NULL, &b) < 0) {
         meta_free(m);
         return -ENOMEM;
     }
+    set_batch(m, b);
     *ret = m;
     return 0;
 }
@@ -380,117 +330,96 @@ int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg)
     return read_cold(&c);
 }
 
-/* ---- running -------------------------------------------------------------------------------- */
+/* ---- committing ----------------------------------------------------------------------------- */
 
 /* Runs one function over the batch; its changes stay only if it succeeds. `room` is kv_room's. */
-static int run_once(struct committer *c, struct request *q, int room)
+static int run_once(struct meta *m, struct request *q, int room)
 {
-    struct meta_tx *tx = &c->tx;
-    size_t hooks = c->hooks.count;
+    struct meta_tx *tx = &m->tx;
+    size_t hooks = m->hooks.count;
     meta_tx_begin(tx, q->bucket);
-    kv_batch_savepoint(c->batch);
-    uint64_t before = kv_batch_version(c->batch);
+    kv_batch_savepoint(m->batch);
+    uint64_t before = kv_batch_version(m->batch);
     int r = q->fn(tx, q->arg);
     if (r >= 0)
         (void)meta_tx_apply_adds(tx);
     if (tx->error < 0)
         r = tx->error;
     bool excused = tx->use_reserve && room != -ENOMEM;
-    if (r >= 0 && room < 0 && !excused && kv_batch_version(c->batch) != before)
+    if (r >= 0 && room < 0 && !excused && kv_batch_version(m->batch) != before)
         r = room;
     meta_tx_end(tx);
     if (r < 0) {
-        kv_batch_rollback(c->batch);
-        c->hooks.count = hooks;
+        kv_batch_rollback(m->batch);
+        m->hooks.count = hooks;
     } else {
-        kv_batch_keep(c->batch);
+        kv_batch_keep(m->batch);
     }
     return r;
 }
 
-static void read_from(struct committer *c, const struct mirror *from)
+static void read_from(struct meta *m, const struct mirror *from)
 {
-    c->tx.kv = from->kv;
-    kv_batch_rebase(c->batch, from->kv);
+    m->tx.kv = from->kv;
+    kv_batch_rebase(m->batch, from->kv);
 }
 
 /* Where a mirror fails to read it is run again over another one. */
-static int run_write(struct committer *c, struct mirror **from, struct request *q, int room)
+static int run_write(struct meta *m, struct mirror **from, struct request *q, int room)
 {
-    struct mirrors *set = c->meta->mirrors;
     int r;
     do {
-        r = run_once(c, q, room);
-        if (r >= 0 || !c->tx.store_failed || !mirrors_suspect(set, *from, c->tx.store_failed))
+        r = run_once(m, q, room);
+        if (r >= 0 || !m->tx.store_failed ||
+            !mirrors_suspect(m->mirrors, *from, m->tx.store_failed))
             return r;
-        *from = __atomic_load_n(&set->reading, __ATOMIC_SEQ_CST);
-        read_from(c, *from);
+        *from = __atomic_load_n(&m->mirrors->reading, __ATOMIC_SEQ_CST);
+        read_from(m, *from);
     } while (true);
 }
 
-static bool is_full(const struct committer *c)
-{
-    return c->count >= c->meta->batch_max || kv_batch_bytes(c->batch) >= BATCH_BYTES_ENOUGH;
-}
-
-/* Nobody else writes: it may lead to a new log (kv_room), which a write that fails could not bear.
- */
-static void look_at_room(struct meta *m)
-{
-    m->room = mirrors_room(m->mirrors);
-}
-
 /*
- * Moves transactions from `taken` to `ran` until the batch is full. Only a commit fiber that is
- * alone changes what is read; there is always one.
+ * Moves transactions from `taken` to `ran` until the batch is full. Only the commit fiber changes
+ * what is read, and here it waits for us; there is always one.
  */
-static void run_taken(struct committer *c)
+static void run_batch(struct meta *m)
 {
-    struct mirror *from = __atomic_load_n(&c->meta->mirrors->reading, __ATOMIC_SEQ_CST);
-    if (c->tx.kv != from->kv)
-        read_from(c, from);
-    while (!list_empty(&c->taken) && kv_batch_bytes(c->batch) < BATCH_BYTES_ENOUGH) {
-        struct request *q = container_of(list_pop_front(&c->taken), struct request, link);
-        q->result = run_write(c, &from, q, c->meta->room);
-        list_push_back(&c->ran, &q->link);
+    int room = mirrors_room(m->mirrors);
+    struct mirror *from = __atomic_load_n(&m->mirrors->reading, __ATOMIC_SEQ_CST);
+    read_from(m, from);
+    while (!list_empty(&m->taken) && kv_batch_bytes(m->batch) < BATCH_BYTES_ENOUGH) {
+        struct request *q = container_of(list_pop_front(&m->taken), struct request, link);
+        q->result = run_write(m, &from, q, room);
+        list_push_back(&m->ran, &q->link);
     }
 }
 
-/* ---- committing ----------------------------------------------------------------------------- */
-
-static void set_refusing(struct meta *m, int code)
-{
-    rt_lock(&m->lock);
-    m->refusing = code;
-    rt_unlock(&m->lock);
-}
-
 /* One durable write of the batch to the only store there is. */
-static int write_alone(struct committer *c)
+static int write_alone(struct meta *m)
 {
-    struct meta *m = c->meta;
     struct kv *kv = m->mirrors->reading->kv;
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    int r = kv_write(kv, c->batch, true);
+    int r = kv_write(kv, m->batch, true);
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    int refusing = r == 0 ? 0 : !out_of_means(r) ? -ERR_READ_ONLY : kv_broken(kv) ? r : 0;
-    if (refusing)
-        set_refusing(m, refusing);
+    if (r < 0 && !out_of_means(r))
+        m->refusing = -ERR_READ_ONLY;
+    else if (r < 0 && kv_broken(kv))
+        m->refusing = r;
     return r;
 }
 
 /* The batch was written with that result, or there was nothing to write. */
-static void run_hooks(struct committer *c, int written, bool seen)
+static void end_batch(struct meta *m, int written, bool seen)
 {
     struct request *q;
     if (written < 0)
-        LIST_FOR (q, &c->ran, link)
+        LIST_FOR (q, &m->ran, link)
             q->result = written;
     if (written == 0 || seen)
-        for (size_t i = 0; i < c->hooks.count; i++)
-            c->hooks.items[i].fn(c->hooks.items[i].arg);
-    c->hooks.count = 0;
-    c->result = seen ? 0 : written;
+        for (size_t i = 0; i < m->hooks.count; i++)
+            m->hooks.items[i].fn(m->hooks.items[i].arg);
+    m->hooks.count = 0;
+    kv_batch_clear(m->batch);
 }
 
 /*
@@ -519,251 +448,103 @@ static void gather(struct meta *m)
     m->gather_skip = (1u << m->gather_failures) - 1;
 }
 
-/* Takes requests off the queue, up to a batch. The lock is held. */
-static void take(struct committer *c)
+/* Takes up to a batch of requests off the queue. The lock is held. */
+static void take(struct meta *m)
 {
-    struct meta *m = c->meta;
-    for (; c->count < m->batch_max && m->queued > 0; c->count++, m->queued--)
-        list_push_back(&c->taken, list_pop_front(&m->queue));
+    for (unsigned n = 0; n < m->batch_max && m->queued > 0; n++, m->queued--)
+        list_push_back(&m->taken, list_pop_front(&m->queue));
 }
 
-/* Hands out the results; the next may write. */
-static void answer(struct committer *c)
+/* Hands out the results. */
+static void answer(struct meta *m)
 {
-    struct meta *m = c->meta;
     rt_lock(&m->lock);
     m->write_batches++;
     m->answered = 0;
     m->answered_ns = rt_now();
-    m->write_ns = m->answered_ns - c->write_start_ns;
-    while (!list_empty(&c->ran)) {
-        struct request *q = container_of(list_pop_front(&c->ran), struct request, link);
-        c->count--;
+    while (!list_empty(&m->ran)) {
+        struct request *q = container_of(list_pop_front(&m->ran), struct request, link);
         m->writes++;
         m->answered++;
         m->write_errors += q->result < 0;
         q->done = true;
         rt_wake_one(&q->wait);
     }
-    m->writing = NULL;
-    m->writing_alone = false;
-    rt_wake_all(&m->gathered);
     rt_unlock(&m->lock);
 }
 
-/* What a commit fiber has to do. STEP_RUN is the committer's own. */
-enum commit_step {
-    STEP_END,
-    STEP_RUN,
-    STEP_WRITE,
-    STEP_FEED,
-    STEP_TASKS,
-    STEP_RECOVER,
-    STEP_PAUSE,
-};
-
-/* ---- turns ---------------------------------------------------------------------------------- */
-
-/* Whether it is better to wait for the end of the write than to prepare beside it. */
-static bool waits_for_write(const struct committer *c)
-{
-    const struct meta *m = c->meta;
-    return m->kicked || (m->queued < BESIDE_MIN && list_empty(&c->taken));
-}
-
-/* Until there is work for another look, or nobody writes any more. The lock is held. */
-static void wait_beside(struct meta *m, unsigned gather_to)
-{
-    m->gather_to = gather_to;
-    rt_wait_uncancelled(&m->gathered, &m->lock, RT_NEVER); /* a write ends */
-    m->gather_to = 0;
-}
+/* What the commit fiber has to do. */
+enum commit_step { STEP_END, STEP_WRITE, STEP_FEED, STEP_TASKS, STEP_RECOVER };
 
 /*
- * Waits for the turn to prepare, and for the time to. Gives the committer that writes meanwhile, or
- * NULL; that one's batch stays as it is while we prepare. The lock is held.
+ * What comes next. STEP_WRITE: a batch is to be run. STEP_TASKS: there may be some. Ends
+ * `committing` with the work.
  */
-static struct committer *enter_turn(struct committer *c)
+static enum commit_step next_step(struct meta *m)
 {
-    struct meta *m = c->meta;
-    while (m->preparing && m->preparing != c)
-        rt_wait_uncancelled(&m->turn, &m->lock, RT_NEVER); /* it waits for nobody but a write */
-    m->preparing = c;
-    while (m->writing && waits_for_write(c))
-        wait_beside(m, BESIDE_MIN);
-    return m->writing;
-}
-
-static void leave_turn(struct committer *c)
-{
-    struct meta *m = c->meta;
-    CHECK(m->preparing == c);
-    m->preparing = NULL;
-    rt_wake_all(&m->turn);
-}
-
-/* Those that are slow, or being rebuilt, may keep a batch: then there is another one. */
-static int empty_batch(struct committer *c)
-{
-    struct shared_batch *next;
-    if (__atomic_load_n(&c->shared->refs, __ATOMIC_ACQUIRE) == 1) {
-        kv_batch_clear(c->batch);
-        return 0;
-    }
-    int r = shared_batch_new(NULL, &next);
-    if (r < 0)
-        return r;
-    shared_batch_unref(c->shared);
-    set_batch(c, next);
-    return 0;
-}
-
-/* The lock is held. */
-static enum commit_step end_committer(struct committer *c)
-{
-    struct meta *m = c->meta;
-    leave_turn(c);
-    c->busy = false;
-    if (--m->committing == 0)
-        rt_wake_all(&m->idle);
-    return STEP_END;
-}
-
-/* Several mirrors are written by one commit fiber. The lock is held. */
-static bool is_one_too_many(const struct committer *c, bool single)
-{
-    return !single && c->meta->committing > 1 && list_empty(&c->taken);
-}
-
-/*
- * What comes next where nobody writes. STEP_TASKS: there may be some. Ends the committer with the
- * work.
- */
-static enum commit_step next_alone(struct committer *c)
-{
-    struct meta *m = c->meta;
-    enum commit_step s;
-    bool single = mirrors_single(m->mirrors);
-    if (!m->refusing && mirrors_have_tasks(m->mirrors))
-        return STEP_TASKS;
     rt_lock(&m->lock);
-    if (is_one_too_many(c, single)) {
-        s = end_committer(c);
-        rt_unlock(&m->lock);
-        return s;
-    }
-    if (list_empty(&c->taken) && m->queued > 0) {
+    enum commit_step s = STEP_END;
+    if (list_empty(&m->taken) && m->queued > 0) {
         if (!m->gathered_already)
             gather(m);
         m->gathered_already = false;
-        take(c);
+        take(m);
     }
-    if (!list_empty(&c->taken))
-        s = STEP_RUN;
+    if (!list_empty(&m->taken))
+        s = STEP_WRITE;
     else if (out_of_means(m->refusing) && !m->closing)
         s = STEP_RECOVER;
     else if (m->kicked)
         s = STEP_TASKS;
-    else
-        s = end_committer(c);
     m->kicked = false;
+    m->committing = s != STEP_END;
+    if (!m->committing)
+        rt_wake_all(&m->idle);
     rt_unlock(&m->lock);
     return s;
 }
 
-/* STEP_RUN: what was taken is to be run, over the batch that another one writes if there is one. */
-static enum commit_step next_step(struct committer *c)
-{
-    struct meta *m = c->meta;
-    rt_lock(&m->lock);
-    struct committer *other = enter_turn(c);
-    rt_unlock(&m->lock);
-    if (empty_batch(c) < 0)
-        return STEP_PAUSE;
-    c->below = other;
-    if (!other)
-        return next_alone(c);
-    kv_batch_put_over(c->batch, other->batch);
-    rt_lock(&m->lock);
-    take(c);
-    rt_unlock(&m->lock);
-    return STEP_RUN;
-}
-
-/*
- * Runs what was taken, and what comes until the other's write is over. Then we are to write, with
- * its `result` for ours should it have failed.
- */
-static void prepare(struct committer *c)
-{
-    struct meta *m = c->meta;
-    if (!c->below)
-        look_at_room(m);
-    run_taken(c);
-    rt_lock(&m->lock);
-    while (m->writing) {
-        if (is_full(c) || m->queued < BESIDE_MIN) {
-            wait_beside(m, is_full(c) ? 0 : BESIDE_MIN);
-            continue;
-        }
-        take(c);
-        rt_unlock(&m->lock);
-        run_taken(c);
-        rt_lock(&m->lock);
-    }
-    m->writing = c;
-    c->result = c->below ? c->below->result : 0;
-    if (c->below && c->result == 0)
-        take(c);
-    rt_unlock(&m->lock);
-    if (!c->below)
-        return;
-    kv_batch_put_over(c->batch, NULL);
-    look_at_room(m);
-    if (c->result == 0 && m->room == -ENOMEM) /* nothing is to be written */
-        c->result = -ENOMEM;
-    if (c->result == 0)
-        run_taken(c);
-}
-
-/*
- * Writes and answers the batch where there is one store, and else leaves that to the fiber. What
- * was run over a batch that was refused has seen what will never be.
- */
-static enum commit_step write_batch(struct committer *c)
-{
-    struct meta *m = c->meta;
-    bool change = kv_batch_count(c->batch) > 0;
-    int r = c->result < 0 ? c->result : change ? m->refusing : 0;
-    c->write_start_ns = rt_now();
-    if (change && r == 0 && !mirrors_single(m->mirrors))
-        return STEP_WRITE;
-    rt_lock(&m->lock);
-    m->writing_alone = change && r == 0;
-    leave_turn(c);
-    rt_unlock(&m->lock);
-    if (change && r == 0)
-        r = write_alone(c);
-    /* A mirror may have begun to be rebuilt, and have been read past, while it was written. */
-    if (change && r == 0 && !mirrors_single(m->mirrors))
-        return STEP_FEED;
-    run_hooks(c, r, false);
-    answer(c);
-    return STEP_RUN;
-}
-
+/* Runs batches, and writes and answers them where there is one store. */
 static int BLOCKING commit_queue(void *arg)
 {
+    struct meta *m = arg;
     enum commit_step s;
-    while ((s = next_step(arg)) == STEP_RUN) {
-        prepare(arg);
-        if ((s = write_batch(arg)) != STEP_RUN)
+    while (true) {
+        if (!m->refusing && mirrors_have_tasks(m->mirrors))
+            return STEP_TASKS;
+        s = next_step(m);
+        if (s != STEP_WRITE)
             return s;
+        run_batch(m);
+        m->write_start_ns = rt_now();
+        bool change = kv_batch_count(m->batch) > 0;
+        if (change && !m->refusing && !mirrors_single(m->mirrors))
+            return STEP_WRITE;
+        int r = !change ? 0 : m->refusing ? m->refusing : write_alone(m);
+        m->write_ns = rt_now() - m->write_start_ns;
+        /* A mirror may have begun to be rebuilt, and have been read past, while it was written. */
+        if (change && r == 0 && !mirrors_single(m->mirrors))
+            return STEP_FEED;
+        end_batch(m, r, false);
+        answer(m);
     }
-    return s;
 }
 
 /* ---- several mirrors ------------------------------------------------------------------------ */
+
+/* Those that are slow, or being rebuilt, may keep the batch: then there is another one. */
+static int renew_batch(struct meta *m)
+{
+    struct shared_batch *next;
+    if (__atomic_load_n(&m->shared->refs, __ATOMIC_ACQUIRE) == 1)
+        return 0;
+    int r = shared_batch_new(NULL, &next);
+    if (r < 0)
+        return r;
+    shared_batch_unref(m->shared);
+    set_batch(m, next);
+    return 0;
+}
 
 /* Waits a while; false: the metadata is being closed. */
 static bool FIBER pause_recovery(struct meta *m, uint64_t ns)
@@ -793,39 +574,45 @@ static void FIBER recover(struct meta *m)
     rt_unlock(&m->lock);
 }
 
-/* As the committer does on its thread; where mirrors are waited for the fiber can wait as well.
- * Then it is anybody's turn. */
-static void FIBER gather_on_fiber(struct committer *c)
+static void FIBER set_refusing(struct meta *m, int code)
 {
-    struct meta *m = c->meta;
+    rt_lock(&m->lock);
+    m->refusing = code;
+    rt_unlock(&m->lock);
+}
+
+/* As the committer does on its thread; where mirrors are waited for the fiber can wait as well. */
+static void FIBER gather_on_fiber(struct meta *m)
+{
     rt_lock(&m->lock);
     if (m->queued > 0)
         gather(m);
     m->gathered_already = true;
-    leave_turn(c);
     rt_unlock(&m->lock);
 }
 
 /* A batch that was written with that result is handed to those being rebuilt, and answered. */
-static void FIBER feed_and_answer(struct committer *c, int written, bool seen)
+static void FIBER feed_and_answer(struct meta *m, int written, bool seen)
 {
     if (seen)
-        mirrors_feed(c->meta->mirrors, c->shared);
-    run_hooks(c, written, seen);
-    answer(c);
+        mirrors_feed(m->mirrors, m->shared);
+    m->write_ns = rt_now() - m->write_start_ns;
+    while (renew_batch(m) < 0) /* out of memory, with the answer known */
+        rt_sleep_until(rt_now() + RENEW_PAUSE_NS);
+    end_batch(m, written, seen);
+    answer(m);
+    gather_on_fiber(m);
 }
 
-static void FIBER write_to_all(struct committer *c)
+static void FIBER write_to_all(struct meta *m)
 {
-    struct meta *m = c->meta;
     bool seen = false;
     int refusing = 0;
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    int r = mirrors_write(m->mirrors, c->shared, &seen, &refusing);
+    int r = mirrors_write(m->mirrors, m->shared, &seen, &refusing);
     __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
     set_refusing(m, refusing);
-    feed_and_answer(c, r, seen);
-    gather_on_fiber(c);
+    feed_and_answer(m, r, seen);
 }
 
 static void FIBER do_tasks(struct meta *m)
@@ -838,48 +625,27 @@ static void FIBER do_tasks(struct meta *m)
 
 static void FIBER commit_fiber(void *arg)
 {
-    struct committer *c = arg;
+    struct meta *m = arg;
     enum commit_step s;
-    while ((s = (enum commit_step)rt_offload(commit_queue, c)) != STEP_END) {
+    while ((s = (enum commit_step)rt_offload(commit_queue, m)) != STEP_END) {
         if (s == STEP_WRITE)
-            write_to_all(c);
+            write_to_all(m);
         else if (s == STEP_FEED)
-            feed_and_answer(c, 0, true);
+            feed_and_answer(m, 0, true);
         else if (s == STEP_TASKS)
-            do_tasks(c->meta);
-        else if (s == STEP_RECOVER)
-            recover(c->meta);
+            do_tasks(m);
         else
-            rt_sleep_until(rt_now() + RENEW_PAUSE_NS); /* out of memory, with the answers given */
+            recover(m);
     }
-}
-
-/* One more commit fiber. The lock is held. */
-static int start_committer(struct meta *m)
-{
-    struct committer *c = m->committers;
-    while (c->busy)
-        c++;
-    CHECK(c < m->committers + COMMITTERS);
-    int r = rt_spawn_detached("meta commit", commit_fiber, c);
-    if (r < 0)
-        return r;
-    c->busy = true;
-    m->committing++;
-    return 0;
 }
 
 /* Sees to it that there is a commit fiber. The lock is held. */
 static int start_committing(struct meta *m)
 {
-    return m->committing ? 0 : start_committer(m);
-}
-
-/* Whether another committer has something to do beside a write. The lock is held. */
-static bool worth_another(const struct meta *m)
-{
-    return m->writing_alone && m->committing < COMMITTERS && m->queued >= BESIDE_MIN &&
-           rt_now() - m->writing->write_start_ns >= BESIDE_AFTER_NS;
+    int r = m->committing ? 0 : rt_spawn_detached("meta commit", commit_fiber, m);
+    if (r == 0)
+        m->committing = true;
+    return r;
 }
 
 static void FIBER kick(void *arg)
@@ -907,8 +673,6 @@ static int enqueue(struct meta *m, struct request *q)
     list_push_back(&m->queue, &q->link);
     if (++m->queued == m->gather_to)
         rt_wake_one(&m->gathered);
-    if (worth_another(m))
-        (void)start_committer(m);
     return 0;
 }
 

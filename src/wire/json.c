@@ -59,9 +59,14 @@ void json_put_string(struct buf *b, struct str s)
 
 void json_put_member(struct buf *b, const char *name, struct str value)
 {
-    buf_put_char(b, '"');
-    buf_put_cstr(b, name);
-    buf_put_cstr(b, "\":");
+    size_t len = strlen(name);
+    char *to = buf_reserve(b, len + 3);
+    if (!to)
+        return;
+    to[0] = '"';
+    memcpy(to + 1, name, len);
+    memcpy(to + 1 + len, "\":", 3); /* with its NUL */
+    b->len += len + 3;
     json_put_string(b, value);
 }
 

@@ -321,55 +321,6 @@ static void random_batches_agree_with_a_model(void **state)
     model_walk(&m, s->kv, NULL);
 }
 
-static void model_gets(const struct model *m, struct kv_batch *b)
-{
-    char key[2], value[16];
-    for (unsigned i = 0; i < MODEL_KEYS; i++) {
-        struct buf got;
-        buf_init(&got, 0);
-        int r = kv_batch_get(b, model_key(i, key), &got);
-        assert_int_equal(r, m->value[i] ? 0 : -ERR_NOT_FOUND);
-        snprintf(value, sizeof(value), "%u", m->value[i]);
-        assert_true(r < 0 || str_eq(buf_str(&got), str_from(value)));
-        buf_release(&got);
-    }
-}
-
-/* Each batch is filled over the one before, which is written in between at any time. */
-static void a_batch_over_another_agrees_with_a_model(void **state)
-{
-    struct store *s = *state;
-    struct model m = {0};
-    struct kv_batch *below, *above;
-    srand(5);
-    assert_int_equal(kv_batch_new(s->kv, &below), 0);
-    assert_int_equal(kv_batch_new(s->kv, &above), 0);
-    for (int round = 0; round < 200; round++) {
-        int written = rand() % 3;
-        kv_batch_put_over(above, below);
-        for (int i = rand() % 8; i > 0; i--)
-            model_change(&m, above);
-        model_walk(&m, s->kv, above);
-        if (written == 0)
-            assert_int_equal(kv_write(s->kv, below, true), 0);
-        model_gets(&m, above);
-        model_walk(&m, s->kv, above);
-        if (written > 0)
-            assert_int_equal(kv_write(s->kv, below, true), 0);
-        kv_batch_put_over(above, NULL);
-        kv_batch_clear(below);
-        model_gets(&m, above);
-        model_walk(&m, s->kv, above);
-        struct kv_batch *swap = below;
-        below = above;
-        above = swap;
-    }
-    assert_int_equal(kv_write(s->kv, below, true), 0);
-    kv_batch_free(below);
-    kv_batch_free(above);
-    model_walk(&m, s->kv, NULL);
-}
-
 /* ---- RocksDB -------------------------------------------------------------------------------- */
 
 static void a_cached_read_asks_for_the_disk_rather_than_guess(void **state)
@@ -848,7 +799,6 @@ int main(int argc, char **argv)
         BOTH(a_prefix_bounds_both_directions),
         BOTH(an_iterator_sees_changes_made_under_it),
         BOTH(random_batches_agree_with_a_model),
-        BOTH(a_batch_over_another_agrees_with_a_model),
         cmocka_unit_test_setup_teardown(a_cached_read_asks_for_the_disk_rather_than_guess,
                                         setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(space_of_deleted_bulky_values_comes_back, setup_rocks,
