@@ -20,6 +20,12 @@ static void ask(const struct lifecycle *l, struct str key)
     CHECK(!due.rule || (due.rule->newer <= 5 && due.due_ms > NOW_MS));
     CHECK(lifecycle_abort(l, key, NOW_MS, LIFECYCLE_DAY_MS, &due) == 0);
     CHECK(!due.rule || due.rule->tag_count == 0);
+    struct str class;
+    CHECK(lifecycle_class(l, &s, NOW_MS, NOW_MS, LIFECYCLE_DAY_MS, &class) == 0);
+    CHECK(!class.ptr || (class.len > 0 && lifecycle_warmth(class) != 0));
+    CHECK(lifecycle_noncurrent_class(l, &s, NOW_MS, 5, LIFECYCLE_NEVER - 1, LIFECYCLE_DAY_MS,
+                                     &class) == 0);
+    CHECK(!class.ptr || (class.len > 0 && lifecycle_warmth(class) != 0));
     CHECK(lifecycle_marker(l, key, NOW_MS, LIFECYCLE_DAY_MS, &due) == 0);
 }
 

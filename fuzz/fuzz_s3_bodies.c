@@ -113,6 +113,13 @@ static void check_locks(struct arena *a, struct str body)
         CHECK(lock.retention < STORE_RETENTIONS && lock.until_ms <= DATE_MS_MAX);
 }
 
+static void check_restore(struct arena *a, struct str body)
+{
+    struct s3_restore restore;
+    if (s3_body_restore(a, body, &restore) == 0)
+        CHECK(restore.days >= 1 && restore.days <= 36500 && restore.tier.len <= 9);
+}
+
 static void check_logging(struct arena *a, struct str body)
 {
     struct s3_logging l, again;
@@ -173,6 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_locks(&a, body);
     else if (data[0] == 'E')
         check_encryption(&a, body);
+    else if (data[0] == 'R')
+        check_restore(&a, body);
     else if (data[0] == 'H')
         check_tags(&a, body, S3_TAGS_MAX, true);
     else

@@ -144,6 +144,14 @@
       "The bucket ownership controls were not found")                                              \
     X(BAD_REQUEST, false, 400, "BadRequest", "Bad Request")                                        \
     X(NO_SUCH_TAG_SET, false, 404, "NoSuchTagSet", "The TagSet does not exist")                    \
+    X(NOT_ARCHIVED, false, 403, "InvalidObjectState",                                              \
+      "Restore is not allowed for the object's current storage class.")                            \
+    X(RESTORING, false, 409, "RestoreAlreadyInProgress", "Object restore is already in progress")  \
+    X(ARCHIVED, false, 403, "InvalidObjectState",                                                  \
+      "The operation is not valid for the object's storage class")                                 \
+    X(SOURCE_ARCHIVED, false, 403, "ObjectNotInActiveTierError",                                   \
+      "The source object of the COPY action is not in the active tier and is only stored in "      \
+      "Amazon S3 Glacier.")                                                                        \
     X(INVALID_TAG, false, 400, "InvalidTag",                                                       \
       "The tag provided was not a valid tag. This error can occur if the tag did not pass input "  \
       "validation.")                                                                               \

@@ -88,10 +88,10 @@ static const struct cli_option option_table[] = {
      "'cairn admin scrub start' asks for it"},
     {"lifecycle-day", CLI_NUMBER, &options.lifecycle_day_s, "SECONDS",
      "for tests: what the lifecycle job takes for a day; 86400 if not given"},
-    {"storage-class", CLI_TEXTS, &options.classes, "NAME=K+M",
+    {"storage-class", CLI_TEXTS, &options.classes, "NAME=K+M[,archive]",
      "a storage class by the name NAME whose objects have K shards of data and M of parity, given "
-     "as often as there are classes; STANDARD goes by the number of disks, REDUCED_REDUNDANCY has "
-     "one parity less"},
+     "as often as there are classes; with 'archive' they are read only after RestoreObject; "
+     "STANDARD goes by the number of disks, REDUCED_REDUNDANCY has one parity less"},
     {"spare-after", CLI_NUMBER, &options.spare_after_s, "SECONDS",
      "a disk that has been gone for so long is done without: what it held is rebuilt on the others "
      "where they have room; 14400 if not given, 0: only when an administrator replaces it"},
@@ -201,6 +201,7 @@ static int FIBER open_doors(struct server *s)
                            .kms = s->kms,
                            .encrypt_all = options.encrypt,
                            .insecure_sse_c = options.insecure_sse_c,
+                           .lifecycle_day_ms = options.lifecycle_day_s * 1000,
                            .website_domains = options.website_domain};
     int r = access_log_open(&s->log);
     s3.log = s->log;
@@ -557,8 +558,8 @@ static int parse_classes(struct server *s)
     for (unsigned i = 0; i < options.classes.count; i++) {
         const char *text = options.classes.at[i];
         if (store_class_parse(str_from(text), &s->classes[s->class_count++]) < 0)
-            return cli_fail("--storage-class is NAME=K+M, the name of A-Z, 0-9 and _, K and M "
-                            "together %d at most, not %s",
+            return cli_fail("--storage-class is NAME=K+M or NAME=K+M,archive, the name of A-Z, "
+                            "0-9 and _, K and M together %d at most, not %s",
                             RING_SLOTS_MAX, text);
     }
     return 0;

@@ -20,6 +20,7 @@ struct jobs {
     struct retention_job *retention;  /* likewise */
     struct audit *audit;              /* NULL: off */
     bool audit_known;                 /* until then nothing is done that it would have to tell */
+    struct restore_job *restore;      /* likewise */
     uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
@@ -60,8 +61,14 @@ int purge_add(struct jobs *j);
 void purge_free(struct purge_job *p);
 int retention_add(struct jobs *j);
 void retention_free(struct retention_job *j);
+int restore_add(struct jobs *j);
+void restore_free(struct restore_job *r);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
+
+/* trace.c: a version that a job changed by itself; `after` may be NULL. */
+void jobs_trace(struct jobs *j, const char *operation, struct str bucket, struct str key,
+                const struct store_version_ref *version, struct str after);
 
 static inline void jobs_count(uint64_t *counter, uint64_t n)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "jobs/internal.h"
 
-static int (*const adds[])(struct jobs *j) = {gc_add,     compact_add,   sweep_add, repair_add,
-                                              values_add, scrub_add,     move_add,  spares_add,
-                                              events_add, lifecycle_add, purge_add, retention_add};
+static int (*const adds[])(struct jobs *j) = {
+    gc_add,     compact_add, sweep_add,     repair_add, values_add,    scrub_add,   move_add,
+    spares_add, events_add,  lifecycle_add, purge_add,  retention_add, restore_add,
+};
 
 void FIBER jobs_stop(struct jobs *j)
 {
@@ -17,6 +18,7 @@ void FIBER jobs_stop(struct jobs *j)
     lifecycle_free(j->lifecycle);
     purge_free(j->purge);
     retention_free(j->retention);
+    restore_free(j->restore);
     free(j);
 }
 

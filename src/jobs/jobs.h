@@ -14,15 +14,18 @@
  *   rebalance  after the disks have changed: moves shards to where they belong now
  *   spares   has the others take over what a disk held that stays gone
  *   events   keeps the delivery of events to their targets going
- *   lifecycle  once a day: removes what the buckets' lifecycle rules say is due
+ *   lifecycle  once a day: removes, or moves to another storage class, what the buckets' lifecycle
+ *            rules say is due
  *   purge    removes what belongs to somebody, when asked (purge.h)
  *   retention  once a day: removes what its class of data lets stay no longer
+ *   restore  makes archived objects readable that were asked for, and ends that again
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
  * waits, and tries again; the wait doubles up to a minute.
  */
 
+#include "audit/audit.h"
 #include "events/events.h"
 #include "jobs/damage.h"
 #include "jobs/schedule.h"
@@ -123,3 +126,4 @@ int FIBER jobs_damages_each(struct jobs *j, int (*fn)(const struct damage *d, vo
 void jobs_scrub_metrics(struct buf *out, struct jobs *j);
 void jobs_lifecycle_metrics(struct buf *out, struct jobs *j);
 void jobs_retention_metrics(struct buf *out, struct jobs *j);
+void jobs_restore_metrics(struct buf *out, struct jobs *j);

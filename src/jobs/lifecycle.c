@@ -2,12 +2,17 @@
 
 /*
  * Lifecycle: once a day, at midnight UTC, all rows of the buckets that have rules are walked, and
- * what is due is removed. A pass that was cut short goes on where it was; the first one begins at
- * the start. Rules that were put meanwhile count from the page on.
+ * what is due is removed, or moved to another storage class. A pass that was cut short goes on
+ * where it was; the first one begins at the start. Rules that were put meanwhile count from the
+ * page on.
  *
  * A page is judged in its snapshot; then what is due goes in one transaction, which tests of each
  * that it is what was judged: the same object, and a superseded version still superseded. What has
  * changed is left for the next pass, and so is what is locked: the store removes nothing that is.
+ *
+ * What is due for removal is not moved first. Moves are made one after another (store/tiers.h); one
+ * that fails is counted and left for the next pass. A class that is not configured, or warmer than
+ * the one an object is in, is no place to move to.
  *
  * Invariant: nothing is removed for whose key, at the time of the page, no enabled rule was due.
  */
@@ -17,30 +22,35 @@
 #include "jobs/internal.h"
 #include "jobs/job.pb-c.h"
 #include "lifecycle/lifecycle.h"
+#include "store/tiers.h"
 
 #define FIRST_MS      2000
 #define INTERVAL_MS   10000 /* between looks whether a day has begun */
 #define LOOKS_A_DAY   20    /* at least: days of tests are short */
 #define KEEP_EVERY_NS (10 * RT_S)
 #define ROWS_PER_S    500000
-#define REMOVED_COSTS 50  /* as much as so many rows that stay */
-#define REMOVALS_MAX  256 /* of one page */
+#define BYTES_PER_S   (128 * MIB) /* of chunks that are written anew */
+#define REMOVED_COSTS 50          /* as much as so many rows that stay */
+#define REMOVALS_MAX  256         /* of one page */
 #define ARENA_MAX     (16 * MIB)
 #define REQUESTER     STR("lifecycle")
 
 enum removal_kind { EXPIRED, MARKED, NONCURRENT, MARKER, ABORTED, REMOVAL_KINDS };
+#define MOVED REMOVAL_KINDS /* no removal */
 
 struct removal {
-    enum removal_kind kind;
+    unsigned kind; /* enum removal_kind, or MOVED */
     struct store_deletion deletion;
     struct store_conditions conditions;
     struct str upload; /* ABORTED */
+    struct str class;  /* MOVED: to this one */
 };
 
 struct pass {
     uint64_t begun_ms; /* of this, or the last */
     bool walking;
     uint64_t total_rows, removed, kept;
+    uint64_t moved, failed; /* since the start, or the pass began */
 };
 
 struct lifecycle_job {
@@ -61,6 +71,7 @@ struct lifecycle_job {
     uint64_t rows, went;
     /* atomic */
     uint64_t removed[REMOVAL_KINDS], kept, passes, last_end_ms, unreadable;
+    uint64_t moved, moved_bytes, failed, no_class;
 };
 
 static const char *const kind_texts[] = {"expired", "marked", "noncurrent", "marker", "aborted"};
@@ -101,7 +112,7 @@ static int load(struct lifecycle_job *l)
             jobs__lifecycle__free_unpacked(pb, NULL);
         return -ERR_CORRUPT;
     }
-    l->pass = (struct pass){pb->begun_ms, pb->walking, pb->total_rows, pb->removed, pb->kept};
+    l->pass = (struct pass){pb->begun_ms, pb->walking, pb->total_rows, pb->removed, pb->kept, 0, 0};
     place->bucket = pb->bucket;
     place->kind = pb->kind;
     place->rows = pb->rows;
@@ -149,8 +160,8 @@ static int judge_bucket(void *arg, const struct store_bucket *b)
     l->now_ms = rt_wall_ms();
     l->count = 0;
     arena_reset(&l->arena);
-    return (l->rules->expires << STORE_LIFE_OBJECT) |
-           (l->rules->expires_noncurrent << STORE_LIFE_VERSION) |
+    return ((l->rules->expires || l->rules->moves) << STORE_LIFE_OBJECT) |
+           ((l->rules->expires_noncurrent || l->rules->moves_noncurrent) << STORE_LIFE_VERSION) |
            (l->rules->aborts << STORE_LIFE_UPLOAD);
 }
 
@@ -162,20 +173,22 @@ static struct store_version_ref version_of(const struct store_object *o)
     return (struct store_version_ref){.kind = STORE_VERSION_SEQ, .seq = o->seq};
 }
 
-static int note_removal(struct lifecycle_job *l, enum removal_kind kind,
-                        const struct store_life_row *row)
+static int note_removal(struct lifecycle_job *l, unsigned kind, const struct store_life_row *row,
+                        uint64_t newer, struct str class)
 {
     struct removal *x = &l->removals[l->count];
     const struct store_object *o = row->object;
     *x = (struct removal){.kind = kind, .conditions = {.has_seq = true, .seq = o->seq}};
-    x->conditions.superseded = kind == NONCURRENT;
+    x->conditions.superseded = row->kind == STORE_LIFE_VERSION && row->since_ms;
+    x->conditions.newer = newer;
     x->deletion = (struct store_deletion){
         .key = arena_dup(&l->arena, o->key),
-        .version = kind == EXPIRED ? STORE_CURRENT : version_of(o),
+        .version = row->kind == STORE_LIFE_OBJECT ? STORE_CURRENT : version_of(o),
         .conditions = &x->conditions,
         .owner = l->bucket->owner,
     };
     x->upload = arena_dup(&l->arena, row->upload);
+    x->class = class; /* the rules', which live as long as the page */
     if (!x->deletion.key.ptr || !x->upload.ptr)
         return -ENOMEM;
     return ++l->count == REMOVALS_MAX;
@@ -196,19 +209,59 @@ static int load_tags(struct lifecycle_subject *s)
     return r == -ERR_CORRUPT ? 0 : r;
 }
 
+static struct lifecycle_subject subject_of(struct tagged *t)
+{
+    const struct store_object *o = t->row->object;
+    return (struct lifecycle_subject){.key = o->key,
+                                      .sized = !o->delete_marker,
+                                      .len_bytes = o->len_bytes,
+                                      .load = load_tags,
+                                      .arg = t};
+}
+
 static int judge_object(struct lifecycle_job *l, const struct store_life_row *row,
                         struct lifecycle_due *ret)
 {
     const struct store_object *o = row->object;
     struct tagged t = {l, row};
-    struct lifecycle_subject s = {.key = o->key,
-                                  .sized = !o->delete_marker,
-                                  .len_bytes = o->len_bytes,
-                                  .load = load_tags,
-                                  .arg = &t};
+    struct lifecycle_subject s = subject_of(&t);
     if (row->kind == STORE_LIFE_OBJECT)
         return lifecycle_expiry(l->rules, &s, o->mtime_ms, l->day_ms, ret);
     return lifecycle_noncurrent(l->rules, &s, row->since_ms, row->newer, l->day_ms, ret);
+}
+
+/* What is archived is moved to another archive only. */
+static bool may_move(struct lifecycle_job *l, struct str from, struct str to)
+{
+    const struct store *store = l->jobs->config.store;
+    struct blob_class code;
+    int was = lifecycle_warmth(from), will = lifecycle_warmth(to);
+    if (str_eq(from, to) || (was >= 0 && will >= 0 && was > will))
+        return false;
+    if (store_class_find(store, to, &code) < 0) {
+        jobs_count(&l->no_class, 1);
+        return false;
+    }
+    return !store_class_is_archive(store, from) || store_class_is_archive(store, to);
+}
+
+/* To which class an object or superseded version is to go, if it stays. */
+static int judge_class(struct lifecycle_job *l, const struct store_life_row *row)
+{
+    const struct store_object *o = row->object;
+    struct tagged t = {l, row};
+    struct lifecycle_subject s = subject_of(&t);
+    struct str class = STR_NULL;
+    int r = 0;
+    if (row->kind == STORE_LIFE_OBJECT && l->rules->moves)
+        r = lifecycle_class(l->rules, &s, o->mtime_ms, l->now_ms, l->day_ms, &class);
+    else if (row->kind == STORE_LIFE_VERSION && l->rules->moves_noncurrent && row->since_ms &&
+             !o->delete_marker)
+        r = lifecycle_noncurrent_class(l->rules, &s, row->since_ms, row->newer, l->now_ms,
+                                       l->day_ms, &class);
+    if (r < 0 || !class.ptr || !may_move(l, o->attrs.storage_class, class))
+        return r;
+    return note_removal(l, MOVED, row, 0, class);
 }
 
 static int judge_row(void *arg, const struct store_life_row *row)
@@ -227,12 +280,19 @@ static int judge_row(void *arg, const struct store_life_row *row)
             r = lifecycle_marker(l->rules, o->key, o->mtime_ms, l->day_ms, &due);
     } else
         r = judge_object(l, row, &due);
-    if (r < 0 || !due.rule || due.due_ms > l->now_ms)
+    if (r < 0)
         return r;
-    return note_removal(l, kind, row);
+    if (!due.rule || due.due_ms > l->now_ms)
+        return judge_class(l, row);
+    return note_removal(l, kind, row, kind == NONCURRENT ? due.rule->newer : 0, STR_NULL);
 }
 
 /* ---- removing ------------------------------------------------------------------------------- */
+
+static const char *const operations[] = {"S3.EXPIRE.OBJECT", "S3.CREATE.DELETEMARKER",
+                                         "S3.EXPIRE.VERSION", "S3.EXPIRE.DELETEMARKER",
+                                         "S3.DELETE.UPLOAD"};
+static_assert(ARRAY_LEN(operations) == REMOVAL_KINDS, "an operation a kind");
 
 static void count_removal(struct lifecycle_job *l, const struct removal *x, int result)
 {
@@ -240,6 +300,8 @@ static void count_removal(struct lifecycle_job *l, const struct removal *x, int 
     if (result == 0) {
         jobs_count(&l->removed[kind], 1);
         l->pass.removed++;
+        jobs_trace(l->jobs, operations[kind], l->bucket->name, x->deletion.key,
+                   &x->deletion.version, x->upload.len ? x->upload : STR_NULL);
     } else {
         jobs_count(&l->kept, 1);
         l->pass.kept++;
@@ -256,15 +318,84 @@ static int FIBER remove_objects(struct lifecycle_job *l)
     struct store_notice *notice;
     struct store_deletion *list = l->list;
     int r = event_notice_make(l->jobs->config.events, &origin, names, &notice);
+    size_t count = 0;
     for (size_t i = 0; i < l->count; i++)
-        list[i] = l->removals[i].deletion;
-    if (r == 0)
-        r = store_delete_many(l->jobs->config.store, l->bucket->id, list, l->count, notice);
+        if (l->removals[i].kind != MOVED)
+            list[count++] = l->removals[i].deletion;
+    if (r == 0 && count)
+        r = store_delete_many(l->jobs->config.store, l->bucket->id, list, count, notice);
+    count = 0;
     for (size_t i = 0; r == 0 && i < l->count; i++) {
-        l->removals[i].deletion = list[i];
-        count_removal(l, &l->removals[i], list[i].result);
+        struct removal *x = &l->removals[i];
+        if (x->kind == MOVED)
+            continue;
+        x->deletion = list[count++];
+        count_removal(l, x, x->deletion.result);
     }
     return r;
+}
+
+/* ---- moving --------------------------------------------------------------------------------- */
+
+static int FIBER spend_bytes(uint64_t bytes, void *arg)
+{
+    struct lifecycle_job *l = arg;
+    jobs_count(&l->moved_bytes, bytes);
+    return job_spend(l->job, bytes, 0);
+}
+
+static void tell_failed(struct lifecycle_job *l, const struct removal *x, int err)
+{
+    struct log_line line;
+    jobs_count(&l->failed, 1);
+    if (l->pass.failed++)
+        return;
+    log_begin(&line, LOG_ERROR, "an object cannot be moved to another storage class");
+    log_str(&line, "bucket", l->bucket->name);
+    log_str(&line, "key", x->deletion.key);
+    log_str(&line, "class", x->class);
+    log_err(&line, err);
+    log_end(&line);
+}
+
+static void count_move(struct lifecycle_job *l, const struct removal *x, int err)
+{
+    if (err == 0) {
+        jobs_count(&l->moved, 1);
+        l->pass.moved++;
+        jobs_trace(l->jobs, "S3.TRANSITION.OBJECT", l->bucket->name, x->deletion.key,
+                   &x->deletion.version, x->class);
+    } else if (err == -ERR_PRECONDITION_FAILED || err == -ERR_NO_SUCH_KEY ||
+               err == -ERR_NO_SUCH_VERSION || err == -ERR_NO_SUCH_BUCKET) {
+        jobs_count(&l->kept, 1);
+        l->pass.kept++;
+    } else {
+        tell_failed(l, x, err);
+    }
+}
+
+static int FIBER move_objects(struct lifecycle_job *l)
+{
+    struct event_origin origin = {.arena = &l->arena, .bucket = l->bucket, .requester = REQUESTER};
+    struct event_names names = EVENT_NAMES(EVENT_CREATED_PUT);
+    names.changed = EVENT_TRANSITION;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct removal *x = &l->removals[i];
+        struct store_transition t = {.key = x->deletion.key,
+                                     .version = x->deletion.version,
+                                     .seq = x->conditions.seq,
+                                     .superseded = x->conditions.superseded,
+                                     .class = x->class};
+        if (x->kind != MOVED)
+            continue;
+        int r = event_notice_make(l->jobs->config.events, &origin, names, &t.notice);
+        if (r == 0)
+            r = store_transition(l->jobs->config.store, l->bucket->id, &t, spend_bytes, l);
+        if (r == -ECANCELED || r == -ENOMEM)
+            return r;
+        count_move(l, x, r);
+    }
+    return 0;
 }
 
 static int FIBER abort_uploads(struct lifecycle_job *l)
@@ -287,7 +418,10 @@ static int FIBER remove_noted(void *arg, uint64_t rows)
     l->went = l->count;
     if (l->count == 0)
         return 0;
-    return l->removals[0].kind == ABORTED ? abort_uploads(l) : remove_objects(l);
+    if (l->removals[0].kind == ABORTED)
+        return abort_uploads(l);
+    int r = remove_objects(l);
+    return r < 0 ? r : move_objects(l);
 }
 
 static int FIBER walk_page(struct lifecycle_job *l)
@@ -325,10 +459,12 @@ static int FIBER end_pass(struct lifecycle_job *l)
     l->pass.walking = false;
     jobs_count(&l->passes, 1);
     __atomic_store_n(&l->last_end_ms, rt_wall_ms(), __ATOMIC_RELAXED);
-    if (l->pass.removed || l->pass.kept) {
-        log_begin(&line, LOG_INFO, "a lifecycle pass removed what was due");
+    if (l->pass.removed || l->pass.kept || l->pass.moved || l->pass.failed) {
+        log_begin(&line, LOG_INFO, "a lifecycle pass did what was due");
         log_u64(&line, "removed", l->pass.removed);
+        log_u64(&line, "moved", l->pass.moved);
         log_u64(&line, "kept", l->pass.kept);
+        log_u64(&line, "failed", l->pass.failed);
         log_u64(&line, "rows", l->walk.place.rows);
         log_end(&line);
     }
@@ -350,6 +486,8 @@ static int FIBER step(struct lifecycle_job *l)
 static int FIBER lifecycle_round(struct job *job, void *arg)
 {
     struct lifecycle_job *l = arg;
+    if (!l->jobs->audit_known)
+        return JOB_IDLE;
     int r = l->loaded ? 0 : load(l);
     if (r == 0)
         r = step(l);
@@ -375,6 +513,7 @@ int lifecycle_add(struct jobs *j)
         .name = "lifecycle",
         .round = lifecycle_round,
         .arg = l,
+        .bytes_per_s = BYTES_PER_S,
         .items_per_s = ROWS_PER_S,
         .first_ms = (unsigned)MIN((uint64_t)FIRST_MS, l->day_ms / LOOKS_A_DAY),
         .interval_ms = (unsigned)MIN((uint64_t)INTERVAL_MS, l->day_ms / LOOKS_A_DAY),
@@ -410,6 +549,15 @@ void jobs_lifecycle_metrics(struct buf *out, struct jobs *j)
                    LOAD(passes));
     metrics_single(out, "cairn_lifecycle_unreadable_total", "counter",
                    "Looks at a bucket's rules that could not be read.", LOAD(unreadable));
+    metrics_single(out, "cairn_lifecycle_moved_total", "counter",
+                   "Objects and versions that were moved to another storage class.", LOAD(moved));
+    metrics_single(out, "cairn_lifecycle_moved_bytes_total", "counter",
+                   "Bytes of them that were written anew.", LOAD(moved_bytes));
+    metrics_single(out, "cairn_lifecycle_move_errors_total", "counter",
+                   "Moves that failed: each is tried again by the next pass.", LOAD(failed));
+    metrics_single(out, "cairn_lifecycle_no_class_total", "counter",
+                   "Times that a rule named a storage class that is not configured.",
+                   LOAD(no_class));
     metrics_single(out, "cairn_lifecycle_last_end_timestamp_seconds", "gauge",
                    "When the last whole pass ended; 0: not since the start.",
                    LOAD(last_end_ms) / 1000);

@@ -8,8 +8,9 @@
  * configuration elements", "Examples of lifecycle configurations".
  *
  * Days count from an event (a write, being superseded, the creation of an upload) and end at the
- * next midnight UTC. Where several rules fit, the earliest counts. Transitions are not served:
- * -ERR_NOT_IMPLEMENTED.
+ * next midnight UTC. Where several rules fit, the earliest expiration counts, and of the
+ * transitions that are due the one to the coldest class. Which classes there are is not known here,
+ * but for the order of those that S3 names.
  *
  * Invariant: what lifecycle_parse() took, lifecycle_xml() writes so that it parses to the same.
  */
@@ -22,8 +23,22 @@
 #define LIFECYCLE_ID_MAX    255
 #define LIFECYCLE_TAGS_MAX  10  /* of a rule; an object has no more */
 #define LIFECYCLE_NEWER_MAX 100 /* versions that a rule may keep */
+#define LIFECYCLE_MOVES_MAX 16  /* transitions of a rule, of each kind */
 #define LIFECYCLE_DAY_MS    86400000ULL
 #define LIFECYCLE_NEVER     UINT64_MAX
+
+/* To another storage class. */
+struct lifecycle_move {
+    struct str class;
+    bool has_date;
+    uint64_t days; /* may be 0: at the next midnight */
+    uint64_t date_ms;
+    uint64_t newer; /* noncurrent versions that are left where they are */
+};
+struct lifecycle_moves {
+    struct lifecycle_move list[LIFECYCLE_MOVES_MAX];
+    size_t count;
+};
 
 struct lifecycle_rule {
     struct str id; /* given, or made of the rule's place and content */
@@ -43,6 +58,7 @@ struct lifecycle_rule {
     bool has_date, has_marker;
     bool marker; /* delete markers with nothing behind them go */
     uint64_t date_ms;
+    struct lifecycle_moves *moves, *noncurrent_moves; /* NULL: none */
 };
 
 struct lifecycle {
@@ -53,11 +69,12 @@ struct lifecycle {
     uint16_t *order, *parent;
     size_t enabled;
     bool expires, expires_noncurrent, aborts; /* some rule does so */
+    bool moves, moves_noncurrent;
 };
 
 /*
- * -ERR_MALFORMED_XML, -ERR_INVALID_ARGUMENT, -ERR_INVALID_REQUEST, -ERR_INVALID_TAG,
- * -ERR_NOT_IMPLEMENTED, each with a text in *ret_why or ptr NULL; -ENOMEM. Strings live in `a`.
+ * -ERR_MALFORMED_XML, -ERR_INVALID_ARGUMENT, -ERR_INVALID_REQUEST, -ERR_INVALID_TAG, each with a
+ * text in *ret_why or ptr NULL; -ENOMEM. Strings live in `a`.
  */
 int lifecycle_parse(struct arena *a, struct str body, struct lifecycle *ret, struct str *ret_why);
 /* The whole document, in one form. */
@@ -97,3 +114,17 @@ int lifecycle_marker(const struct lifecycle *l, struct str key, uint64_t mtime_m
 /* An upload begun at `created_ms`. */
 int lifecycle_abort(const struct lifecycle *l, struct str key, uint64_t created_ms, uint64_t day_ms,
                     struct lifecycle_due *ret);
+
+/*
+ * Where S3 has a class in its order from warm to cold; -1: it has none of that name. What is there
+ * never goes back to a warmer one.
+ */
+int lifecycle_warmth(struct str class);
+/* The class that a current object written at `mtime_ms` should be in at `now_ms`, by whichever
+ * rule; ptr NULL: no rule says one. */
+int lifecycle_class(const struct lifecycle *l, struct lifecycle_subject *s, uint64_t mtime_ms,
+                    uint64_t now_ms, uint64_t day_ms, struct str *ret);
+/* Of a version superseded at `since_ms`, with `newer` noncurrent ones before it. */
+int lifecycle_noncurrent_class(const struct lifecycle *l, struct lifecycle_subject *s,
+                               uint64_t since_ms, uint64_t newer, uint64_t now_ms, uint64_t day_ms,
+                               struct str *ret);

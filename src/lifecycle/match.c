@@ -6,8 +6,7 @@
  * one.
  */
 
-#include "base/error.h"
-#include "lifecycle/lifecycle.h"
+#include "lifecycle/internal.h"
 
 #define NONE UINT16_MAX
 
@@ -42,6 +41,22 @@ static uint16_t first_for(const struct lifecycle *l, struct str key)
     return i;
 }
 
+static const struct lifecycle_rule *rule_at(const struct lifecycle *l, uint16_t i)
+{
+    return i == NONE ? NULL : &l->rules[l->order[i]];
+}
+
+const struct lifecycle_rule *lifecycle_first(const struct lifecycle *l, struct str key,
+                                             uint16_t *ret_at)
+{
+    return rule_at(l, *ret_at = first_for(l, key));
+}
+
+const struct lifecycle_rule *lifecycle_next(const struct lifecycle *l, uint16_t *at)
+{
+    return rule_at(l, *at = l->parent[*at]);
+}
+
 static bool has_tag(const struct lifecycle_subject *s, const struct store_pair *tag)
 {
     for (size_t i = 0; i < s->tag_count; i++)
@@ -58,8 +73,7 @@ static bool size_fits(const struct lifecycle_rule *r, const struct lifecycle_sub
            (!r->has_less || s->len_bytes < r->less);
 }
 
-/* Its prefix fits already: 1, 0 or what `load` returned. */
-static int fits(const struct lifecycle_rule *r, struct lifecycle_subject *s)
+int lifecycle_fits(const struct lifecycle_rule *r, struct lifecycle_subject *s)
 {
     if (!size_fits(r, s))
         return 0;
@@ -121,10 +135,11 @@ static int earliest(const struct lifecycle *l, struct lifecycle_subject *s, when
                     const struct question *q, struct lifecycle_due *ret)
 {
     struct lifecycle_due due = {.due_ms = LIFECYCLE_NEVER};
-    for (uint16_t i = first_for(l, s->key); i != NONE; i = l->parent[i]) {
-        const struct lifecycle_rule *rule = &l->rules[l->order[i]];
+    uint16_t i;
+    for (const struct lifecycle_rule *rule = lifecycle_first(l, s->key, &i); rule;
+         rule = lifecycle_next(l, &i)) {
         uint64_t at = when(rule, q);
-        int r = at < due.due_ms ? fits(rule, s) : 0;
+        int r = at < due.due_ms ? lifecycle_fits(rule, s) : 0;
         if (r < 0)
             return r;
         if (r > 0)

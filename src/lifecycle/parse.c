@@ -5,11 +5,9 @@
  * value out of range InvalidArgument; what does not go together InvalidRequest.
  */
 
-#include "base/error.h"
 #include "base/hash.h"
-#include "lifecycle/lifecycle.h"
+#include "lifecycle/internal.h"
 #include "wire/date.h"
-#include "wire/xml.h"
 
 #define ELEMENTS_MAX  65536
 #define PREFIX_MAX    STORE_KEY_MAX
@@ -17,24 +15,18 @@
 #define TAG_VALUE_MAX (4 * 256)
 #define XMLNS         "http://s3.amazonaws.com/doc/2006-03-01/"
 
-struct parse {
-    struct arena *arena;
-    struct str why;
-};
-
-static int refuse(struct parse *p, int err, const char *why)
+int lifecycle_refuse(struct lifecycle_parse *p, int err, const char *why)
 {
     p->why = str_from(why);
     return err;
 }
 
-static bool is_named(const struct xml_node *n, const char *name)
+bool lifecycle_is_named(const struct xml_node *n, const char *name)
 {
     return str_eq(n->name, str_from(name));
 }
 
-/* An element without others in it; each at most once. */
-static int read_text(const struct xml_node *n, bool *seen, struct str *ret)
+int lifecycle_read_text(const struct xml_node *n, bool *seen, struct str *ret)
 {
     if (*seen || n->first_child)
         return -ERR_MALFORMED_XML;
@@ -43,11 +35,11 @@ static int read_text(const struct xml_node *n, bool *seen, struct str *ret)
     return 0;
 }
 
-/* A whole number within the range of S3's integers; what is none is MalformedXML. */
-static int read_number(const struct xml_node *n, bool *seen, uint64_t most, uint64_t *ret)
+/* What is no number, or beyond the range, is MalformedXML. */
+int lifecycle_read_number(const struct xml_node *n, bool *seen, uint64_t most, uint64_t *ret)
 {
     struct str text;
-    int r = read_text(n, seen, &text);
+    int r = lifecycle_read_text(n, seen, &text);
     text = r ? text : str_trim(text);
     if (r == 0 && text.len && text.ptr[0] == '-')
         return -ERR_INVALID_ARGUMENT;
@@ -58,24 +50,25 @@ static int read_number(const struct xml_node *n, bool *seen, uint64_t most, uint
 
 /* ---- filters -------------------------------------------------------------------------------- */
 
-static int add_tag(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+static int add_tag(struct lifecycle_parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
 {
     struct store_pair tag = {0};
     bool key = false, value = false;
     int r = 0;
     for (const struct xml_node *c = n->first_child; !r && c; c = c->next)
-        r = is_named(c, "Key")     ? read_text(c, &key, &tag.name)
-            : is_named(c, "Value") ? read_text(c, &value, &tag.value)
-                                   : -ERR_MALFORMED_XML;
+        r = lifecycle_is_named(c, "Key")     ? lifecycle_read_text(c, &key, &tag.name)
+            : lifecycle_is_named(c, "Value") ? lifecycle_read_text(c, &value, &tag.value)
+                                             : -ERR_MALFORMED_XML;
     if (r || !key || !value)
         return -ERR_MALFORMED_XML;
     if (tag.name.len == 0 || tag.name.len > TAG_KEY_MAX || tag.value.len > TAG_VALUE_MAX)
-        return refuse(p, -ERR_INVALID_TAG, "The TagKey or TagValue you have provided is invalid");
+        return lifecycle_refuse(p, -ERR_INVALID_TAG,
+                                "The TagKey or TagValue you have provided is invalid");
     if (rule->tag_count == LIFECYCLE_TAGS_MAX)
-        return refuse(p, -ERR_INVALID_REQUEST, "A rule may name 10 tags at most");
+        return lifecycle_refuse(p, -ERR_INVALID_REQUEST, "A rule may name 10 tags at most");
     for (size_t i = 0; i < rule->tag_count; i++)
         if (str_eq(rule->tags[i].name, tag.name))
-            return refuse(p, -ERR_INVALID_REQUEST, "Duplicate Tag Keys are not allowed.");
+            return lifecycle_refuse(p, -ERR_INVALID_REQUEST, "Duplicate Tag Keys are not allowed.");
     if (!rule->tags)
         rule->tags = arena_array(p->arena, struct store_pair, LIFECYCLE_TAGS_MAX);
     if (!rule->tags)
@@ -84,26 +77,28 @@ static int add_tag(struct parse *p, const struct xml_node *n, struct lifecycle_r
     return 0;
 }
 
-static int read_prefix(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+static int read_prefix(struct lifecycle_parse *p, const struct xml_node *n,
+                       struct lifecycle_rule *rule)
 {
-    int r = read_text(n, &rule->has_prefix, &rule->prefix);
+    int r = lifecycle_read_text(n, &rule->has_prefix, &rule->prefix);
     if (!r && rule->prefix.len > PREFIX_MAX)
-        return refuse(p, -ERR_INVALID_REQUEST,
-                      "The maximum size of a prefix is 1024 bytes of UTF-8.");
+        return lifecycle_refuse(p, -ERR_INVALID_REQUEST,
+                                "The maximum size of a prefix is 1024 bytes of UTF-8.");
     return r;
 }
 
 /* One condition, in Filter itself or in And. */
-static int read_condition(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+static int read_condition(struct lifecycle_parse *p, const struct xml_node *n,
+                          struct lifecycle_rule *rule)
 {
-    if (is_named(n, "Prefix"))
+    if (lifecycle_is_named(n, "Prefix"))
         return read_prefix(p, n, rule);
-    if (is_named(n, "Tag"))
+    if (lifecycle_is_named(n, "Tag"))
         return add_tag(p, n, rule);
-    if (is_named(n, "ObjectSizeGreaterThan"))
-        return read_number(n, &rule->has_greater, INT64_MAX, &rule->greater);
-    if (is_named(n, "ObjectSizeLessThan"))
-        return read_number(n, &rule->has_less, INT64_MAX, &rule->less);
+    if (lifecycle_is_named(n, "ObjectSizeGreaterThan"))
+        return lifecycle_read_number(n, &rule->has_greater, INT64_MAX, &rule->greater);
+    if (lifecycle_is_named(n, "ObjectSizeLessThan"))
+        return lifecycle_read_number(n, &rule->has_less, INT64_MAX, &rule->less);
     return -ERR_MALFORMED_XML;
 }
 
@@ -115,13 +110,14 @@ static unsigned count_children(const struct xml_node *n)
     return count;
 }
 
-static int read_filter(struct parse *p, const struct xml_node *filter, struct lifecycle_rule *rule)
+static int read_filter(struct lifecycle_parse *p, const struct xml_node *filter,
+                       struct lifecycle_rule *rule)
 {
     const struct xml_node *n = filter;
     int r = 0;
     if (count_children(n) > 1)
         return -ERR_MALFORMED_XML;
-    rule->all = n->first_child && is_named(n->first_child, "And");
+    rule->all = n->first_child && lifecycle_is_named(n->first_child, "And");
     if (rule->all)
         n = n->first_child;
     if (rule->all && count_children(n) < 2)
@@ -129,26 +125,27 @@ static int read_filter(struct parse *p, const struct xml_node *filter, struct li
     for (const struct xml_node *c = n->first_child; !r && c; c = c->next)
         r = read_condition(p, c, rule);
     if (!r && rule->has_greater && rule->has_less && rule->greater >= rule->less)
-        return refuse(p, -ERR_INVALID_REQUEST,
-                      "ObjectSizeLessThan must be greater than ObjectSizeGreaterThan");
+        return lifecycle_refuse(p, -ERR_INVALID_REQUEST,
+                                "ObjectSizeLessThan must be greater than ObjectSizeGreaterThan");
     return r;
 }
 
 /* ---- actions -------------------------------------------------------------------------------- */
 
-static int read_days(struct parse *p, const struct xml_node *n, const char *why, bool *seen,
-                     uint64_t *ret)
+static int read_days(struct lifecycle_parse *p, const struct xml_node *n, const char *why,
+                     bool *seen, uint64_t *ret)
 {
-    int r = read_number(n, seen, INT32_MAX, ret);
+    int r = lifecycle_read_number(n, seen, INT32_MAX, ret);
     if (r == -ERR_INVALID_ARGUMENT || (r == 0 && *ret == 0))
-        return refuse(p, -ERR_INVALID_ARGUMENT, why);
+        return lifecycle_refuse(p, -ERR_INVALID_ARGUMENT, why);
     return r;
 }
 
-static int read_date(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+int lifecycle_read_date(struct lifecycle_parse *p, const struct xml_node *n, bool *seen,
+                        uint64_t *ret_ms)
 {
     struct str text;
-    int r = read_text(n, &rule->has_date, &text);
+    int r = lifecycle_read_text(n, seen, &text);
     if (r)
         return r;
     text = str_trim(text);
@@ -156,17 +153,17 @@ static int read_date(struct parse *p, const struct xml_node *n, struct lifecycle
         text = arena_printf(p->arena, "%.*sT00:00:00Z", STR_FMT(text));
     if (!text.ptr)
         return -ENOMEM;
-    if (date_parse_iso(text, &rule->date_ms))
+    if (date_parse_iso(text, ret_ms))
         return -ERR_MALFORMED_XML;
-    if (rule->date_ms % LIFECYCLE_DAY_MS)
-        return refuse(p, -ERR_INVALID_ARGUMENT, "'Date' must be at midnight GMT");
+    if (*ret_ms % LIFECYCLE_DAY_MS)
+        return lifecycle_refuse(p, -ERR_INVALID_ARGUMENT, "'Date' must be at midnight GMT");
     return 0;
 }
 
 static int read_bool(const struct xml_node *n, bool *seen, bool *ret)
 {
     struct str text;
-    int r = read_text(n, seen, &text);
+    int r = lifecycle_read_text(n, seen, &text);
     text = r ? text : str_trim(text);
     if (r == 0 && !str_eq(text, STR("true")) && !str_eq(text, STR("false")))
         r = -ERR_MALFORMED_XML;
@@ -175,56 +172,59 @@ static int read_bool(const struct xml_node *n, bool *seen, bool *ret)
     return r;
 }
 
-static int read_expiration(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+static int read_expiration(struct lifecycle_parse *p, const struct xml_node *n,
+                           struct lifecycle_rule *rule)
 {
     bool days = false;
     int r = 0;
     for (const struct xml_node *c = n->first_child; !r && c; c = c->next)
-        if (is_named(c, "Days"))
+        if (lifecycle_is_named(c, "Days"))
             r = read_days(p, c, "'Days' for Expiration action must be a positive integer", &days,
                           &rule->days);
-        else if (is_named(c, "Date"))
-            r = read_date(p, c, rule);
-        else if (is_named(c, "ExpiredObjectDeleteMarker"))
+        else if (lifecycle_is_named(c, "Date"))
+            r = lifecycle_read_date(p, c, &rule->has_date, &rule->date_ms);
+        else if (lifecycle_is_named(c, "ExpiredObjectDeleteMarker"))
             r = read_bool(c, &rule->has_marker, &rule->marker);
         else
             r = -ERR_MALFORMED_XML;
     return r || days + rule->has_date + rule->has_marker == 1 ? r : -ERR_MALFORMED_XML;
 }
 
-static int read_newer(struct parse *p, const struct xml_node *n, bool *seen, uint64_t *ret)
+int lifecycle_read_newer(struct lifecycle_parse *p, const struct xml_node *n, bool *seen,
+                         uint64_t *ret)
 {
-    int r = read_number(n, seen, INT32_MAX, ret);
+    int r = lifecycle_read_number(n, seen, INT32_MAX, ret);
     if (r == -ERR_INVALID_ARGUMENT || (r == 0 && (*ret == 0 || *ret > LIFECYCLE_NEWER_MAX)))
-        return refuse(p, -ERR_INVALID_ARGUMENT,
-                      "'NewerNoncurrentVersions' for NoncurrentVersionExpiration action must be "
-                      "an integer from 1 to 100");
+        return lifecycle_refuse(p, -ERR_INVALID_ARGUMENT,
+                                "'NewerNoncurrentVersions' must be an integer from 1 to 100");
     return r;
 }
 
-static int read_noncurrent(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+static int read_noncurrent(struct lifecycle_parse *p, const struct xml_node *n,
+                           struct lifecycle_rule *rule)
 {
     bool days = false, newer = false;
     int r = 0;
     for (const struct xml_node *c = n->first_child; !r && c; c = c->next)
-        if (is_named(c, "NoncurrentDays"))
+        if (lifecycle_is_named(c, "NoncurrentDays"))
             r = read_days(p, c,
                           "'NoncurrentDays' for NoncurrentVersionExpiration action must be a "
                           "positive integer",
                           &days, &rule->noncurrent_days);
-        else if (is_named(c, "NewerNoncurrentVersions"))
-            r = read_newer(p, c, &newer, &rule->newer);
+        else if (lifecycle_is_named(c, "NewerNoncurrentVersions"))
+            r = lifecycle_read_newer(p, c, &newer, &rule->newer);
         else
             r = -ERR_MALFORMED_XML;
     return r || days ? r : -ERR_MALFORMED_XML;
 }
 
-static int read_abort(struct parse *p, const struct xml_node *n, struct lifecycle_rule *rule)
+static int read_abort(struct lifecycle_parse *p, const struct xml_node *n,
+                      struct lifecycle_rule *rule)
 {
     bool days = false;
     int r = 0;
     for (const struct xml_node *c = n->first_child; !r && c; c = c->next)
-        r = is_named(c, "DaysAfterInitiation")
+        r = lifecycle_is_named(c, "DaysAfterInitiation")
                 ? read_days(p, c,
                             "'DaysAfterInitiation' for AbortIncompleteMultipartUpload action must "
                             "be a positive integer",
@@ -236,21 +236,23 @@ static int read_abort(struct parse *p, const struct xml_node *n, struct lifecycl
 /* ---- rules ---------------------------------------------------------------------------------- */
 
 struct seen {
-    bool id, status, filter, expiration, noncurrent, abort, transition;
+    bool id, status, filter, expiration, noncurrent, abort;
 };
 
-static int read_id(struct parse *p, const struct xml_node *n, struct seen *seen, struct str *ret)
+static int read_id(struct lifecycle_parse *p, const struct xml_node *n, struct seen *seen,
+                   struct str *ret)
 {
-    int r = read_text(n, &seen->id, ret);
+    int r = lifecycle_read_text(n, &seen->id, ret);
     if (!r && ret->len > LIFECYCLE_ID_MAX)
-        return refuse(p, -ERR_INVALID_ARGUMENT, "ID length should not exceed allowed limit of 255");
+        return lifecycle_refuse(p, -ERR_INVALID_ARGUMENT,
+                                "ID length should not exceed allowed limit of 255");
     return r;
 }
 
 static int read_status(const struct xml_node *n, struct seen *seen, bool *ret)
 {
     struct str text;
-    int r = read_text(n, &seen->status, &text);
+    int r = lifecycle_read_text(n, &seen->status, &text);
     text = r ? text : str_trim(text);
     if (r == 0 && !str_eq(text, STR("Enabled")) && !str_eq(text, STR("Disabled")))
         r = -ERR_MALFORMED_XML;
@@ -266,54 +268,53 @@ static int once(bool *seen)
     return before ? -ERR_MALFORMED_XML : 0;
 }
 
-static int read_element(struct parse *p, const struct xml_node *n, struct seen *seen,
+static int read_element(struct lifecycle_parse *p, const struct xml_node *n, struct seen *seen,
                         struct lifecycle_rule *rule)
 {
-    if (is_named(n, "ID"))
+    if (lifecycle_is_named(n, "ID"))
         return read_id(p, n, seen, &rule->id);
-    if (is_named(n, "Status"))
+    if (lifecycle_is_named(n, "Status"))
         return read_status(n, seen, &rule->enabled);
-    if (is_named(n, "Prefix")) {
+    if (lifecycle_is_named(n, "Prefix")) {
         rule->legacy = true;
         return seen->filter ? -ERR_MALFORMED_XML : read_prefix(p, n, rule);
     }
-    if (is_named(n, "Filter"))
+    if (lifecycle_is_named(n, "Filter"))
         return once(&seen->filter) || rule->legacy ? -ERR_MALFORMED_XML : read_filter(p, n, rule);
-    if (is_named(n, "Expiration"))
+    if (lifecycle_is_named(n, "Expiration"))
         return once(&seen->expiration) ? -ERR_MALFORMED_XML : read_expiration(p, n, rule);
-    if (is_named(n, "NoncurrentVersionExpiration"))
+    if (lifecycle_is_named(n, "NoncurrentVersionExpiration"))
         return once(&seen->noncurrent) ? -ERR_MALFORMED_XML : read_noncurrent(p, n, rule);
-    if (is_named(n, "AbortIncompleteMultipartUpload"))
+    if (lifecycle_is_named(n, "AbortIncompleteMultipartUpload"))
         return once(&seen->abort) ? -ERR_MALFORMED_XML : read_abort(p, n, rule);
-    if (is_named(n, "Transition") || is_named(n, "NoncurrentVersionTransition")) {
-        seen->transition = true;
-        return 0;
-    }
+    if (lifecycle_is_named(n, "Transition"))
+        return lifecycle_read_move(p, n, false, rule);
+    if (lifecycle_is_named(n, "NoncurrentVersionTransition"))
+        return lifecycle_read_move(p, n, true, rule);
     return -ERR_MALFORMED_XML;
 }
 
 /* What the parts of a rule allow each other. */
-static int test_rule(struct parse *p, const struct seen *seen, const struct lifecycle_rule *rule)
+static int test_rule(struct lifecycle_parse *p, const struct seen *seen,
+                     const struct lifecycle_rule *rule)
 {
     if (!seen->status || (!seen->filter && !rule->legacy))
         return -ERR_MALFORMED_XML;
-    if (seen->transition)
-        return refuse(p, -ERR_NOT_IMPLEMENTED,
-                      "Transitions between storage classes are not served.");
-    if (!seen->expiration && !seen->noncurrent && !seen->abort)
-        return refuse(p, -ERR_INVALID_REQUEST,
-                      "At least one action needs to be specified in a rule");
+    if (!seen->expiration && !seen->noncurrent && !seen->abort && !rule->moves &&
+        !rule->noncurrent_moves)
+        return lifecycle_refuse(p, -ERR_INVALID_REQUEST,
+                                "At least one action needs to be specified in a rule");
     if (seen->abort && rule->tag_count)
-        return refuse(p, -ERR_INVALID_REQUEST,
-                      "AbortIncompleteMultipartUpload cannot be specified with Tags.");
+        return lifecycle_refuse(p, -ERR_INVALID_REQUEST,
+                                "AbortIncompleteMultipartUpload cannot be specified with Tags.");
     if (rule->has_marker && rule->tag_count)
-        return refuse(p, -ERR_INVALID_REQUEST,
-                      "ExpiredObjectDeleteMarker cannot be specified with Tags.");
-    return 0;
+        return lifecycle_refuse(p, -ERR_INVALID_REQUEST,
+                                "ExpiredObjectDeleteMarker cannot be specified with Tags.");
+    return lifecycle_test_moves(p, rule);
 }
 
 /* Of a rule without one, the same whenever the same is put. */
-static int make_id(struct parse *p, size_t place, struct lifecycle_rule *rule)
+static int make_id(struct lifecycle_parse *p, size_t place, struct lifecycle_rule *rule)
 {
     if (rule->id.len)
         return 0;
@@ -322,11 +323,11 @@ static int make_id(struct parse *p, size_t place, struct lifecycle_rule *rule)
     return rule->id.ptr ? 0 : -ENOMEM;
 }
 
-static int read_rule(struct parse *p, const struct xml_node *n, size_t place,
+static int read_rule(struct lifecycle_parse *p, const struct xml_node *n, size_t place,
                      struct lifecycle_rule *rule)
 {
     struct seen seen = {0};
-    int r = is_named(n, "Rule") ? 0 : -ERR_MALFORMED_XML;
+    int r = lifecycle_is_named(n, "Rule") ? 0 : -ERR_MALFORMED_XML;
     for (const struct xml_node *c = n->first_child; !r && c; c = c->next)
         r = read_element(p, c, &seen, rule);
     if (!r)
@@ -342,7 +343,7 @@ static int by_id(const void *a, const void *b)
     return str_cmp((*x)->id, (*y)->id);
 }
 
-static int test_ids(struct parse *p, const struct lifecycle *l)
+static int test_ids(struct lifecycle_parse *p, const struct lifecycle *l)
 {
     const struct lifecycle_rule **all =
         arena_array(p->arena, const struct lifecycle_rule *, l->count);
@@ -353,8 +354,8 @@ static int test_ids(struct parse *p, const struct lifecycle *l)
     qsort(all, l->count, sizeof(*all), by_id);
     for (size_t i = 1; i < l->count; i++)
         if (str_eq(all[i - 1]->id, all[i]->id))
-            return refuse(p, -ERR_INVALID_ARGUMENT,
-                          "Rule ID must be unique. Found same ID for more than one rule");
+            return lifecycle_refuse(p, -ERR_INVALID_ARGUMENT,
+                                    "Rule ID must be unique. Found same ID for more than one rule");
     return 0;
 }
 
@@ -375,9 +376,11 @@ static void note_actions(struct lifecycle *l, const struct lifecycle_rule *r)
     l->expires |= r->days || r->has_date;
     l->expires_noncurrent |= r->noncurrent_days || r->days || r->has_date || r->marker;
     l->aborts |= r->abort_days > 0;
+    l->moves |= r->moves != NULL;
+    l->moves_noncurrent |= r->noncurrent_moves != NULL;
 }
 
-static int compile(struct parse *p, struct lifecycle *l)
+static int compile(struct lifecycle_parse *p, struct lifecycle *l)
 {
     struct place *places = arena_array(p->arena, struct place, l->count);
     l->order = arena_array(p->arena, uint16_t, l->count);
@@ -401,10 +404,11 @@ static int compile(struct parse *p, struct lifecycle *l)
     return 0;
 }
 
-static int read_rules(struct parse *p, const struct xml_node *root, struct lifecycle *l)
+static int read_rules(struct lifecycle_parse *p, const struct xml_node *root, struct lifecycle *l)
 {
     size_t count = count_children(root);
-    if (!is_named(root, "LifecycleConfiguration") || count == 0 || count > LIFECYCLE_RULES_MAX)
+    if (!lifecycle_is_named(root, "LifecycleConfiguration") || count == 0 ||
+        count > LIFECYCLE_RULES_MAX)
         return -ERR_MALFORMED_XML;
     l->rules = arena_zalloc(p->arena, count * sizeof(*l->rules));
     int r = l->rules ? 0 : -ENOMEM;
@@ -417,7 +421,7 @@ static int read_rules(struct parse *p, const struct xml_node *root, struct lifec
 
 int lifecycle_parse(struct arena *a, struct str body, struct lifecycle *ret, struct str *ret_why)
 {
-    struct parse p = {.arena = a};
+    struct lifecycle_parse p = {.arena = a};
     struct lifecycle l = {0};
     struct xml_node *root;
     int r = xml_parse(a, body, ELEMENTS_MAX, &root);
@@ -511,6 +515,7 @@ void lifecycle_xml(struct buf *b, const struct lifecycle *l)
         xml_element(b, "ID", r->id);
         put_filter(b, r);
         xml_element(b, "Status", r->enabled ? STR("Enabled") : STR("Disabled"));
+        lifecycle_put_moves(b, r);
         put_expiration(b, r);
         put_others(b, r);
         xml_close(b, "Rule");

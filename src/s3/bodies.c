@@ -163,6 +163,58 @@ int s3_body_legal_hold(struct arena *a, struct str body, enum store_hold *ret)
     return s3_hold_parse(xml_child_text(root, "Status"), ret) ? -ERR_MALFORMED_XML : 0;
 }
 
+/* ---- RestoreRequest ------------------------------------------------------------------------- */
+
+#define RESTORE_DAYS_MAX 36500
+
+static int read_tier(struct str text, struct s3_restore *ret)
+{
+    ret->tier = text;
+    return str_eq(text, STR("Expedited")) || str_eq(text, STR("Standard")) ||
+                   str_eq(text, STR("Bulk"))
+               ? 0
+               : -ERR_MALFORMED_XML;
+}
+
+static int read_restore_days(struct str text, struct s3_restore *ret)
+{
+    uint64_t days;
+    if (str_to_u64(text, &days))
+        return -ERR_MALFORMED_XML;
+    if (days < 1 || days > RESTORE_DAYS_MAX)
+        return -ERR_INVALID_ARGUMENT;
+    ret->days = (uint32_t)days;
+    return 0;
+}
+
+static int read_restore(const struct xml_node *n, struct s3_restore *ret)
+{
+    if (str_eq(n->name, STR("Days")))
+        return ret->days ? -ERR_MALFORMED_XML : read_restore_days(str_trim(n->text), ret);
+    if (str_eq(n->name, STR("Tier")))
+        return read_tier(str_trim(n->text), ret);
+    if (str_eq(n->name, STR("GlacierJobParameters")))
+        return read_tier(str_trim(xml_child_text(n, "Tier")), ret);
+    if (str_eq(n->name, STR("Type")) || str_eq(n->name, STR("SelectParameters")) ||
+        str_eq(n->name, STR("OutputLocation")))
+        return -ERR_NOT_IMPLEMENTED;
+    return str_eq(n->name, STR("Description")) ? 0 : -ERR_MALFORMED_XML;
+}
+
+int s3_body_restore(struct arena *a, struct str body, struct s3_restore *ret)
+{
+    struct s3_restore restore = {.days = 0};
+    struct xml_node *root;
+    int r = parse(a, body, "RestoreRequest", 32, &root);
+    for (const struct xml_node *n = r ? NULL : root->first_child; !r && n; n = n->next)
+        r = read_restore(n, &restore);
+    if (!r && !restore.days)
+        r = -ERR_MALFORMED_XML;
+    if (!r)
+        *ret = restore;
+    return r;
+}
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 static int parse_conditions(const struct xml_node *n, struct store_conditions *ret)

@@ -39,6 +39,16 @@ int s3_body_retention(struct arena *a, struct str body, struct store_lock *ret);
 /* LegalHold */
 int s3_body_legal_hold(struct arena *a, struct str body, enum store_hold *ret);
 
+/* ---- RestoreRequest ------------------------------------------------------------------------- */
+
+/* -ERR_MALFORMED_XML, -ERR_INVALID_ARGUMENT (less than a day), -ERR_NOT_IMPLEMENTED (restores to
+ * another place, or of what a query selects). */
+struct s3_restore {
+    uint32_t days;
+    struct str tier; /* "Expedited", "Standard" or "Bulk"; empty: none is named */
+};
+int s3_body_restore(struct arena *a, struct str body, struct s3_restore *ret);
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 #define S3_DELETE_KEYS_MAX 1000

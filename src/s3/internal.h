@@ -29,6 +29,7 @@ struct s3 {
     struct kms *kms;
     bool encrypt_all, insecure_sse_c;
     bool sigv2; /* is taken, too */
+    uint64_t lifecycle_day_ms;
     struct str region;
     struct str object_ownership; /* of new buckets; empty: none */
     struct str domains[S3_DOMAINS_MAX];
@@ -274,4 +275,5 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_put_bucket_versioning, s3_get_bucket_versioning, s3_list_object_versions,
     s3_put_object_lock_configuration, s3_get_object_lock_configuration, s3_put_object_retention,
     s3_get_object_retention, s3_put_object_legal_hold, s3_get_object_legal_hold,
-    s3_put_bucket_logging, s3_get_bucket_logging, s3_rename_object, s3_select_object_content;
+    s3_put_bucket_logging, s3_get_bucket_logging, s3_rename_object, s3_restore_object,
+    s3_select_object_content;

@@ -113,7 +113,7 @@ const struct s3_op s3_ops[] = {
     {"GetObjectLegalHold", S3_GET, S3_OBJECT, "legal-hold", NULL, "s3:GetObjectLegalHold", 0, 0, s3_get_object_legal_hold},
     {"PutObjectLegalHold", S3_PUT, S3_OBJECT, "legal-hold", NULL, "s3:PutObjectLegalHold", CONFIG_BODY_MAX, 0, s3_put_object_legal_hold},
     {"RenameObject", S3_PUT, S3_OBJECT, "renameObject", NULL, "s3:PutObject", 0, 0, s3_rename_object},
-    {"RestoreObject", S3_POST, S3_OBJECT, "restore", NULL, "s3:RestoreObject", 0, 0, NULL},
+    {"RestoreObject", S3_POST, S3_OBJECT, "restore", NULL, "s3:RestoreObject", CONFIG_BODY_MAX, 0, s3_restore_object},
     {"GetObjectRetention", S3_GET, S3_OBJECT, "retention", NULL, "s3:GetObjectRetention", 0, 0, s3_get_object_retention},
     {"PutObjectRetention", S3_PUT, S3_OBJECT, "retention", NULL, "s3:PutObjectRetention", CONFIG_BODY_MAX, 0, s3_put_object_retention},
     {"SelectObjectContent", S3_POST, S3_OBJECT, "select", NULL, "s3:GetObject", SELECT_BODY_MAX, S3_OP_READS, s3_select_object_content},

@@ -5,6 +5,7 @@
  * signature, resource, right, what is served, headers; then the operation.
  */
 
+#include "lifecycle/lifecycle.h"
 #include "s3/audit.h"
 #include "s3/log_delivery.h"
 #include "s3/md5_pool.h"
@@ -66,6 +67,7 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     s3->audit = config->audit;
     s3->log = config->log;
     s3->sigv2 = config->sigv2;
+    s3->lifecycle_day_ms = config->lifecycle_day_ms ? config->lifecycle_day_ms : LIFECYCLE_DAY_MS;
     s3->kms = config->kms;
     s3->encrypt_all = config->encrypt_all;
     s3->insecure_sse_c = config->insecure_sse_c;

@@ -40,7 +40,8 @@ struct s3_config {
     bool sigv2;             /* take Signature Version 2, too */
     struct kms *kms;        /* borrowed: who has the keys of encryption */
     bool encrypt_all;       /* what no header and no bucket says otherwise, too */
-    bool insecure_sse_c;    /* take customers' keys over plain HTTP */
+    uint64_t lifecycle_day_ms;   /* of the days that an object is restored for; 0: a day */
+    bool insecure_sse_c;         /* take customers' keys over plain HTTP */
     const char *website_domains; /* likewise, of buckets' websites; NULL: there are none */
     struct str object_ownership; /* of buckets made without a word of their own; copied; empty: no
                                     controls, which is as ObjectWriter */

@@ -38,6 +38,14 @@ int store_class_find(const struct store *s, struct str name, struct blob_class *
     return -ERR_INVALID_STORAGE_CLASS;
 }
 
+bool store_class_is_archive(const struct store *s, struct str name)
+{
+    for (unsigned i = 0; i < s->class_count; i++)
+        if (str_eq(name, str_from(s->classes[i].name)))
+            return s->classes[i].archive;
+    return false;
+}
+
 static bool is_class_name(struct str name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -65,9 +73,13 @@ static int parse_code(struct str text, struct blob_class *ret)
 int store_class_parse(struct str text, struct store_class *ret)
 {
     struct store_class c = {.name = ""};
-    struct str rest = text, name;
-    if (!str_cut(&rest, '=', &name) || !is_class_name(name) || parse_code(rest, &c.code) < 0)
+    struct str rest = text, name, code;
+    if (!str_cut(&rest, '=', &name) || !is_class_name(name) || !str_cut(&rest, ',', &code) ||
+        parse_code(code, &c.code) < 0)
         return -EINVAL;
+    if (rest.ptr && !str_eq(rest, STR("archive")))
+        return -EINVAL;
+    c.archive = rest.ptr != NULL;
     memcpy(c.name, name.ptr, name.len);
     *ret = c;
     return 0;

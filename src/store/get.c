@@ -264,6 +264,18 @@ int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
     return err == -ERR_NOT_FOUND ? -ERR_CORRUPT : err;
 }
 
+int FIBER store_read_raw(struct store_reader *r,
+                         int (*sink)(const void *data, size_t len, void *arg), void *arg)
+{
+    const struct record *rec = r->record;
+    struct blob_damage damage = {note_damage, r};
+    if (!rec->chunked || rec->layout.len_bytes == 0)
+        return 0; /* looked at when the record was */
+    int err = blob_read(r->store->blob, &rec->layout, 0, rec->layout.len_bytes, sink, arg, &damage);
+    queue_damaged(r);
+    return err == -ERR_NOT_FOUND ? -ERR_CORRUPT : err;
+}
+
 void FIBER store_reader_close(struct store_reader *r)
 {
     if (!r)

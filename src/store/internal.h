@@ -48,6 +48,7 @@ struct store {
     struct chunk_id moves[STORE_MOVES_MAX];
     uint32_t moving, sweeping; /* atomic: shards on the move keep the sweep out */
     uint64_t repairs_queued;   /* atomic: rows put since the start */
+    uint32_t restores_begun;   /* atomic: whose row may be there before the record says so */
     struct rt_lock noted_lock; /* guards: */
     struct id_set *noted;      /* what sweep_note() was told; NULL: no sweep runs */
     int noted_error;           /* it could not be kept */

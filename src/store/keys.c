@@ -134,6 +134,15 @@ struct str key_repair(struct key_buf *k, uint8_t priority, uint16_t partition,
     return finish(k);
 }
 
+struct str key_restore(struct key_buf *k, uint8_t rank, uint64_t due_ms, uint64_t number)
+{
+    start(k, KEY_RESTORES);
+    k->bytes[k->len++] = (char)rank;
+    put_u64(k, due_ms);
+    put_u64(k, number);
+    return finish(k);
+}
+
 struct str key_outbox_shard(struct key_buf *k, bool dead, struct str target, unsigned shard)
 {
     CHECK(target.len > 0 && target.len <= UINT8_MAX && shard <= UINT8_MAX);
@@ -230,6 +239,17 @@ int key_parse_garbage(struct str row, uint64_t *ret_due_ms, struct chunk_id *ret
         return -ERR_CORRUPT;
     *ret_due_ms = get_be64(row.ptr + 1);
     *ret_chunk = (struct chunk_id){get_be64(row.ptr + 9), get_be64(row.ptr + 17)};
+    return 0;
+}
+
+int key_parse_restore(struct str row, uint8_t *ret_rank, uint64_t *ret_due_ms, uint64_t *ret_number)
+{
+    size_t at = KEY_RESTORES.len;
+    if (row.len != at + 1 + 2 * sizeof(uint64_t) || !str_starts(row, KEY_RESTORES))
+        return -ERR_CORRUPT;
+    *ret_rank = (uint8_t)row.ptr[at];
+    *ret_due_ms = get_be64(row.ptr + at + 1);
+    *ret_number = get_be64(row.ptr + at + 9);
     return 0;
 }
 

@@ -41,6 +41,7 @@ struct key_buf {
 #define KEY_EPOCHS   STR("E")
 #define KEY_DROPS    STR("Jdrop ")
 #define KEY_IDS      STR("Jbucket-id")
+#define KEY_RESTORES STR("Jrestore ")
 
 /* One letter (or prefix) and raw bytes: O key, N name. */
 struct str key_raw(struct key_buf *k, struct str kind, struct str rest);
@@ -65,6 +66,9 @@ struct str key_garbage(struct key_buf *k, uint64_t due_ms, struct chunk_id chunk
 struct str key_repair(struct key_buf *k, uint8_t priority, uint16_t partition,
                       struct chunk_id chunk);
 
+/* Jrestore rank due number */
+struct str key_restore(struct key_buf *k, uint8_t rank, uint64_t due_ms, uint64_t number);
+
 /* Q target shard seq, or X ...; the second form is what all of a shard start with. */
 struct str key_outbox(struct key_buf *k, bool dead, struct str target, unsigned shard,
                       uint64_t seq);
@@ -84,6 +88,8 @@ int key_parse_repair(struct str row, uint8_t *ret_priority, struct chunk_id *ret
 /* The target is borrowed from the row. */
 int key_parse_outbox(struct str row, struct str *ret_target, unsigned *ret_shard,
                      uint64_t *ret_seq);
+int key_parse_restore(struct str row, uint8_t *ret_rank, uint64_t *ret_due_ms,
+                      uint64_t *ret_number);
 int key_parse_number(struct str row, struct str kind, uint64_t *ret);
 
 /*

@@ -196,6 +196,8 @@ static int change_find(struct meta_tx *tx, struct change *c, struct version_row 
     int r = version_find(tx, w->key, c->version, ret);
     if (r == 0 && ret->head.object.delete_marker)
         return w->of_version ? -ERR_METHOD_NOT_ALLOWED : -ERR_NO_SUCH_KEY;
+    if (r == 0 && ret->current && w->conditions && w->conditions->superseded)
+        return -ERR_PRECONDITION_FAILED;
     return r == 0 && w->of_version ? conditions_test_write(w->conditions, &ret->head.object) : r;
 }
 

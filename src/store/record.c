@@ -211,7 +211,8 @@ static int head_test(const Cairn__Head *pb, struct head *ret)
         .etag.parts = pb->etag_parts,
         .attrs = {.owner = pb_str(pb->owner),
                   .storage_class = pb_str(pb->storage_class),
-                  .lock = {pb->retention, pb->retain_until_ms, pb->legal_hold}},
+                  .lock = {pb->retention, pb->retain_until_ms, pb->legal_hold},
+                  .restore = {pb->restoring, pb->restored_until_ms}},
     };
     memcpy(o->etag.md5, pb->md5.data, HASH_MD5_LEN);
     ret->chunked = pb->chunked;
@@ -432,6 +433,7 @@ static int record_unpack(const Cairn__Object *pb, const struct head *head, struc
     r->object.attrs.owner = head->object.attrs.owner;
     r->object.attrs.storage_class = head->object.attrs.storage_class;
     r->object.attrs.lock = head->object.attrs.lock;
+    r->object.attrs.restore = head->object.attrs.restore;
     r->data = pb_str(pb->data);
     r->upload = pb_str(pb->upload);
     if (r->upload.len != 0 && r->upload.len != UPLOAD_ID_LEN)

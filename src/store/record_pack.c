@@ -268,6 +268,8 @@ struct str draft_seal(struct draft *d, const struct store_object *o, bool chunke
     head.retention = o->attrs.lock.retention;
     head.retain_until_ms = o->attrs.lock.until_ms;
     head.legal_hold = o->attrs.lock.hold;
+    head.restoring = o->attrs.restore.ongoing;
+    head.restored_until_ms = o->attrs.restore.until_ms;
 
     size_t len = cairn__head__get_packed_size(&head);
     size_t prefix = len < 0x80 ? 2 : 3;

@@ -71,6 +71,7 @@ static int make_draft(struct rename *n)
     uint64_t newest = MAX(n->to.newest_seq, old->object.seq);
     n->object = old->object;
     n->object.attrs.seal = n->what->seal;
+    n->object.attrs.restore = (struct store_restore){.until_ms = 0}; /* it was of the old key */
     n->object.seq = store_next_seq(n->store, newest);
     from.attrs = &n->object.attrs;
     from.upload = STR_NULL; /* an upload was of the old key */

@@ -40,13 +40,16 @@ struct store_notice;
 struct store_class {
     char name[STORE_CLASS_NAME_MAX];
     struct blob_class code;
+    bool archive; /* its objects are read only after they were restored (tiers.h) */
 };
-/* NAME=K+M, the name of A-Z, 0-9 and _: -EINVAL for anything else. */
+/* NAME=K+M or NAME=K+M,archive, the name of A-Z, 0-9 and _: -EINVAL for anything else. */
 int store_class_parse(struct str text, struct store_class *ret);
 /* The number of shards of the widest code among them; 0: there is none. */
 unsigned store_classes_widest(const struct store_class *classes, unsigned count);
 /* What the chunks of new objects of the class get; "" is STANDARD. -ERR_INVALID_STORAGE_CLASS. */
 int store_class_find(const struct store *s, struct str name, struct blob_class *ret);
+/* False of a name that is not known. */
+bool store_class_is_archive(const struct store *s, struct str name);
 
 struct store_config {
     struct meta *meta; /* borrowed, as are the others; outlive the store */
@@ -195,6 +198,12 @@ struct store_lock {
     enum store_hold hold;
 };
 
+/* Of an object in an archived class. */
+struct store_restore {
+    bool ongoing;      /* it was asked for */
+    uint64_t until_ms; /* it can be read until then; 0: it was not restored */
+};
+
 /* What the client gives and gets back as it was. */
 struct store_attrs {
     struct str content_type;
@@ -210,6 +219,7 @@ struct store_attrs {
     struct str seal; /* how the bytes are encrypted (crypt/seal.h); empty: they are not */
     struct str acl;  /* a door's list of grants, which the store does not read; empty: none */
     struct store_lock lock;
+    struct store_restore restore; /* of an object; nobody gives it */
 };
 
 /* An object's record, decoded; strings live in the arena or in the held record. */
@@ -248,8 +258,9 @@ struct store_conditions {
     uint64_t mtime_ms;                               /* its second counts */
     uint64_t len_bytes;
     bool has_seq;    /* likewise: exactly this object */
-    bool superseded; /* of a version's deletion: it is not the newest */
+    bool superseded; /* of a version's deletion or change: it is not the newest */
     uint64_t seq;
+    uint64_t newer; /* of a version's deletion: so many superseded ones are there before it */
     struct store_quota quota;    /* of a write: -ERR_QUOTA_EXCEEDED */
     struct store_notice *notice; /* no condition: who is told of the write (outbox.h); NULL: none */
 };
@@ -277,6 +288,9 @@ struct str store_reader_inline(const struct store_reader *r);
 /* As blob_read; -EINVAL beyond the object. `len` 0 is fine. */
 int FIBER store_read(struct store_reader *r, uint64_t off, uint64_t len,
                      int (*sink)(const void *data, size_t len, void *arg), void *arg);
+/* All bytes as they lie, sealed ones sealed: for who wants to know that they are there. */
+int FIBER store_read_raw(struct store_reader *r,
+                         int (*sink)(const void *data, size_t len, void *arg), void *arg);
 void FIBER store_reader_close(struct store_reader *r);
 
 /*

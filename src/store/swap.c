@@ -303,6 +303,27 @@ static int delete_found(struct meta_tx *tx, struct swap *w, struct store_deletio
     return next.found ? become_newest(tx, w, &next) : 0;
 }
 
+/* Whether `least` superseded versions are there before it; no more of them are looked at. */
+static int test_newer(struct meta_tx *tx, const struct swap *w, uint64_t seq, uint64_t least)
+{
+    struct key_buf all, one;
+    struct meta_cursor *c;
+    uint64_t count = 0;
+    struct str from = key_versions(&all, w->key), at = key_version(&one, w->key, seq);
+    int r = meta_cursor_open(tx, from, &c);
+    if (r < 0)
+        return r;
+    r = meta_cursor_seek(c, from);
+    while (r == 0 && count < least && meta_cursor_valid(c) && str_cmp(meta_cursor_key(c), at) < 0) {
+        struct key_buf newest;
+        struct str marker = key_version(&newest, w->key, w->tops.marker_seq);
+        count += !w->tops.marker_seq || !str_eq(meta_cursor_key(c), marker);
+        r = meta_cursor_next(c);
+    }
+    meta_cursor_close(c);
+    return r == 0 && count < least ? -ERR_PRECONDITION_FAILED : r;
+}
+
 /* One that is not there is deleted already. */
 static int delete_version(struct meta_tx *tx, struct swap *w, struct store_deletion *d)
 {
@@ -316,7 +337,9 @@ static int delete_version(struct meta_tx *tx, struct swap *w, struct store_delet
     bool newest = row.current || row.head.object.seq == w->tops.marker_seq;
     if (w->conditions && w->conditions->superseded && newest)
         return -ERR_PRECONDITION_FAILED;
-    return delete_found(tx, w, d, &row);
+    if (w->conditions && w->conditions->newer)
+        r = test_newer(tx, w, row.head.object.seq, w->conditions->newer);
+    return r < 0 ? r : delete_found(tx, w, d, &row);
 }
 
 int swap_delete(struct meta_tx *tx, struct swap *w, struct store_deletion *d)

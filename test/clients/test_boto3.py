@@ -526,7 +526,6 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
 
 @pytest.mark.parametrize('method,target,query', [
     ('GET', '', 'replication'), ('PUT', '', 'inventory&id=1'),
-    ('POST', '/k', 'restore'),
     ('PUT', '/k', 'encryption'),
 ])
 def test_operations_not_served_answer_not_implemented(server, bucket, method, target, query):

@@ -84,7 +84,7 @@ def test_what_is_no_configuration_is_refused(server, s3, bucket):
     assert refused(s3, bucket, {'ID': 'a', 'Status': 'Enabled', 'Filter': tag,
                                 'AbortIncompleteMultipartUpload': {'DaysAfterInitiation': 1}}) == (400, 'InvalidRequest')
     assert refused(s3, bucket, {**rule('a', Expiration=days), 'Status': 'enabled'}) == (400, 'MalformedXML')
-    assert refused(s3, bucket, rule('a', Transitions=[{'Days': 1, 'StorageClass': 'GLACIER'}])) == (501, 'NotImplemented')
+    assert refused(s3, bucket, rule('a', Transitions=[{'Days': 1, 'StorageClass': 'GLACIER'}])) == (400, 'MalformedXML')
     assert put(server, bucket, b'<Life/>').code == 'MalformedXML'
 
 

@@ -2,13 +2,14 @@
 
 /*
  * What several disks have of their own: shards that look like those wanted and are of another
- * encoding; disks that fail within a write; shards that are moved to and fro beside the garbage
- * collection and the orphan sweep, until the power goes.
+ * encoding; disks that fail within a write; shards that are moved to and fro, and objects from
+ * class to class, beside the garbage collection and the orphan sweep, until the power goes.
  */
 
 #include "ec/stripe.h"
 #include "sim/cases.h"
 #include "sim/store_model.h"
+#include "store/tiers.h"
 
 #define DISK_BYTES (64 * MIB)
 #define BLOBS      4u
@@ -208,6 +209,7 @@ void case_disks_fail_within_a_write(struct history *h)
 struct moves {
     struct sm *m;
     bool sweeps; /* the orphan sweep runs again and again */
+    bool tiers;  /* objects and versions go from class to class */
     bool over;
 };
 
@@ -269,15 +271,56 @@ static int FIBER sweeper(void *arg)
     return 0;
 }
 
+static void FIBER move_class(struct moves *v, const struct store_object *o, bool latest,
+                             struct str class)
+{
+    struct store_transition t = {
+        .key = o->key, .version = STORE_CURRENT, .seq = o->seq, .class = class};
+    if (o->delete_marker)
+        return;
+    if (!latest)
+        t.version = o->null_version
+                        ? (struct store_version_ref){.kind = STORE_VERSION_NULL}
+                        : (struct store_version_ref){.kind = STORE_VERSION_SEQ, .seq = o->seq};
+    t.superseded = !latest;
+    int err = store_transition(v->m->store, v->m->bucket, &t, NULL, NULL);
+    EXPECT(v->m->h,
+           err == 0 || err == -ERR_PRECONDITION_FAILED || err == -ERR_NO_SUCH_KEY ||
+               err == -ERR_NO_SUCH_VERSION,
+           "transition: %d (%s)", err, err_text(err));
+}
+
+static int FIBER tierer(void *arg)
+{
+    struct moves *v = arg;
+    struct sm *m = v->m;
+    struct sim_random r = history_op_random(m->h, MOVE_OPS + 6);
+    struct store_versions_query all = {.max = STORE_LIST_MAX};
+    while (!v->over && v->tiers) {
+        struct store_versions_page page;
+        _cleanup_(arena_release) struct arena a;
+        arena_init(&a, 0);
+        struct str class =
+            sim_random_one_in(&r, 2) ? STR("REDUCED_REDUNDANCY") : STR("STANDARD_IA");
+        EXPECT_OK(m->h, store_list_versions(m->store, &a, m->bucket, &all, &page), "list");
+        for (size_t i = 0; i < page.count && !v->over; i++)
+            if (sim_random_one_in(&r, 2))
+                move_class(v, &page.entries[i].object, page.entries[i].is_latest, class);
+        rt_sleep_until(rt_now() + sim_random_below(&r, 10) * RT_MS);
+    }
+    return 0;
+}
+
 static int FIBER moves_life(void *arg)
 {
     struct moves *v = arg;
     struct sm *m = v->m;
-    struct rt_fiber *fibers[3];
+    struct rt_fiber *fibers[4];
     EXPECT_OK(m->h, sm_open(m), "open");
     EXPECT_OK(m->h, rt_spawn(&fibers[0], "mover", mover, v), "spawn");
     EXPECT_OK(m->h, rt_spawn(&fibers[1], "collector", collector, v), "spawn");
     EXPECT_OK(m->h, rt_spawn(&fibers[2], "sweeper", sweeper, v), "spawn");
+    EXPECT_OK(m->h, rt_spawn(&fibers[3], "tierer", tierer, v), "spawn");
     for (uint32_t op = MOVE_OPS / 2; op < MOVE_OPS; op++)
         if (!history_skips(m->h, op))
             sm_client_op(m, op % SM_CLIENTS, op);
@@ -287,11 +330,13 @@ static int FIBER moves_life(void *arg)
     return 0;
 }
 
-static void moves_history(struct history *h, bool sweeps)
+static void moves_history(struct history *h, bool sweeps, bool tiers)
 {
     struct sm m;
-    struct moves v = {.m = &m, .sweeps = sweeps};
+    struct moves v = {.m = &m, .sweeps = sweeps, .tiers = tiers};
     sm_init_disks(&m, h, SIM_KEEP_SEED, DISK_BYTES, MOVE_OPS, MOVE_DISKS);
+    m.tiers = tiers;
+    m.versioned = tiers && h->seed % 4 < 2;
     m.big = h->seed % 2;
     m.life_ops_end = MOVE_OPS / 2;
     m.quiet_disks = true;
@@ -307,10 +352,15 @@ static void moves_history(struct history *h, bool sweeps)
 
 void case_moves_to_and_fro(struct history *h)
 {
-    moves_history(h, false);
+    moves_history(h, false, false);
 }
 
 void case_sweep_beside_moves(struct history *h)
 {
-    moves_history(h, true);
+    moves_history(h, true, false);
+}
+
+void case_classes_to_and_fro(struct history *h)
+{
+    moves_history(h, h->seed % 3 == 0, true);
 }

@@ -75,7 +75,8 @@
     X(encodings_are_not_mixed, 12, false, "a shard of another encoding is none, and is replaced")  \
     X(disks_fail_within_a_write, 20, false, "what was acknowledged survives one disk more")        \
     X(moves_to_and_fro, 60, false, "shards come back to a disk whose old ones are garbage")        \
-    X(sweep_beside_moves, 60, false, "the same while the orphan sweep runs again and again")
+    X(sweep_beside_moves, 60, false, "the same while the orphan sweep runs again and again")       \
+    X(classes_to_and_fro, 40, false, "the same while objects go from one storage class to another")
 
 #define X(name, ...) void case_##name(struct history *h);
 SIM_CASES(X)

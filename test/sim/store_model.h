@@ -89,6 +89,7 @@ struct sm {
     bool quiet_disks;             /* none dies */
     bool own_limits;              /* the product chooses sizes and reserve from the disk's */
     bool big;                     /* long objects in larger volumes */
+    bool tiers;                   /* objects are in all classes: in the end all go to one */
     bool versioned;               /* what is replaced or removed stays, to the end */
     bool faults;                  /* operations may fail with what a fault gives */
     bool deletes_go_on;           /* but no deletion */

@@ -17,6 +17,7 @@ struct farm {
     struct jobs_config config; /* of the jobs: store, nodes and the like are filled in */
     struct bucket_id bucket;
     bool had_bucket;
+    const struct store_class *class; /* one that is configured; NULL: none */
 };
 
 static inline void farm_open(struct farm *f)
@@ -25,7 +26,11 @@ static inline void farm_open(struct farm *f)
     disks_open(&f->d);
     assert_int_equal(kv_mem_open(&kv, f->content), 0);
     assert_int_equal(meta_local_open(&f->meta, kv, 0), 0);
-    struct store_config c = {.meta = f->meta, .blob = f->d.blob, .beside_max_bytes = 2048};
+    struct store_config c = {.meta = f->meta,
+                             .blob = f->d.blob,
+                             .beside_max_bytes = 2048,
+                             .classes = f->class,
+                             .class_count = f->class ? 1 : 0};
     assert_int_equal(store_open(&f->store, &c), 0);
     if (f->had_bucket)
         return;
@@ -45,6 +50,7 @@ static inline void farm_start_jobs(struct farm *f)
     f->config.session = f->d.session;
     f->config.sweep_delay_ms = 3600 * 1000;
     assert_int_equal(jobs_start(&f->jobs, &f->config), 0);
+    jobs_set_audit(f->jobs, NULL);
 }
 
 static inline void farm_close(struct farm *f)

@@ -19,6 +19,11 @@
 #define NONCURRENT(n, newer)                                               \
     "<NoncurrentVersionExpiration><NoncurrentDays>" #n "</NoncurrentDays>" \
     "<NewerNoncurrentVersions>" #newer "</NewerNoncurrentVersions></NoncurrentVersionExpiration>"
+#define MOVE(n, class) \
+    "<Transition><Days>" #n "</Days><StorageClass>" class "</StorageClass></Transition>"
+#define MOVE_OLD(n, class)                             \
+    "<NoncurrentVersionTransition><NoncurrentDays>" #n \
+    "</NoncurrentDays><StorageClass>" class "</StorageClass></NoncurrentVersionTransition>"
 #define TAG(k, v) "<Tag><Key>" k "</Key><Value>" v "</Value></Tag>"
 #define ALL       "<Filter/>"
 
@@ -95,8 +100,25 @@ static void documents_are_judged(void **state)
         {CONFIG(RULE("a", "<Filter><And><ObjectSizeGreaterThan>5</ObjectSizeGreaterThan>"
                           "<ObjectSizeLessThan>5</ObjectSizeLessThan></And></Filter>" DAYS(1))),
          -ERR_INVALID_REQUEST},
-        {CONFIG(RULE("a", ALL "<Transition><Days>1</Days></Transition>")), -ERR_NOT_IMPLEMENTED},
-        {CONFIG(RULE("a", ALL "<NoncurrentVersionTransition/>")), -ERR_NOT_IMPLEMENTED},
+        {CONFIG(RULE("a", ALL MOVE(0, "GLACIER"))), 0},
+        {CONFIG(RULE("a", ALL MOVE(30, "STANDARD_IA") MOVE(60, "GLACIER") DAYS(61))), 0},
+        {CONFIG(RULE("a", ALL MOVE(2, "WARM") MOVE(1, "COLD") MOVE(1, "GLACIER"))), 0},
+        {CONFIG(RULE("a", ALL MOVE_OLD(1, "COLD") NONCURRENT(2, 1))), 0},
+        {CONFIG(RULE("a", ALL "<Transition><Days>1</Days></Transition>")), -ERR_MALFORMED_XML},
+        {CONFIG(RULE("a", ALL "<NoncurrentVersionTransition/>")), -ERR_MALFORMED_XML},
+        {CONFIG(RULE("a", ALL MOVE(1, "STANDARD"))), -ERR_MALFORMED_XML},
+        {CONFIG(RULE("a", ALL MOVE(1, ""))), -ERR_MALFORMED_XML},
+        {CONFIG(RULE("a", ALL MOVE(x, "COLD"))), -ERR_MALFORMED_XML},
+        {CONFIG(RULE("a", ALL MOVE(-1, "COLD"))), -ERR_INVALID_ARGUMENT},
+        {CONFIG(RULE("a", ALL MOVE(29, "ONEZONE_IA"))), -ERR_INVALID_ARGUMENT},
+        {CONFIG(RULE("a", ALL MOVE(30, "STANDARD_IA") MOVE(59, "GLACIER"))), -ERR_INVALID_ARGUMENT},
+        {CONFIG(RULE("a", ALL MOVE(9, "DEEP_ARCHIVE") MOVE(9, "GLACIER"))), -ERR_INVALID_ARGUMENT},
+        {CONFIG(RULE("a", ALL MOVE(1, "COLD") MOVE(2, "COLD"))), -ERR_INVALID_REQUEST},
+        {CONFIG(RULE("a", ALL MOVE(5, "COLD") DAYS(5))), -ERR_INVALID_ARGUMENT},
+        {CONFIG(RULE("a", ALL MOVE_OLD(2, "COLD") NONCURRENT(2, 1))), -ERR_INVALID_ARGUMENT},
+        {CONFIG(RULE("a", ALL "<Transition><Date>2030-01-01</Date><StorageClass>COLD</StorageClass>"
+                              "</Transition>" DAYS(5))),
+         -ERR_INVALID_REQUEST},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct lifecycle l;
@@ -137,9 +159,10 @@ static void what_is_read_is_written(void **state)
 {
     struct lifecycle l = parsed(
         CONFIG("<Rule><Prefix>logs/</Prefix><Status>Disabled</Status>" DAYS(3) "</Rule>" RULE(
-            "b", "<Filter><And><Prefix>x</Prefix>" TAG(
-                     "k", "v") "</And></Filter><Expiration>"
-                               "<Date>2030-01-01</Date></Expiration>")));
+            "b",
+            "<Filter><And><Prefix>x</Prefix>" TAG("k", "v") "</And></Filter><Expiration>"
+                                                            "<Date>2030-01-01</Date></Expiration>")
+                   RULE("c", ALL MOVE(0, "COLD") MOVE(7, "COLDER") MOVE_OLD(3, "COLD"))));
     struct buf one, two;
     buf_init(&one, 0);
     buf_init(&two, 0);
@@ -282,6 +305,62 @@ static void newer_versions_are_kept(void **state)
     assert_true(noncurrent(&l, 3) == MIDNIGHT + 4 * DAY);
 }
 
+static const char *class_at(const struct lifecycle *l, const char *key, unsigned days)
+{
+    struct lifecycle_subject s = {.key = str_from(key), .sized = true};
+    struct str class;
+    assert_int_equal(lifecycle_class(l, &s, MIDNIGHT - DAY / 2, MIDNIGHT + days * DAY, DAY, &class),
+                     0);
+    return class.ptr ? arena_cstr(&arena, class) : "";
+}
+
+static void the_coldest_class_that_is_due_counts(void **state)
+{
+    struct lifecycle l =
+        parsed(CONFIG(RULE("a", ALL MOVE(40, "STANDARD_IA") MOVE(70, "DEEP_ARCHIVE"))
+                          RULE("b", "<Prefix>x</Prefix>" MOVE(30, "GLACIER"))
+                              RULE("c", "<Prefix>own</Prefix>" MOVE(1, "WARM") MOVE(5, "WARMER"))));
+    assert_true(l.moves && !l.moves_noncurrent && !l.expires);
+    const struct {
+        const char *key;
+        unsigned days;
+        const char *class;
+    } cases[] = {
+        {"k", 39, ""},
+        {"k", 40, "STANDARD_IA"},
+        {"k", 69, "STANDARD_IA"},
+        {"k", 70, "DEEP_ARCHIVE"},
+        {"x", 29, ""},
+        {"x", 30, "GLACIER"},
+        {"x", 50, "GLACIER"},
+        {"x", 70, "DEEP_ARCHIVE"},
+        {"own", 0, ""},
+        {"own", 1, "WARM"},
+        {"own", 5, "WARMER"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (strcmp(class_at(&l, cases[i].key, cases[i].days), cases[i].class) != 0)
+            fail_msg("%s at %u: %s", cases[i].key, cases[i].days,
+                     class_at(&l, cases[i].key, cases[i].days));
+}
+
+static void newer_versions_stay_where_they_are(void **state)
+{
+    struct lifecycle l = parsed(CONFIG(RULE(
+        "a", ALL "<NoncurrentVersionTransition><NoncurrentDays>2</NoncurrentDays><StorageClass>COLD"
+                 "</StorageClass><NewerNoncurrentVersions>3</NewerNoncurrentVersions>"
+                 "</NoncurrentVersionTransition>")));
+    struct lifecycle_subject s = {.key = STR("k"), .sized = true};
+    struct str class;
+    uint64_t now = MIDNIGHT + 2 * DAY;
+    assert_int_equal(lifecycle_noncurrent_class(&l, &s, MIDNIGHT, 2, now, DAY, &class), 0);
+    assert_null(class.ptr);
+    assert_int_equal(lifecycle_noncurrent_class(&l, &s, MIDNIGHT, 3, now, DAY, &class), 0);
+    assert_true(str_eq(class, STR("COLD")));
+    assert_int_equal(lifecycle_noncurrent_class(&l, &s, MIDNIGHT, 3, now - 1, DAY, &class), 0);
+    assert_null(class.ptr);
+}
+
 static uint64_t marker(const char *text, const char *key)
 {
     struct lifecycle l = parsed(text);
@@ -325,6 +404,8 @@ int main(void)
         T(chains_find_what_a_walk_over_all_finds),
         T(tags_are_loaded_only_when_asked_for),
         T(newer_versions_are_kept),
+        T(the_coldest_class_that_is_due_counts),
+        T(newer_versions_stay_where_they_are),
         T(markers_go_at_once_or_with_the_days),
         T(uploads_are_not_found_by_size),
     };

@@ -14,7 +14,7 @@
 
 /* ---- the document --------------------------------------------------------------------------- */
 
-/* Of transitions, of which there are none: it is taken and told again. */
+/* Nothing is too small to be moved here: it is taken and told again. */
 static int echo_minimum(struct s3_request *q)
 {
     struct str value = s3_header(q, STR(MINIMUM));
@@ -27,6 +27,30 @@ static int echo_minimum(struct s3_request *q)
     return 0;
 }
 
+static int check_classes(struct s3_request *q, const struct lifecycle_moves *moves)
+{
+    struct blob_class code;
+    for (size_t i = 0; moves && i < moves->count; i++) {
+        struct str name = moves->list[i].class;
+        if (store_class_find(q->s3->store, name, &code) < 0)
+            return s3_error(q, -ERR_MALFORMED_XML,
+                            "The storage class '%.*s' is not one of this server", STR_FMT(name));
+    }
+    return 0;
+}
+
+/* Transitions are to classes that there are. */
+static int check_moves(struct s3_request *q, const struct lifecycle *l)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < l->count; i++) {
+        r = check_classes(q, l->rules[i].moves);
+        if (!r)
+            r = check_classes(q, l->rules[i].noncurrent_moves);
+    }
+    return r;
+}
+
 int s3_canonical_lifecycle(struct s3_request *q, struct str body, struct buf *ret)
 {
     struct lifecycle l;
@@ -37,6 +61,8 @@ int s3_canonical_lifecycle(struct s3_request *q, struct str body, struct buf *re
     r = lifecycle_parse(q->arena, body, &l, &why);
     if (r && why.ptr)
         q->message = why;
+    if (!r)
+        r = check_moves(q, &l);
     if (!r)
         lifecycle_xml(ret, &l);
     return r;

@@ -85,6 +85,7 @@ static int merge_attrs(struct s3_request *q, const struct copy_request *c,
     a.acl = c->attrs.acl;
     a.seal = STR_NULL;      /* its own, or none */
     a.lock = c->attrs.lock; /* no lock is copied */
+    a.restore = c->attrs.restore;
     a.tags = tags->tags;
     a.tag_count = tags->tag_count;
     *ret = a;

@@ -11,6 +11,7 @@
 #include "s3/sse.h"
 #include "s3/object/upload.h"
 #include "s3/version.h"
+#include "store/tiers.h"
 
 static int bad_source(struct s3_request *q, struct str header)
 {
@@ -129,7 +130,9 @@ int FIBER s3_source_open(struct s3_request *q, struct s3_source *ret)
         r = allowed;
     if (r == 0) {
         ret->object = store_reader_object(ret->reader);
-        r = s3_sse_unseal(q, ret->bucket.id, ret->reader, true);
+        r = store_is_readable(q->s3->store, ret->object)
+                ? s3_sse_unseal(q, ret->bucket.id, ret->reader, true)
+                : -ERR_SOURCE_ARCHIVED;
         if (r)
             s3_source_close(ret);
         return r;

@@ -9,6 +9,7 @@
 #include "s3/checksum.h"
 #include "s3/lifecycle.h"
 #include "s3/object/lock.h"
+#include "s3/object/restore.h"
 #include "s3/range.h"
 #include "s3/sse.h"
 #include "s3/version.h"
@@ -122,6 +123,7 @@ static void set_headers(struct get *g)
     s3_sse_headers(q, o->attrs.seal);
     s3_set_version(q, o);
     s3_lock_headers(q, o);
+    s3_restore_header(q, o);
     if (q->version.kind == STORE_VERSION_CURRENT)
         s3_set_expiration(q, o);
     set_checksum(g);
@@ -187,8 +189,11 @@ static int FIBER answer(struct get *g, bool with_body)
 {
     g->object = store_reader_object(g->reader);
     g->range.len = g->object->len_bytes;
-    int r = with_body ? s3_sse_unseal(g->q, g->q->bucket.id, g->reader, false)
-                      : s3_sse_check(g->q, g->object);
+    int r = with_body ? s3_check_readable(g->q, g->object) : 0;
+    if (r)
+        return r;
+    r = with_body ? s3_sse_unseal(g->q, g->q->bucket.id, g->reader, false)
+                  : s3_sse_check(g->q, g->object);
     if (r)
         return r;
     r = g->status ? 0 : g->part_number ? choose_part(g) : choose_range(g);

@@ -16,6 +16,7 @@
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/body.h"
+#include "s3/object/restore.h"
 #include "s3/object/select_request.h"
 #include "s3/sse.h"
 #include "s3/version.h"
@@ -291,7 +292,9 @@ static int FIBER scan(struct scan *s)
                             : 0;
     if (r || allowed)
         return allowed ? allowed : s3_explain_marker(q, s->reader, r);
-    r = s3_sse_unseal(q, q->bucket.id, s->reader, false);
+    r = s3_check_readable(q, store_reader_object(s->reader));
+    if (!r)
+        r = s3_sse_unseal(q, q->bucket.id, s->reader, false);
     if (!r)
         r = open_query(s);
     return r ? r : answer(s);
