@@ -83,10 +83,12 @@ static int run(struct select_config c, struct str in, size_t at, struct buf *out
     return r;
 }
 
-/* Numbers that jansson cannot keep, and NUL in strings, it refuses; so not the other way round. */
+/* Numbers that jansson cannot keep, and NUL in strings, it refuses; so not the other way round. A NUL
+ * after the value it takes for the end. */
 static void beside_jansson(const struct select_config *c, struct str in, int r)
 {
-    if (!c->json || c->drop_first || in.len == 0 || !json_is_shallow(in, SELECT_JSON_DEPTH_MAX - 1))
+    if (!c->json || c->drop_first || in.len == 0 || memchr(in.ptr, 0, in.len) ||
+        !json_is_shallow(in, SELECT_JSON_DEPTH_MAX - 1))
         return;
     json_t *value = json_loadb(in.ptr, in.len, JSON_DECODE_ANY, NULL);
     CHECK(!value || r == 0);
