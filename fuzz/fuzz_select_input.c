@@ -83,8 +83,8 @@ static int run(struct select_config c, struct str in, size_t at, struct buf *out
     return r;
 }
 
-/* Numbers that jansson cannot keep, and NUL in strings, it refuses; so not the other way round. A NUL
- * after the value it takes for the end. */
+/* Numbers that jansson cannot keep, and NUL in strings, it refuses; so not the other way round. A
+ * NUL after the value it takes for the end. */
 static void beside_jansson(const struct select_config *c, struct str in, int r)
 {
     if (!c->json || c->drop_first || in.len == 0 || memchr(in.ptr, 0, in.len) ||
