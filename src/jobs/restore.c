@@ -65,6 +65,13 @@ static int FIBER put_off(struct restore_job *j, const struct store_restore_row *
     return store_restore_later(j->jobs->config.store, row, rt_wall_ms() + RETRY_MS);
 }
 
+/* A row whose object cannot be read, because it is damaged or its disks are away, holds up no other
+ * one. */
+static bool is_of_one(int err)
+{
+    return err < 0 && err != -ECANCELED && err != -ENOMEM && err != -ERR_BUSY;
+}
+
 static int FIBER begin(struct restore_job *j, const struct store_restore_row *row,
                        struct store_bucket *b)
 {
@@ -75,7 +82,7 @@ static int FIBER begin(struct restore_job *j, const struct store_restore_row *ro
         r = store_restore_read(s, row, spend, j);
     if (r == -ERR_NO_SUCH_BUCKET || r == -ERR_NOT_FOUND)
         return store_restore_drop(s, row);
-    if (r == -ERR_CORRUPT)
+    if (is_of_one(r))
         return put_off(j, row, r);
     if (r == 0)
         r = store_restore_done(s, row, lifecycle_due_ms(rt_wall_ms(), row->days, j->day_ms),
@@ -98,6 +105,8 @@ static int FIBER end(struct restore_job *j, const struct store_restore_row *row,
         return store_restore_drop(s, row);
     if (r == 0)
         r = store_restore_end(s, row, rt_wall_ms(), notice, &ended);
+    if (is_of_one(r))
+        return put_off(j, row, r);
     if (ended) {
         jobs_count(&j->ended, 1);
         jobs_trace(j->jobs, "S3.EXPIRE.RESTORE", b->name, row->key, &row->version, STR_NULL);

@@ -171,12 +171,25 @@ static int change_draft(struct change *c, const struct record *old)
     return 0;
 }
 
+/* Whether all bytes are of the code that the class asks for: some are not while a transition is
+ * under way, or after one that was given up. */
+static bool has_code(const struct store *s, const struct blob_layout *l, struct str class)
+{
+    struct blob_class code;
+    bool has = l->count == 0 || store_class_find(s, class, &code) == 0;
+    for (size_t i = 0; has && i < l->count; i++)
+        has = l->chunks[i].class.n == code.n;
+    return has;
+}
+
 static int change_row(struct meta_tx *tx, struct change *c, const struct version_row *at,
                       const struct record *old)
 {
     struct swap *w = &c->put.swap;
     c->attrs = old->object.attrs;
     int r = c->fn(&old->object, &c->attrs, c->arg);
+    if (r == 0 && c->renew && !has_code(w->store, &old->layout, c->attrs.storage_class))
+        r = -ERR_BUCKET_STATE;
     if (r == 0)
         r = change_draft(c, old);
     if (r < 0)

@@ -367,8 +367,9 @@ int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,
  * Changes an object's attributes, its bytes untouched. `fn` runs inside the transaction,
  * perhaps more than once, and must not suspend: it is given the object as it is, and in `attrs` its
  * attributes to alter; what it lets them point to lives until this returns. `renew`: a write of its
- * own, with a new sequence and time (copy onto itself), of the current object and only where
- * versioning was never on, since two versions cannot share their bytes: else -ERR_BUCKET_STATE;
+ * own, with a new sequence and time (copy onto itself), of the current object, only where
+ * versioning was never on, since two versions cannot share their bytes, and only where these are of
+ * the code of the class that `fn` leaves: else -ERR_BUCKET_STATE;
  * without it the version stays what it was (tags).
  * -ERR_NO_SUCH_KEY, -ERR_NO_SUCH_VERSION, -ERR_METHOD_NOT_ALLOWED (a delete marker),
  * -ERR_PRECONDITION_FAILED, what `fn` returns.

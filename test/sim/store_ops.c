@@ -199,7 +199,8 @@ static void FIBER op_set_attrs(struct op *o)
     int err = store_change_attrs(o->m->store, o->m->bucket, op_key(o), STORE_CURRENT, NULL,
                                  sim_random_below(&o->r, 2) && !o->m->versioned, same_attrs, &attrs,
                                  &written);
-    if (err != -ERR_NO_SUCH_KEY)
+    bool between = o->m->tiers && err == -ERR_BUCKET_STATE; /* it is in another class */
+    if (err != -ERR_NO_SUCH_KEY && !between)
         sm_excused(o->m, err, "set attributes", o->number);
 }
 

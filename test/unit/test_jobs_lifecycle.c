@@ -165,11 +165,47 @@ FARM_CASE(a_restore_is_done_and_ends_with_its_days, 3)
     store_reader_close(r);
 }
 
+/* An object of the class that is asked for, first of all. */
+static void put_asked_for(struct farm *f, const char *key, uint64_t len)
+{
+    struct store_transition t = {
+        .key = str_from(key), .version = STORE_CURRENT, .class = STR("GLACIER")};
+    struct store_restoring what = {.key = t.key, .version = STORE_CURRENT, .days = 2};
+    struct store_reader *r;
+    bool there;
+    farm_put(f, key, len, 1);
+    assert_int_equal(store_get(f->store, f->bucket, t.key, STORE_CURRENT, NULL, &r), 0);
+    t.seq = store_reader_object(r)->seq;
+    store_reader_close(r);
+    assert_int_equal(store_transition(f->store, f->bucket, &t, NULL, NULL), 0);
+    assert_int_equal(store_restore(f->store, f->bucket, &what, &there), 0);
+}
+
+FARM_CASE(what_cannot_be_read_holds_up_no_other_restore, 3)
+{
+    static const struct store_class class = {.name = "GLACIER", .code = {1}, .archive = true};
+    f->class = &class;
+    farm_restart(f);
+    put_asked_for(f, "away", 200000);
+    put_asked_for(f, "there", 10); /* in its record */
+    for (unsigned i = 0; i < f->d.count; i++)
+        sim_disk_fault(f->d.at[i].sim_disk,
+                       &(struct sim_fault){SIM_READ_EIO, ".vol", 1, UINT64_MAX});
+    farm_start_jobs(f);
+    WAIT_UNTIL(metric(f, "cairn_restores_done_total") == 1, 60 * RT_S);
+    assert_int_equal(metric(f, "cairn_restores_failed_total"), 1);
+    for (unsigned i = 0; i < f->d.count; i++)
+        sim_disk_heal(f->d.at[i].sim_disk);
+    farm_restart(f);
+    WAIT_UNTIL(metric(f, "cairn_restores_done_total") == 1, 1200 * RT_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pass_goes_on_from_any_moment),
         cmocka_unit_test(a_restore_is_done_and_ends_with_its_days),
+        cmocka_unit_test(what_cannot_be_read_holds_up_no_other_restore),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,32 @@ CASE(a_move_goes_on_where_it_ended)
     expect(h, STR("k"), bytes_of(h, 150000, 7));
 }
 
+static int say_class(const struct store_object *o, struct store_attrs *attrs, void *arg)
+{
+    attrs->storage_class = str_from(arg);
+    return 0;
+}
+static int onto_itself(struct store_home *h, const char *class)
+{
+    struct store_written w;
+    return store_change_attrs(h->store, h->bucket, STR("k"), STORE_CURRENT, NULL, true, say_class,
+                              (void *)(uintptr_t) class, &w);
+}
+
+CASE(a_write_of_attributes_names_no_class_that_the_bytes_are_not_of)
+{
+    three_disks(h);
+    put_two(h, "k", 7);
+    struct store_transition t = to(h, "k", "COLD");
+    assert_int_equal(store_transition(h->store, h->bucket, &t, stop, NULL), -ECANCELED);
+    assert_int_equal(onto_itself(h, ""), -ERR_BUCKET_STATE);
+    assert_int_equal(onto_itself(h, "COLD"), -ERR_BUCKET_STATE);
+    assert_int_equal(move(h, &t), 0);
+    assert_int_equal(onto_itself(h, ""), -ERR_BUCKET_STATE);
+    assert_int_equal(onto_itself(h, "COLD"), 0);
+    expect(h, STR("k"), bytes_of(h, 150000, 7));
+}
+
 struct beaten {
     struct store_home *home;
     bool remove;
@@ -325,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_object_moves_and_stays_what_it_was),
         cmocka_unit_test(a_move_goes_on_where_it_ended),
+        cmocka_unit_test(a_write_of_attributes_names_no_class_that_the_bytes_are_not_of),
         cmocka_unit_test(a_write_meanwhile_wins),
         cmocka_unit_test(what_cannot_be_read_stays_and_is_queued),
         cmocka_unit_test(a_version_moves_while_it_is_superseded),
