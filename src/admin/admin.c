@@ -248,6 +248,19 @@ void FIBER admin_respond_json(struct http_exchange *x, int status, json_t *value
     free(text);
 }
 
+int FIBER admin_send_line(struct http_exchange *x, json_t *line)
+{
+    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    json_decref(line);
+    if (!text)
+        return -ENOMEM;
+    size_t len = strlen(text);
+    text[len] = '\n'; /* over the NUL: the length travels along */
+    int r = http_write(x, text, len + 1);
+    free(text);
+    return r;
+}
+
 void FIBER admin_respond_error(struct http_exchange *x, int err, const char *message)
 {
     const struct err_info *info = err_info(err);

@@ -15,19 +15,6 @@ struct check_run {
 
 #define PROGRESS_EVERY (200 * RT_MS)
 
-static int FIBER send_line(struct check_run *run, json_t *line)
-{
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    json_decref(line);
-    if (!text)
-        return -ENOMEM;
-    size_t len = strlen(text);
-    text[len] = '\n'; /* over the NUL: the length travels along */
-    int r = http_write(run->x, text, len + 1);
-    free(text);
-    return r;
-}
-
 static int FIBER on_event(const struct store_check_event *e, void *arg)
 {
     struct check_run *run = arg;
@@ -36,12 +23,13 @@ static int FIBER on_event(const struct store_check_event *e, void *arg)
         return 0;
     run->told_ns = now;
     if (e->err == 0)
-        return send_line(run, json_pack("{s:I, s:I}", "done_count", (json_int_t)e->done, "total",
-                                        (json_int_t)e->total));
+        return admin_send_line(run->x, json_pack("{s:I, s:I}", "done_count", (json_int_t)e->done,
+                                                 "total", (json_int_t)e->total));
     run->faults++;
-    return send_line(run, json_pack("{s:s, s:s, s:o, s:o}", "fault", e->text ? e->text : "fault",
-                                    "code", err_info(e->err)->name, "bucket",
-                                    admin_json_str(e->bucket), "key", admin_json_str(e->key)));
+    return admin_send_line(run->x,
+                           json_pack("{s:s, s:s, s:o, s:o}", "fault", e->text ? e->text : "fault",
+                                     "code", err_info(e->err)->name, "bucket",
+                                     admin_json_str(e->bucket), "key", admin_json_str(e->key)));
 }
 
 static bool wants_deep(struct http_exchange *x)
@@ -68,7 +56,7 @@ void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body
     json_t *last = json_pack("{s:b, s:I}", "done", r == 0, "faults", (json_int_t)run.faults);
     if (r < 0)
         json_object_set_new(last, "error", json_string(err_text(r)));
-    if (send_line(&run, last) == 0)
+    if (admin_send_line(x, last) == 0)
         http_end(x);
     atomic_store(&a->checking, false);
 }

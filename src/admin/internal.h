@@ -16,6 +16,9 @@ struct admin {
 
 /* Answers with a JSON value, which it takes over. */
 void FIBER admin_respond_json(struct http_exchange *x, int status, json_t *value);
+/* A line of an answer that was begun, a JSON value, which it takes over. -ENOMEM, or as http_write.
+ */
+int FIBER admin_send_line(struct http_exchange *x, json_t *line);
 /* Answers with an error of the table; `message` NULL: the table's text. */
 void FIBER admin_respond_error(struct http_exchange *x, int err, const char *message);
 /* A JSON string of bytes that may be no UTF-8 (invalid ones are replaced); never NULL but out of

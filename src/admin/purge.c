@@ -158,19 +158,6 @@ void FIBER admin_purge_change(struct admin *a, struct http_exchange *x, struct s
 
 /* ---- the look ------------------------------------------------------------------------------- */
 
-static int FIBER send_line(struct http_exchange *x, json_t *line)
-{
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    json_decref(line);
-    if (!text)
-        return -ENOMEM;
-    size_t len = strlen(text);
-    text[len] = '\n'; /* over the NUL: the length travels along */
-    int r = http_write(x, text, len + 1);
-    free(text);
-    return r;
-}
-
 static json_t *version_json(const struct store_purge_item *item)
 {
     char text[20];
@@ -207,7 +194,7 @@ static int no_notice(void *arg, const struct store_bucket *b, struct store_notic
 
 static int FIBER show_item(void *arg, const struct store_purge_item *item)
 {
-    return send_line(arg, item_json(item));
+    return admin_send_line(arg, item_json(item));
 }
 
 /* A line a page: who waits hears that the walk goes on. */
@@ -221,7 +208,7 @@ static int FIBER look(struct admin *a, struct http_exchange *x, const struct sto
         r = store_purge_page(a->config.store, what, false, place, &hooks, &rows);
         sum += r == 0 ? rows : 0;
         if (r == 0 && !place->end)
-            r = send_line(x, json_pack("{s:I}", "rows", (json_int_t)sum));
+            r = admin_send_line(x, json_pack("{s:I}", "rows", (json_int_t)sum));
     }
     free(place);
     return r;
@@ -249,6 +236,6 @@ void FIBER admin_purge_look(struct admin *a, struct http_exchange *x, struct str
     json_t *last = json_pack("{s:b}", "end", r == 0);
     if (r < 0)
         json_object_set_new(last, "error", json_string(err_text(r)));
-    if (send_line(x, last) == 0)
+    if (admin_send_line(x, last) == 0)
         http_end(x);
 }

@@ -258,16 +258,23 @@ static int cast_to_bool(const struct select_value *v, struct select_value *ret)
     return 0;
 }
 
+static int cast_to_number(const struct select_value *v, struct select_value *ret)
+{
+    *ret = *v;
+    if (v->type == SELECT_BOOL)
+        *ret = select_of_int(v->truth);
+    else if (v->type == SELECT_STRING && select_number_parse(v->text, ret))
+        return -ERR_SELECT_CAST;
+    return select_is_number(ret) ? 0 : -ERR_SELECT_CAST;
+}
+
 /* What stands behind the point goes. */
 static int cast_to_int(const struct select_value *v, struct select_value *ret)
 {
-    struct select_value number = *v;
-    if (v->type == SELECT_BOOL)
-        number = select_of_int(v->truth);
-    else if (v->type == SELECT_STRING && select_number_parse(v->text, &number))
-        return -ERR_SELECT_CAST;
-    if (!select_is_number(&number))
-        return -ERR_SELECT_CAST;
+    struct select_value number;
+    int r = cast_to_number(v, &number);
+    if (r < 0)
+        return r;
     if (number.type == SELECT_REAL &&
         !(number.real > -9.2233720368547748e18 && number.real < 9.2233720368547748e18))
         return -ERR_SELECT_CAST;
@@ -277,13 +284,10 @@ static int cast_to_int(const struct select_value *v, struct select_value *ret)
 
 static int cast_to_real(const struct select_value *v, struct select_value *ret)
 {
-    struct select_value number = *v;
-    if (v->type == SELECT_BOOL)
-        number = select_of_int(v->truth);
-    else if (v->type == SELECT_STRING && select_number_parse(v->text, &number))
-        return -ERR_SELECT_CAST;
-    if (!select_is_number(&number))
-        return -ERR_SELECT_CAST;
+    struct select_value number;
+    int r = cast_to_number(v, &number);
+    if (r < 0)
+        return r;
     *ret = select_of_real(select_to_real(&number));
     return 0;
 }

@@ -18,10 +18,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason='only in the soak'))
 
 
-@pytest.fixture(scope='session', params=['http', 'https'])
-def server(request):
-    """A running server; at the end it must stop cleanly and its store must check clean."""
-    s = Server(tls=request.param == 'https')
+def serve(s):
+    """Of a fixture: starts a server; at the end it must stop cleanly and its store must check clean."""
     s.start()
     yield s
     check = s.admin('check', '--deep', check=False)
@@ -30,6 +28,11 @@ def server(request):
     s.remove()
     assert check.returncode == 0, check.stdout + check.stderr
     assert status == 0, log
+
+
+@pytest.fixture(scope='session', params=['http', 'https'])
+def server(request):
+    yield from serve(Server(tls=request.param == 'https'))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import make_client
+from conftest import make_client, serve
 from raw import request
 from server import CAIRN, Server
 
@@ -142,15 +142,7 @@ def test_answers_tell_when_an_object_expires(s3, bucket):
 @pytest.fixture(scope='module')
 def short():
     """A server whose days are seconds."""
-    s = Server(options=['--lifecycle-day', '1'])
-    s.start()
-    yield s
-    check = s.admin('check', '--deep', check=False)
-    status = s.stop()
-    log = s.log_tail()
-    s.remove()
-    assert check.returncode == 0, check.stdout + check.stderr
-    assert status == 0, log
+    yield from serve(Server(options=['--lifecycle-day', '1']))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import make_client
+from conftest import make_client, serve
 from server import CAIRN, Server
 
 DEADLINE = 60
@@ -21,16 +21,9 @@ BODY = bytes(range(256)) * 4096
 
 @pytest.fixture(scope='module')
 def tiered():
-    s = Server(disks=4, options=['--lifecycle-day', '1', '--storage-class', 'COLD=3+1', '--storage-class', 'FROZEN=2+1',
-                                 '--storage-class', 'GLACIER=3+1,archive', '--storage-class', 'DEEP_ARCHIVE=2+1,archive'])
-    s.start()
-    yield s
-    check = s.admin('check', '--deep', check=False)
-    status = s.stop()
-    log = s.log_tail()
-    s.remove()
-    assert check.returncode == 0, check.stdout + check.stderr
-    assert status == 0, log
+    classes = ['COLD=3+1', 'FROZEN=2+1', 'GLACIER=3+1,archive', 'DEEP_ARCHIVE=2+1,archive']
+    options = ['--lifecycle-day', '1'] + [word for c in classes for word in ('--storage-class', c)]
+    yield from serve(Server(disks=4, options=options))
 
 
 @pytest.fixture
