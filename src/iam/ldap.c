@@ -3,14 +3,18 @@
 /*
  * Logins: a queue that fibers put theirs into, and threads that take them out. A login lies on its
  * fiber's stack and stays there until a thread is done with it, which takes LOGIN_NS and a step at
- * most, so a fiber that was cancelled waits for that.
+ * most, so a fiber that was cancelled waits for that. The library's own timeouts do not hold in the
+ * middle of a message nor of a TLS handshake, so at LOGIN_NS the fiber ends the sockets below it.
  */
 
 #include "iam/ldap.h"
 
 #define LDAP_DEPRECATED 0
 #include <ldap.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "base/error.h"
 #include "base/library.h"
 #include "base/log.h"
@@ -36,8 +40,18 @@
     X(ldap_memfree)       \
     X(ldap_msgfree)       \
     X(ldap_unbind_ext_s)  \
+    X(ber_sockbuf_ctrl)   \
     X(ldap_err2string)
 LIBRARY(lib, SONAME_LDAP, FUNCTIONS)
+
+/* A connection of a login. */
+struct link {
+    LDAP *ld;
+    struct ldap_conncb callbacks; /* whose argument is this link */
+    struct ldap *owner;
+    struct login *login;
+    int fd; /* the socket once more, by which it is ended; -1: none */
+};
 
 struct login {
     struct login *next;
@@ -45,8 +59,9 @@ struct login {
     struct str name, password;
     uint64_t deadline_ns;
     struct ldap_user *user;
+    struct link lookup, proof;
     int result;
-    bool done;
+    bool done, ended; /* ended: past its deadline */
 };
 
 struct ldap {
@@ -130,25 +145,67 @@ static int set_options(const struct iam_ldap_config *c, LDAP *ld)
     return r == LDAP_OPT_SUCCESS ? 0 : -ERR_IDP_COMMUNICATION;
 }
 
-static void disconnect(LDAP *ld)
+/* Under the lock. */
+static void end_link(const struct link *k)
 {
-    if (ld)
-        (void)lib.ldap_unbind_ext_s(ld, NULL, NULL);
+    if (k->fd >= 0)
+        (void)shutdown(k->fd, SHUT_RDWR);
 }
 
-static int connect_to(const struct iam_ldap_config *c, LDAP **ret)
+/* Called by the library when a socket is connected and nothing was sent yet. */
+static int on_connect(LDAP *ld, Sockbuf *sb, LDAPURLDesc *url, struct sockaddr *address,
+                      struct ldap_conncb *callbacks)
 {
-    LDAP *ld = NULL;
-    int code = lib.ldap_initialize(&ld, c->url);
+    struct link *k = callbacks->lc_arg;
+    int fd = -1;
+    if (lib.ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) != 1)
+        return -1;
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    rt_lock(&k->owner->lock);
+    int old = k->fd;
+    k->fd = fd;
+    if (k->login->ended)
+        end_link(k);
+    rt_unlock(&k->owner->lock);
+    if (old >= 0)
+        (void)close(old);
+    return 0;
+}
+
+static void on_disconnect(LDAP *ld, Sockbuf *sb, struct ldap_conncb *callbacks)
+{
+}
+
+static void disconnect(struct link *k)
+{
+    if (k->ld)
+        (void)lib.ldap_unbind_ext_s(k->ld, NULL, NULL);
+    k->ld = NULL;
+    rt_lock(&k->owner->lock);
+    int fd = k->fd;
+    k->fd = -1;
+    rt_unlock(&k->owner->lock);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+static int connect_to(const struct iam_ldap_config *c, struct link *k)
+{
+    if (rt_now() >= k->login->deadline_ns)
+        return failed(c->url, LDAP_TIMEOUT);
+    int code = lib.ldap_initialize(&k->ld, c->url);
     if (code != LDAP_SUCCESS)
         return failed(c->url, code);
-    int r = set_options(c, ld);
-    if (r == 0 && c->start_tls && (code = lib.ldap_start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS)
+    k->callbacks = (struct ldap_conncb){on_connect, on_disconnect, k};
+    int r = set_options(c, k->ld);
+    if (r == 0 && lib.ldap_set_option(k->ld, LDAP_OPT_CONNECT_CB, &k->callbacks) != 0)
+        r = -ERR_IDP_COMMUNICATION;
+    if (r == 0 && c->start_tls && (code = lib.ldap_start_tls_s(k->ld, NULL, NULL)) != LDAP_SUCCESS)
         r = failed("StartTLS", code);
     if (r < 0)
-        disconnect(ld);
-    else
-        *ret = ld;
+        disconnect(k);
     return r;
 }
 
@@ -161,18 +218,16 @@ static int bind_as(LDAP *ld, const char *dn, struct str password)
     return lib.ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &value, NULL, NULL, NULL);
 }
 
-static int open_lookup(const struct iam_ldap_config *c, LDAP **ret)
+static int open_lookup(const struct iam_ldap_config *c, struct link *k)
 {
-    LDAP *ld;
-    int r = connect_to(c, &ld);
+    int r = connect_to(c, k);
     if (r < 0)
         return r;
-    int code = bind_as(ld, c->bind_dn, str_from(c->password));
+    int code = bind_as(k->ld, c->bind_dn, str_from(c->password));
     if (code != LDAP_SUCCESS) {
-        disconnect(ld);
+        disconnect(k);
         return failed(c->bind_dn, code);
     }
-    *ret = ld;
     return 0;
 }
 
@@ -224,14 +279,13 @@ static int find_user(const struct iam_ldap_config *c, LDAP *ld, struct login *g,
 }
 
 /* On a connection of its own: what follows is looked up with our eyes, not with the user's. */
-static int prove(const struct iam_ldap_config *c, struct str dn, struct str password)
+static int prove(const struct iam_ldap_config *c, struct login *g, struct str dn)
 {
-    LDAP *ld;
-    int r = connect_to(c, &ld);
+    int r = connect_to(c, &g->proof);
     if (r < 0)
         return r;
-    int code = bind_as(ld, dn.ptr, password);
-    disconnect(ld);
+    int code = bind_as(g->proof.ld, dn.ptr, g->password);
+    disconnect(&g->proof);
     if (code == LDAP_SERVER_DOWN || code == LDAP_TIMEOUT || code == LDAP_CONNECT_ERROR ||
         code == LDAP_BUSY || code == LDAP_UNAVAILABLE)
         return failed("bind", code);
@@ -259,12 +313,13 @@ static int find_groups(const struct iam_ldap_config *c, LDAP *ld, struct login *
     return r == -ERR_TOO_LARGE ? failed("more than 1000 groups", LDAP_SIZELIMIT_EXCEEDED) : r;
 }
 
-static int find_and_prove(const struct iam_ldap_config *c, LDAP *ld, struct login *g)
+static int find_and_prove(const struct iam_ldap_config *c, struct login *g)
 {
     struct str dn;
+    LDAP *ld = g->lookup.ld;
     int r = find_user(c, ld, g, &dn);
     if (r == 0)
-        r = prove(c, dn, g->password);
+        r = prove(c, g, dn);
     if (r < 0)
         return r;
     g->user->dn = ldap_dn_normal(g->arena, dn);
@@ -273,17 +328,16 @@ static int find_and_prove(const struct iam_ldap_config *c, LDAP *ld, struct logi
 
 static int BLOCKING carry_out(const struct iam_ldap_config *c, struct login *g)
 {
-    LDAP *ld;
     int r = library_load(&lib.library);
     if (r < 0) {
         log_event(LOG_ERROR, "the directory cannot be asked", "%s is not installed", SONAME_LDAP);
         return -ERR_IDP_COMMUNICATION;
     }
-    r = rt_now() < g->deadline_ns ? open_lookup(c, &ld) : -ERR_BUSY;
+    r = rt_now() < g->deadline_ns ? open_lookup(c, &g->lookup) : -ERR_BUSY;
     if (r < 0)
         return r;
-    r = find_and_prove(c, ld, g);
-    disconnect(ld);
+    r = find_and_prove(c, g);
+    disconnect(&g->lookup);
     return r;
 }
 
@@ -330,6 +384,18 @@ static int start_thread(struct ldap *l)
     return l->threads ? 0 : -ENOMEM;
 }
 
+/* Under the lock, until a thread is done with it. */
+static void FIBER await(struct ldap *l, struct login *g)
+{
+    while (!g->done && rt_wait_uncancelled(&l->to_fibers, &l->lock, g->deadline_ns) == 0)
+        ;
+    g->ended = true;
+    end_link(&g->lookup);
+    end_link(&g->proof);
+    while (!g->done)
+        (void)rt_wait_uncancelled(&l->to_fibers, &l->lock, RT_NEVER);
+}
+
 static int FIBER hand_over(struct ldap *l, struct login *g)
 {
     rt_lock(&l->lock);
@@ -340,8 +406,7 @@ static int FIBER hand_over(struct ldap *l, struct login *g)
         *l->last = g;
         l->last = &g->next;
         rt_wake_one(&l->to_threads);
-        while (!g->done) /* bounded: see above */
-            (void)rt_wait_uncancelled(&l->to_fibers, &l->lock, RT_NEVER);
+        await(l, g);
         l->waiting--;
         r = g->result;
     }
@@ -362,7 +427,9 @@ int FIBER ldap_login(struct ldap *l, struct arena *a, struct str name, struct st
                       .name = name,
                       .password = password,
                       .deadline_ns = rt_now() + LOGIN_NS,
-                      .user = &user};
+                      .user = &user,
+                      .lookup = {.owner = l, .login = &g, .fd = -1},
+                      .proof = {.owner = l, .login = &g, .fd = -1}};
     if (!is_word(name, IAM_LDAP_NAME_MAX) || !is_word(password, IAM_LDAP_PASSWORD_MAX))
         return -EINVAL;
     int r = hand_over(l, &g);

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Sessions of users of a directory: AssumeRoleWithLDAPIdentity against Debian's slapd."""
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -280,6 +283,29 @@ def test_the_directory_is_trusted_by_its_certificate(directory, kind):
     finally:
         assert s.stop() == 0
         s.remove()
+
+
+@pytest.mark.parametrize('scheme,said', [('ldaps', b''), ('ldaps', b'\x16\x03\x03\x10\x00\x02'), ('ldap', b'\x30\x0c\x02\x01')])
+def test_a_directory_that_stops_in_the_middle_of_a_message_is_done_without(directory, scheme, said):
+    """Of a TLS handshake, too: the library's own timeouts end neither."""
+    with socket.create_server(('127.0.0.1', 0)) as door:
+        taken = []
+
+        def answer():
+            with contextlib.suppress(OSError):  # the door is closed
+                while True:
+                    taken.append(door.accept()[0])
+                    if taken[-1].recv(1) and said:
+                        taken[-1].send(said)
+
+        threading.Thread(target=answer, daemon=True).start()
+        s = start(directory, '%s://127.0.0.1:%d' % (scheme, door.getsockname()[1]), *(['--insecure-ldap'] if scheme == 'ldap' else []))
+        s.start()
+        try:
+            assert login(s, 'dan', 'dans-password') == (400, 'IDPCommunicationError')
+        finally:
+            assert s.stop() == 0
+            s.remove()
 
 
 def test_passwords_do_not_go_in_clear_unless_asked_for(directory):
