@@ -155,16 +155,25 @@ static int FIBER put_key(struct import *m, struct str user, struct str id, bool 
     return r;
 }
 
+/* What is told of a user is told of one of this account, never of somebody who only has its name.
+ */
+static int find_user(struct import *m, struct str name, struct iam_user *ret)
+{
+    int r = iam_user_get(m->iam, m->arena, name, ret);
+    if (r < 0 || str_eq(ret->account, ACCOUNT))
+        return r;
+    m->why = "a user of this name is in another account";
+    return -ERR_EXISTS;
+}
+
 /* The user comes first and without its key, which may be one that is off. */
 static int FIBER import_user(struct import *m)
 {
     struct str name = text_of(m, "name");
     struct iam_user user;
-    int r = iam_user_get(m->iam, m->arena, name, &user);
-    if (r == 0 && !str_eq(user.account, ACCOUNT)) {
-        m->why = "a user of this name is in another account";
-        return -ERR_EXISTS;
-    }
+    int r = find_user(m, name, &user);
+    if (r == -ERR_EXISTS)
+        return r;
     bool new = r == -ERR_NOT_FOUND;
     if (new && m->dry) {
         r = put_key(m, name, name, false);
@@ -173,18 +182,22 @@ static int FIBER import_user(struct import *m)
     if (new)
         r = iam_user_add(m->iam, m->arena,
                          &(struct iam_user_spec){.name = name, .account = ACCOUNT}, &user);
+    bool added = new &&r == 0;
     m->why = "this cannot be the name of a user";
     if (r == 0)
         r = put_key(m, name, name, false);
-    if (r < 0 && new)
+    if (r < 0 && added) /* not one that somebody else made meanwhile */
         (void)iam_user_remove(m->iam, name);
     return r;
 }
 
 static int FIBER import_service(struct import *m)
 {
+    struct iam_user user;
     struct str parent = text_of(m, "parent");
-    int r = put_key(m, parent, text_of(m, "name"), true);
+    int r = find_user(m, parent, &user);
+    if (r == 0)
+        r = put_key(m, parent, text_of(m, "name"), true);
     return r == -ERR_NOT_FOUND ? absent(m, "user", parent, "its user is not here") : r;
 }
 
@@ -222,7 +235,7 @@ static int FIBER import_member(struct import *m)
     struct iam_user user;
     struct iam_group_info group;
     struct str name = text_of(m, "user"), of = text_of(m, "name");
-    int r = iam_user_get(m->iam, m->arena, name, &user);
+    int r = find_user(m, name, &user);
     if (r == -ERR_NOT_FOUND)
         return absent(m, "user", name, "no such user");
     if (r == 0)
@@ -243,8 +256,7 @@ static int find_holder(struct import *m, enum iam_holder kind, struct str name,
 {
     struct iam_group_info group;
     struct iam_user user;
-    int r = kind == IAM_HOLDER_USER ? iam_user_get(m->iam, m->arena, name, &user)
-                                    : find_group(m, name, &group);
+    int r = kind == IAM_HOLDER_USER ? find_user(m, name, &user) : find_group(m, name, &group);
     if (r == -ERR_NOT_FOUND)
         return kind == IAM_HOLDER_USER ? absent(m, "user", name, "no such user")
                                        : absent(m, "group", name, "no such group");

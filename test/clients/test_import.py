@@ -159,15 +159,20 @@ def test_what_cannot_be_is_told_one_by_one(server, tmp_path):
                    users={'ab': {'secretKey': 'long-enough', 'status': 'enabled'}, tag: {'secretKey': 'short', 'status': 'enabled'},
                           tag + '-own': {'secretKey': 'other-secret', 'status': 'enabled'},
                           server.access_key: {'secretKey': 'other-secret', 'status': 'enabled'}},
-                   groups={tag + '-g': {'version': 1, 'status': 'enabled', 'members': ['nobody-here']}},
-                   user_mappings={'nobody-here': mapped('readonly')}, group_mappings={tag + '-g': mapped('no-such-policy')})
+                   groups={tag + '-g': {'version': 1, 'status': 'enabled', 'members': ['nobody-here']},
+                           tag + '-h': {'version': 1, 'status': 'enabled', 'members': [tag + '-own']}},
+                   svcaccts={tag + '-svc': service(tag + '-svc', tag + '-own', 'svc-secret')},
+                   user_mappings={'nobody-here': mapped('readonly'), tag + '-own': mapped('readwrite')}, group_mappings={tag + '-g': mapped('no-such-policy')})
     expected = {('policy', 'readonly'), ('policy', tag), ('user', 'ab'), ('user', tag), ('user', tag + '-own'),
-                ('user', server.access_key), ('member', tag + '-g'), ('user policy', 'nobody-here'), ('group policy', tag + '-g')}
+                ('user', server.access_key), ('member', tag + '-g'), ('member', tag + '-h'),
+                ('service account', tag + '-svc'), ('user policy', 'nobody-here'), ('user policy', tag + '-own'), ('group policy', tag + '-g')}
     for options in (['--dry-run'], []):
         status, report = run(server, path, *options)
         assert (status, left(report)) == (1, expected)
     users = json.loads(server.admin('user', 'list', '--json').stdout)['users']
     assert not {'ab', tag} & {u['name'] for u in users}  # nothing half made
+    own = next(u for u in users if u['name'] == tag + '-own')
+    assert own['policies'] == own['groups'] == []  # of another account, it only has the name of one in the archive
     server.admin('user', 'rm', tag + '-own')
 
 
