@@ -393,15 +393,20 @@ void s3_conditions_rename(struct s3_request *q, struct store_conditions *ret_sou
     read_conditions(q, condition_names[0], ret);
 }
 
+int FIBER s3_quota_renew(struct s3_request *q, struct store_conditions *c)
+{
+    store_quota_of(q->bucket.settings, &c->quota);
+    return account_quota_apply(q->s3->account_quotas, q->s3->store, q->s3->iam, &q->bucket,
+                               &c->quota);
+}
+
 int FIBER s3_conditions_write(struct s3_request *q, struct store_conditions *ret)
 {
     *ret = (struct store_conditions){
         .if_match = http_header(q->x, STR("if-match")),
         .if_none_match = http_header(q->x, STR("if-none-match")),
     };
-    store_quota_of(q->bucket.settings, &ret->quota);
-    return account_quota_apply(q->s3->account_quotas, q->s3->store, q->s3->iam, &q->bucket,
-                               &ret->quota);
+    return s3_quota_renew(q, ret);
 }
 
 int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret)

@@ -45,6 +45,9 @@ void s3_conditions_rename(struct s3_request *q, struct store_conditions *ret_sou
 /* For a write: If-Match and If-None-Match only, and the quotas of bucket and
  * account. */
 int FIBER s3_conditions_write(struct s3_request *q, struct store_conditions *ret);
+/* What others wrote since then counts: of a write that has taken a while, before it is committed.
+ */
+int FIBER s3_quota_renew(struct s3_request *q, struct store_conditions *c);
 /* For a deletion: If-Match, and what directory buckets know. -ERR_INVALID_ARGUMENT. */
 int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret);
 /* An HTTP date, or as some clients send it in ISO 8601. -EINVAL. */

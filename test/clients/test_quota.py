@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Quotas of buckets, as `cairn admin quota` sets them and clients meet them."""
+import http.client
 import json
+import ssl
+import time
+import urllib.parse
 import uuid
 
 import pytest
@@ -65,6 +69,19 @@ def test_a_user_that_asks_too_often_is_told_to_slow_down(server):
         server.admin('user', 'rm', name)
 
 
+def begin_put(server, url, length):
+    """A PUT of which one byte was sent."""
+    parts = urllib.parse.urlsplit(url)
+    if server.tls:
+        c = http.client.HTTPSConnection(parts.netloc, context=ssl.create_default_context(cafile=server.ca), timeout=60)
+    else:
+        c = http.client.HTTPConnection(parts.netloc, timeout=60)
+    c.putrequest('PUT', parts.path + '?' + parts.query)
+    c.putheader('Content-Length', str(length))
+    c.endheaders(b'x')
+    return c
+
+
 def test_an_account_holds_its_limit_over_all_its_buckets(server):
     name = 'a' + uuid.uuid4().hex[:10]
     server.admin('user', 'add', name, '--access-key', name, '--secret-key', 'secret/' + name)
@@ -85,6 +102,13 @@ def test_an_account_holds_its_limit_over_all_its_buckets(server):
         assert refused(make_client(server).put_object, Bucket=two, Key='m', Body=b'')
         server.admin('user', 'limit', name, '--objects', '0')
         client.put_object(Bucket=two, Key='m', Body=b'')
+        client.delete_object(Bucket=one, Key='k')
+        time.sleep(1.5)  # as long as a sum may be believed
+        slow = begin_put(server, client.generate_presigned_url('put_object', Params={'Bucket': one, 'Key': 's'}), 1500)
+        client.put_object(Bucket=two, Key='m', Body=b'x' * 2000)
+        time.sleep(1.5)
+        slow.send(b'x' * 1499)
+        assert slow.getresponse().status == 403  # it was begun when there was room, and would be too much now
         told = [u for u in json.loads(server.admin('user', 'list', '--json').stdout)['users'] if u['name'] == name][0]
         assert (told['bytes'], told['objects'], told['requests_per_second']) == (3000, 0, 0)
         server.admin('user', 'limit', name)

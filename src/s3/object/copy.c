@@ -95,8 +95,7 @@ static int merge_attrs(struct s3_request *q, const struct copy_request *c,
 
 /* ---- another object ------------------------------------------------------------------------- */
 
-static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
-                            struct s3_source *source)
+static int FIBER copy_bytes(struct s3_request *q, struct copy_request *c, struct s3_source *source)
 {
     const struct store_object *o = source->object;
     struct store_attrs attrs;
@@ -124,6 +123,11 @@ static int FIBER copy_bytes(struct s3_request *q, const struct copy_request *c,
         r = s3_source_copy(source, 0, o->len_bytes, kind, &w, &copied);
     if (r)
         return r;
+    r = s3_quota_renew(q, &c->conditions);
+    if (r) {
+        store_write_abort(w);
+        return r;
+    }
     struct store_etag etag = s3_sse_etag(attrs.seal, &key, copied.md5);
     r = store_put_commit(w, &attrs, &etag, &copied.checksum, &c->conditions, &written);
     if (r)

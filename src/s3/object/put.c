@@ -39,7 +39,7 @@ static int check_query(struct s3_request *q)
 }
 
 static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct store_attrs *attrs,
-                          const struct s3_data_key *key, const struct store_conditions *conditions)
+                          const struct s3_data_key *key, struct store_conditions *conditions)
 {
     struct store_writer *w;
     struct store_written written;
@@ -51,6 +51,11 @@ static int FIBER put_body(struct s3_request *q, struct s3_body *b, const struct 
         r = s3_upload_body(b, &w);
     if (r)
         return r;
+    r = s3_quota_renew(q, conditions);
+    if (r) {
+        store_write_abort(w);
+        return r;
+    }
     struct store_etag etag = s3_sse_etag(attrs->seal, key, b->md5_value);
     r = store_put_commit(w, attrs, &etag, &b->checksum, conditions, &written);
     if (r)
