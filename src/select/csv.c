@@ -232,9 +232,8 @@ static int split_quoted(const struct select_csv_options *o, struct arena *a, con
 {
     const char *from = ++*at;
     bool escapes = false;
-    size_t n;
     for (; *at < end; (*at)++) {
-        if ((n = escaped_at(o, *at, end)) > 0) {
+        if (escaped_at(o, *at, end) > 0) {
             escapes = true;
             (*at)++;
         } else if (**at == o->quote)
