@@ -26,6 +26,7 @@
 #define HEDGE_MIN_NS     (10 * RT_MS)
 #define HEDGE_MAX_NS     (1 * RT_S)
 #define HEDGE_UNKNOWN_NS (200 * RT_MS) /* of a disk that has not been read from much */
+#define LINGER_LOOK_NS   (2 * RT_MS)   /* between looks whether what was given up has come */
 
 /* What is in memory is taken by so many bytes at a time, each time whole cells of the volume. */
 #define HAND_BYTES STRIPE_CELL
@@ -44,7 +45,7 @@ struct source {
     struct node_reader *reader; /* once opened */
     int err;                    /* it is of no use */
     bool busy;                  /* a fetch is on its way */
-    bool slow;                  /* one was given up: not asked again */
+    bool slow;                  /* one was given up: asked again when there is nobody else */
 };
 
 /* A range of one shard on its way. */
@@ -265,23 +266,42 @@ static int FIBER fetch_start(struct chunk_reader *r, struct piece *p, unsigned s
 
 /* ---- which shards --------------------------------------------------------------------------- */
 
-static bool source_good(const struct source *s)
+static bool source_there(const struct source *s)
 {
-    return s->err == 0 && !s->slow && !s->busy && node_state(s->node) != NODE_GONE;
+    return s->err == 0 && node_state(s->node) != NODE_GONE;
 }
 
-/* The best shard that was not asked yet: online before suspect, data before parity; -1: none. */
+static bool source_good(const struct source *s)
+{
+    return source_there(s) && !s->slow && !s->busy;
+}
+
+/* The best shard that was not asked yet: online before suspect, data before parity, and last of all
+ * one that was given up for slow, once that has come; -1: none. */
 static int pick(const struct chunk_reader *r, const struct piece *p)
 {
-    int suspect = -1;
+    int suspect = -1, slow = -1;
     for (unsigned i = 0; i < r->c.shard_count; i++) {
-        if (p->fetches[i] || !source_good(r->sources[i]))
+        const struct source *s = r->sources[i];
+        if (p->fetches[i] || s->busy || !source_there(s))
             continue;
-        if (node_state(r->sources[i]->node) == NODE_ONLINE)
+        if (s->slow)
+            slow = slow < 0 ? (int)i : slow;
+        else if (node_state(s->node) == NODE_ONLINE)
             return (int)i;
-        suspect = suspect < 0 ? (int)i : suspect;
+        else
+            suspect = suspect < 0 ? (int)i : suspect;
     }
-    return suspect;
+    return suspect < 0 ? slow : suspect;
+}
+
+/* One that was given up is still on its way: its shard may be asked again afterwards. */
+static bool any_lingering(const struct chunk_reader *r, const struct piece *p)
+{
+    for (unsigned i = 0; i < r->c.shard_count; i++)
+        if (!p->fetches[i] && r->sources[i]->busy && source_there(r->sources[i]))
+            return true;
+    return false;
 }
 
 static ec_set piece_have(const struct chunk_reader *r, const struct piece *p)
@@ -435,7 +455,8 @@ static void FIBER gate_wait(struct chunk_reader *r, struct piece *p, ec_set have
 /*
  * Waits until the piece's cells, or enough to decode them, are there. When patience ends, those on
  * their way count as late and others are asked; with no others left there is nothing but to wait
- * (RT_NEVER: a disk that hangs is found by the nodes' watch, and holds up only this reader).
+ * (RT_NEVER: a disk that hangs is found by the nodes' watch, and holds up only this reader), and
+ * where those are not enough, until what an earlier piece gave up has come and can be asked again.
  */
 static int FIBER piece_wait(struct chunk_reader *r, struct piece *p)
 {
@@ -447,17 +468,20 @@ static int FIBER piece_wait(struct chunk_reader *r, struct piece *p)
         if (enough(r, p, have))
             return 0;
         int err = ask_more(r, p); /* what gets no fiber is done at once */
+        uint64_t until_ns = hedged ? RT_NEVER : deadline_ns;
         if (err == -ERR_NOT_FOUND) {
-            if (!any_running(r, p))
-                return first_error(r);
             set_late(r, p, false); /* they are needed after all */
             hedged = true;
-            if (!enough(r, p, piece_have(r, p) | piece_expected(r, p)))
-                return first_error(r);
+            until_ns = RT_NEVER;
+            if (!enough(r, p, piece_have(r, p) | piece_expected(r, p))) {
+                if (!any_lingering(r, p))
+                    return first_error(r);
+                until_ns = rt_now() + LINGER_LOOK_NS;
+            }
         } else if (err) {
             return err;
         }
-        gate_wait(r, p, have, hedged ? RT_NEVER : deadline_ns);
+        gate_wait(r, p, have, until_ns);
         if (!hedged && rt_now() >= deadline_ns) {
             set_late(r, p, true);
             blob_count(&r->b->stats.hedged_reads, any_running(r, p));

@@ -68,11 +68,10 @@ static inline void disks_close(struct disks *d)
 }
 
 /* Runs `fn` in a simulated machine with so many disks. */
-static inline void with_disks(unsigned count, int (*fn)(void *))
+static inline void with_disks_of(unsigned count, const struct sim_config *config, int (*fn)(void *))
 {
     struct disks *d = calloc(1, sizeof(*d));
-    struct sim_config config = {.seed = count};
-    assert_int_equal(sim_new(&d->sim, &config), 0);
+    assert_int_equal(sim_new(&d->sim, config), 0);
     arena_init(&d->arena, 0);
     while (d->count < count)
         disks_add(d);
@@ -82,6 +81,11 @@ static inline void with_disks(unsigned count, int (*fn)(void *))
         kv_mem_free(d->at[i].index);
     sim_free(d->sim);
     free(d);
+}
+
+static inline void with_disks(unsigned count, int (*fn)(void *))
+{
+    with_disks_of(count, &(struct sim_config){.seed = count}, fn);
 }
 
 static inline void disk_fails(struct disks *d, unsigned i, enum sim_fault_kind kind)

@@ -375,17 +375,41 @@ static unsigned repair(struct disks *d, struct blob_layout *l, bool *ret_changed
     return r.left;
 }
 
-static void disk_hangs(struct disks *d, unsigned i)
-{
-    disk_fails(d, i, SIM_WRITE_HANGS);
-    disk_fails(d, i, SIM_SYNC_HANGS);
-}
-
 static uint64_t lingering_of(struct disks *d)
 {
     struct blob_stats s;
     blob_stats(d->blob, &s);
     return s.lingering;
+}
+
+/* Reads that take longer than anybody waits: what is given up at one stripe is asked again for the
+ * next when there are no others. */
+static int FIBER slow_reads_(void *arg)
+{
+    struct disks *d = arg;
+    struct blob_layout l;
+    uint64_t len = 5 * MIB + 1;
+    disks_open(d);
+    assert_int_equal(blob_write_bytes(d, 1, len, &l), 0);
+    for (uint64_t off = 0; off < 4 * MIB; off += 512 * KIB)
+        assert_int_equal(blob_read_bytes(d, 1, &l, off, len - off, NULL), 0);
+    while (lingering_of(d) > 0)
+        rt_sleep_until(rt_now() + RT_S);
+    disks_close(d);
+    return 0;
+}
+
+static void disks_slower_than_anybody_waits_are_read_all_the_same(void **state)
+{
+    for (unsigned seed = 0; seed < 8; seed++)
+        with_disks_of(6, &(struct sim_config){.seed = seed, .latency_max_ns = 2 * RT_S},
+                      slow_reads_);
+}
+
+static void disk_hangs(struct disks *d, unsigned i)
+{
+    disk_fails(d, i, SIM_WRITE_HANGS);
+    disk_fails(d, i, SIM_SYNC_HANGS);
 }
 
 static void all_answer_again(struct disks *d)
@@ -659,6 +683,7 @@ int main(void)
         cmocka_unit_test(replaced_disk_gets_the_lost_shard),
         cmocka_unit_test(narrow_chunk_is_encoded_anew_when_the_disks_are_back),
         cmocka_unit_test(a_class_keeps_its_code),
+        cmocka_unit_test(disks_slower_than_anybody_waits_are_read_all_the_same),
         cmocka_unit_test(one_disk_that_hangs_holds_up_no_write),
         cmocka_unit_test(two_disks_that_hang_are_written_around),
         cmocka_unit_test(a_write_that_is_aborted_leaves_a_hanging_disk_alone),
