@@ -7,13 +7,14 @@
 #include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
+#include "s3/object/restore.h"
 #include "s3/token.h"
 
 #define MAX_KEYS_MOST 2147483647 /* taken, though a page holds STORE_LIST_MAX */
 
 struct listing {
     struct s3_request *q;
-    bool v2, url, with_owner;
+    bool v2, url, with_owner, with_restore;
     uint64_t max_keys; /* as answered: not above STORE_LIST_MAX */
     struct str marker; /* v1: marker; v2: start-after */
     struct str token;  /* v2 */
@@ -45,6 +46,8 @@ static int read_query(struct listing *l)
     if (!r)
         r = s3_param_number(q, "max-keys", 0, MAX_KEYS_MOST, STORE_LIST_MAX, &l->max_keys);
     if (!r)
+        r = s3_restore_wanted(q, &l->with_restore);
+    if (!r)
         r = read_start(l);
     l->max_keys = MIN(l->max_keys, (uint64_t)STORE_LIST_MAX);
     l->query.max = l->max_keys;
@@ -66,6 +69,8 @@ static void put_object(struct listing *l, struct buf *b, const struct store_obje
     if (l->with_owner)
         s3_xml_owner(l->q, b, "Owner", s3_owner_of(&l->q->bucket, o));
     xml_element(b, "StorageClass", s3_storage_class_name(o->attrs.storage_class));
+    if (l->with_restore)
+        s3_restore_xml(l->q, b, o);
     xml_close(b, "Contents");
 }
 

@@ -2,6 +2,7 @@
 """Transitions between storage classes, archived classes and RestoreObject, with days of a second."""
 import datetime
 import json
+import re
 import subprocess
 import threading
 import time
@@ -10,6 +11,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
+import raw
 from conftest import make_client, serve
 from server import CAIRN, Server
 
@@ -167,6 +169,30 @@ def test_an_archived_object_is_read_once_it_is_restored(tiered, made):
     assert s3.get_object(Bucket=bucket, Key='copy')['Body'].read() == BODY
     s3.copy_object(**here, CopySource=source, StorageClass='STANDARD')
     assert class_of(s3, bucket, 'k') == 'STANDARD' and s3.get_object(**here)['Body'].read() == BODY
+
+
+def test_listings_tell_of_restores_when_asked(tiered, made):
+    s3, bucket = made
+    for key, kind in (('asked', 'GLACIER'), ('archived', 'GLACIER'), ('plain', 'STANDARD')):
+        s3.put_object(Bucket=bucket, Key=key, Body=b'x', StorageClass=kind)
+
+    def told(query, attributes='RestoreStatus'):
+        headers = [('x-amz-optional-object-attributes', attributes)] if attributes else []
+        a = raw.request(tiered, 'GET', '/' + bucket, query, headers)
+        objects = re.findall('<Key>([^<]*)</Key>(.*?)</(?:Contents|Version)>', a.body.decode())
+        return {k: re.sub('.*<RestoreStatus>(.*)</RestoreStatus>.*|.*', r'\1', x) for k, x in objects} or a.code
+    ways = ('', 'list-type=2', 'versions=')
+    tiered.admin('job', 'pause', 'restore')
+    s3.restore_object(Bucket=bucket, Key='asked', RestoreRequest={'Days': FAR})
+    under_way = {'asked': '<IsRestoreInProgress>true</IsRestoreInProgress>', 'archived': '', 'plain': ''}
+    assert [told(w) for w in ways] == [under_way] * 3
+    assert [told(w, None) for w in ways] == [dict.fromkeys(under_way, '')] * 3
+    assert told('', 'RestoreStatus,Owner') == 'InvalidArgument'
+    tiered.admin('job', 'resume', 'restore')
+    wait_for('the restore', lambda: 'expiry-date="' in s3.head_object(Bucket=bucket, Key='asked')['Restore'])
+    for w in ways:
+        assert re.fullmatch(r'<IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>20\d\d-.*Z</RestoreExpiryDate>',
+                            told(w)['asked'])
 
 
 def test_a_restore_ends_and_is_told(tiered, made):

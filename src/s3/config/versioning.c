@@ -8,6 +8,7 @@
 #include "s3/bodies.h"
 #include "s3/body.h"
 #include "s3/checksum.h"
+#include "s3/object/restore.h"
 #include "s3/version.h"
 
 #define MAX_KEYS_MOST 2147483647 /* taken, though a page holds STORE_LIST_MAX */
@@ -53,7 +54,7 @@ int FIBER s3_get_bucket_versioning(struct s3_request *q)
 
 struct listing {
     struct s3_request *q;
-    bool url;
+    bool url, with_restore;
     uint64_t max_keys;
     struct str version_marker;
     struct store_versions_query query;
@@ -86,13 +87,15 @@ static int read_query(struct listing *l)
     if (!r)
         r = s3_param_number(q, "max-keys", 0, MAX_KEYS_MOST, STORE_LIST_MAX, &l->max_keys);
     if (!r)
+        r = s3_restore_wanted(q, &l->with_restore);
+    if (!r)
         r = read_markers(l);
     l->max_keys = MIN(l->max_keys, (uint64_t)STORE_LIST_MAX);
     l->query.max = l->max_keys;
     return r;
 }
 
-static void put_object(struct buf *b, const struct store_object *o)
+static void put_object(struct listing *l, struct buf *b, const struct store_object *o)
 {
     s3_xml_etag(b, &o->etag);
     if (o->checksum.present) {
@@ -101,6 +104,8 @@ static void put_object(struct buf *b, const struct store_object *o)
     }
     xml_element_u64(b, "Size", o->len_bytes);
     xml_element(b, "StorageClass", s3_storage_class_name(o->attrs.storage_class));
+    if (l->with_restore)
+        s3_restore_xml(l->q, b, o);
 }
 
 static void put_version(struct listing *l, struct buf *b, const struct store_version_entry *e)
@@ -114,7 +119,7 @@ static void put_version(struct listing *l, struct buf *b, const struct store_ver
     xml_element_bool(b, "IsLatest", e->is_latest);
     s3_xml_time(b, "LastModified", o->mtime_ms);
     if (!o->delete_marker)
-        put_object(b, o);
+        put_object(l, b, o);
     s3_xml_owner(l->q, b, "Owner", o->attrs.owner);
     xml_close(b, element);
 }

@@ -22,21 +22,57 @@ int s3_check_readable(struct s3_request *q, const struct store_object *o)
     return -ERR_ARCHIVED;
 }
 
+/* What there is to tell: nothing of an object that was not restored, or is archived again. */
+enum told { TOLD_NOTHING, TOLD_ONGOING, TOLD_RESTORED };
+
+static enum told told_of(struct s3_request *q, const struct store_object *o)
+{
+    if (!store_class_is_archive(q->s3->store, o->attrs.storage_class))
+        return TOLD_NOTHING;
+    if (o->attrs.restore.ongoing)
+        return TOLD_ONGOING;
+    return o->attrs.restore.until_ms > rt_wall_ms() ? TOLD_RESTORED : TOLD_NOTHING;
+}
+
 void s3_restore_header(struct s3_request *q, const struct store_object *o)
 {
     const struct store_restore *restore = &o->attrs.restore;
     char date[DATE_HTTP_LEN];
-    if (!store_class_is_archive(q->s3->store, o->attrs.storage_class))
-        return;
-    if (restore->ongoing) {
+    enum told told = told_of(q, o);
+    if (told == TOLD_ONGOING) {
         (void)http_set_header(q->x, "x-amz-restore", STR("ongoing-request=\"true\""));
-    } else if (restore->until_ms > rt_wall_ms()) {
+    } else if (told == TOLD_RESTORED) {
         date_format_http(restore->until_ms, date);
         (void)http_set_header(q->x, "x-amz-restore",
                               arena_printf(q->arena,
                                            "ongoing-request=\"false\", expiry-date=\"%.*s\"",
                                            (int)sizeof(date), date));
     }
+}
+
+int s3_restore_wanted(struct s3_request *q, bool *ret)
+{
+    struct str header = s3_header(q, STR("x-amz-optional-object-attributes")), rest = header, one;
+    *ret = false;
+    while (rest.len && str_cut(&rest, ',', &one)) {
+        if (!str_eq(str_trim(one), STR("RestoreStatus")))
+            return s3_error_argument(q, "x-amz-optional-object-attributes", header,
+                                     "Invalid attribute name specified");
+        *ret = true;
+    }
+    return 0;
+}
+
+void s3_restore_xml(struct s3_request *q, struct buf *b, const struct store_object *o)
+{
+    enum told told = told_of(q, o);
+    if (told == TOLD_NOTHING)
+        return;
+    xml_open(b, "RestoreStatus");
+    xml_element_bool(b, "IsRestoreInProgress", told == TOLD_ONGOING);
+    if (told == TOLD_RESTORED)
+        s3_xml_time(b, "RestoreExpiryDate", o->attrs.restore.until_ms);
+    xml_close(b, "RestoreStatus");
 }
 
 static enum store_rank rank_of(struct str tier)
