@@ -21,6 +21,7 @@ struct jobs {
     struct audit *audit;              /* NULL: off */
     bool audit_known;                 /* until then nothing is done that it would have to tell */
     struct restore_job *restore;      /* likewise */
+    struct spares *spares;            /* NULL: nobody is to be told */
     uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
     /* atomic: read from every thread */
@@ -28,7 +29,6 @@ struct jobs {
     uint64_t sweep_needles, sweep_orphans, sweep_bytes;
     bool sweep_done;
     uint64_t sweeps_wanted, sweeps_done; /* the second is the job's own */
-    uint64_t spares_rounds;
     uint64_t repaired_chunks, repaired_bytes, repair_left, repair_lost, repair_rows;
     uint64_t repair_scans_wanted, repair_scans_done; /* the second is the job's own */
 };
@@ -52,6 +52,7 @@ int scrub_add(struct jobs *j);
 void scrub_free(struct scrub *s);
 int move_add(struct jobs *j);
 int spares_add(struct jobs *j);
+void spares_free(struct spares *s);
 /* Orphans are looked for once more. */
 void sweep_again(struct jobs *j);
 int events_add(struct jobs *j);

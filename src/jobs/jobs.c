@@ -19,6 +19,7 @@ void FIBER jobs_stop(struct jobs *j)
     purge_free(j->purge);
     retention_free(j->retention);
     restore_free(j->restore);
+    spares_free(j->spares);
     free(j);
 }
 

@@ -55,8 +55,9 @@ struct jobs_config {
     /* All shards are where the ring wants them: makes its next step, if there is one. May be NULL.
      */
     int (*ring_step)(void *arg);
-    /* A disk has been gone for `spare_after_ms` (0: that is never looked for), or is back after it
-     * was given up. 1 when that changed something. On thread 0; may be NULL. */
+    /* A disk has been gone for `spare_after_ms` (0: that is never looked for) over all starts
+     * together, or is back after it was given up. 1 when that changed something. On thread 0; may
+     * be NULL. */
     int (*disk_away)(void *arg, uint32_t number, bool away);
     uint64_t spare_after_ms;
     /* Every few seconds: what else has to be done for the disks, whatever changed. Likewise. */

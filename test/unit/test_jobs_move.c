@@ -256,6 +256,56 @@ FARM_CASE(a_disk_that_dies_while_it_is_filled, 6)
     read_all(f);
 }
 
+/* ---- disks that stay gone -------------------------------------------------------------------- */
+
+#define GONE 2
+
+static int FIBER give_up(void *arg, uint32_t number, bool away)
+{
+    enum node_role role = away ? NODE_AWAY : NODE_ACTIVE;
+    bool changed = role_of(arg, number) != role;
+    set_role(arg, number, role);
+    return changed;
+}
+
+/* A start without the disk: it ends after so long. */
+static void run_without_it(struct farm *f, uint64_t ns)
+{
+    farm_restart(f);
+    disk_goes(&f->d, GONE);
+    pass_time(ns);
+}
+
+static void start_with_spares(struct farm *f)
+{
+    f->config.disk_away = give_up;
+    f->config.spare_after_ms = 600 * 1000;
+    start(f);
+}
+
+FARM_CASE(a_disk_that_stays_gone_over_restarts_is_given_up, 5)
+{
+    start_with_spares(f);
+    for (unsigned i = 0; i < 5; i++) {
+        run_without_it(f, 115 * RT_S);
+        assert_int_equal(role_of(f, GONE), NODE_ACTIVE);
+    }
+    run_without_it(f, 115 * RT_S); /* the row lags a little behind each end */
+    assert_int_equal(role_of(f, GONE), NODE_AWAY);
+}
+
+FARM_CASE(a_disk_that_was_back_starts_anew, 5)
+{
+    start_with_spares(f);
+    run_without_it(f, 500 * RT_S);
+    farm_restart(f);
+    pass_time(5 * RT_S);
+    run_without_it(f, 500 * RT_S);
+    assert_int_equal(role_of(f, GONE), NODE_ACTIVE);
+    pass_time(150 * RT_S);
+    assert_int_equal(role_of(f, GONE), NODE_AWAY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +318,8 @@ int main(void)
         cmocka_unit_test(it_stops_and_resumes),
         cmocka_unit_test(a_drain_that_is_taken_back),
         cmocka_unit_test(a_disk_that_dies_while_it_is_filled),
+        cmocka_unit_test(a_disk_that_stays_gone_over_restarts_is_given_up),
+        cmocka_unit_test(a_disk_that_was_back_starts_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
