@@ -13,6 +13,7 @@
 #include "http/access_log.h"
 #include "iam/jwt.h"
 #include "iam/ldap.h"
+#include "jobs/objects.h"
 #include "s3/s3.h"
 #include <limits.h>
 #include <stdio.h>
@@ -203,6 +204,7 @@ static int FIBER open_doors(struct server *s)
                            .insecure_sse_c = options.insecure_sse_c,
                            .lifecycle_day_ms = options.lifecycle_day_s * 1000,
                            .website_domains = options.website_domain};
+    struct jobs_objects objects;
     int r = access_log_open(&s->log);
     s3.log = s->log;
     if (r == 0)
@@ -212,6 +214,8 @@ static int FIBER open_doors(struct server *s)
     if (r < 0)
         return cli_fail("cannot set up the S3 door: %s", err_text(r));
     schedule_watch_load(jobs_schedule(s->engine.jobs), report_load, s->s3);
+    s3_lend_objects(s->s3, &objects);
+    jobs_set_objects(s->engine.jobs, &objects);
     struct admin_config admin = {.iam = s->engine.iam,
                                  .meta = s->engine.meta,
                                  .store = s->engine.store,
@@ -495,8 +499,10 @@ static int FIBER server_fiber(void *arg)
     if (r == 0)
         r = serve(s);
     admin_free(s->admin);
-    if (s->engine.jobs)
+    if (s->engine.jobs) {
         schedule_watch_load(jobs_schedule(s->engine.jobs), NULL, NULL);
+        jobs_set_objects(s->engine.jobs, NULL);
+    }
     s3_logs_stop(s->s3);
     s3_free(s->s3);
     access_log_close(s->log);

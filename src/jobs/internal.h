@@ -6,11 +6,23 @@
  */
 
 #include "jobs/jobs.h"
+#include "jobs/objects.h"
 #include "jobs/purge.h"
 #include "jobs/scrub.h"
 
+/* The door that lends itself (objects.h). */
+struct jobs_door {
+    struct rt_lock lock;
+    struct rt_waitq left; /* nobody is inside any more */
+    unsigned users;       /* inside */
+    bool open;            /* others may enter */
+    struct jobs_objects objects;
+};
+void jobs_door_init(struct jobs_door *d);
+
 struct jobs {
     struct jobs_config config;
+    struct jobs_door door;
     struct schedule *schedule;
     struct job *gc, *compact, *sweep, *repair, *events;
     struct scrub *scrub;              /* NULL without metadata of its own */

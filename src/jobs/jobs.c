@@ -29,6 +29,7 @@ int FIBER jobs_start(struct jobs **ret, const struct jobs_config *config)
     if (!j)
         return -ENOMEM;
     j->config = *config;
+    jobs_door_init(&j->door);
     int r = schedule_new(&j->schedule, config->meta);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(adds); i++)
         r = adds[i](j);

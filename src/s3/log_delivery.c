@@ -2,15 +2,12 @@
 
 #include "s3/log_delivery.h"
 
-#include <stdio.h>
 #include "base/list.h"
 #include "base/log.h"
 #include "http/http.h"
-#include "iam/bucket_policy.h"
 #include "s3/acl_request.h"
-#include "s3/checksum.h"
 #include "s3/log_record.h"
-#include "s3/sse.h"
+#include "s3/service_objects.h"
 
 #define SERVICE      "logging.s3.amazonaws.com"
 #define LINE_MAX     (16 * KIB)
@@ -174,21 +171,6 @@ void s3_logs_add(struct s3_logs *l, const struct s3_request *q)
 
 /* ---- delivery ------------------------------------------------------------------------------- */
 
-/* Whom the service writes for. */
-struct log_context {
-    struct str arn, account;
-};
-
-static int service_value(void *arg, enum iam_key key, struct str name, struct iam_values *ret)
-{
-    const struct log_context *c = arg;
-    if (key == IAM_KEY_SOURCE_ARN)
-        *ret = (struct iam_values){&c->arn, 1};
-    if (key == IAM_KEY_SOURCE_ACCOUNT)
-        *ret = (struct iam_values){&c->account, 1};
-    return 0;
-}
-
 static bool lets_logs_in(const struct store_bucket *target)
 {
     const struct store_setting *s = store_setting_of(target->settings, STORE_SETTING_ACL);
@@ -203,70 +185,18 @@ static bool lets_logs_in(const struct store_bucket *target)
     return false;
 }
 
+static struct jobs_actor actor_of(struct str source, struct str account)
+{
+    return (struct jobs_actor){STR("access-logs"), STR(SERVICE), source, account};
+}
+
 int FIBER s3_logs_authorise(struct s3 *s3, const struct store_bucket *target, struct str key,
                             struct str source, struct str account)
 {
-    char arn[128];
-    int len = snprintf(arn, sizeof(arn), "arn:aws:s3:::%.*s", STR_FMT(source));
-    struct log_context c = {str_make(arn, (size_t)MIN(len, (int)sizeof(arn) - 1)), account};
-    struct iam_access a = {
-        .service = STR(SERVICE),
-        .action = STR("s3:PutObject"),
-        .bucket = target->name,
-        .key = key,
-        .bucket_owner = target->owner,
-        .acl = lets_logs_in(target) ? IAM_ACL_GRANTED : IAM_ACL_NONE,
-        .block = s3_public_block(target),
-        .context = service_value,
-        .context_arg = &c,
-    };
+    struct jobs_actor who = actor_of(source, account);
     if (store_setting_of(target->settings, STORE_SETTING_OBJECT_LOCK)) /* as in AWS */
         return -ERR_ACCESS_DENIED;
-    int r = iam_bucket_policy(target, &a.bucket_policy);
-    return r ? r : iam_authorise(s3->iam, &a, NULL);
-}
-
-static int checksum_of(struct str data, struct store_checksum *ret)
-{
-    struct s3_checksum sum;
-    int r = s3_checksum_init(&sum, STORE_CRC64NVME);
-    if (r)
-        return r;
-    s3_checksum_update(&sum, data.ptr, data.len);
-    *ret = s3_checksum_finish(&sum);
-    return 0;
-}
-
-/* `q` is no request: it stands for the object. */
-static int FIBER put_object(struct s3_request *q, struct str data)
-{
-    _cleanup_data_key_ struct s3_data_key data_key = {0};
-    struct store_attrs attrs = {.content_type = CONTENT_TYPE, .owner = q->bucket.owner};
-    struct store_conditions conditions = {0};
-    struct store_checksum checksum;
-    struct store_written written;
-    struct store_writer *w;
-    uint8_t md5[HASH_MD5_LEN];
-    store_quota_of(q->bucket.settings, &conditions.quota);
-    md5_of(data, md5);
-    int r = account_quota_apply(q->s3->account_quotas, q->s3->store, q->s3->iam, &q->bucket,
-                                &conditions.quota);
-    if (!r)
-        r = checksum_of(data, &checksum);
-    if (!r)
-        r = s3_sse_begin_unasked(q, &data_key, &attrs.seal);
-    if (!r)
-        r = store_put_begin_sealed(q->s3->store, q->bucket.id, q->key, data.len, data.len,
-                                   s3_data_key_or_null(&data_key), &w);
-    if (r)
-        return r;
-    r = store_write(w, data.ptr, data.len);
-    if (r) {
-        store_write_abort(w);
-        return r;
-    }
-    struct store_etag etag = s3_sse_etag(attrs.seal, &data_key, md5);
-    return store_put_commit(w, &attrs, &etag, &checksum, &conditions, &written);
+    return s3_service_authorise(s3, target, key, &who, lets_logs_in(target));
 }
 
 static int FIBER deliver_to(struct s3_request *q, const struct s3_logging *l, const struct batch *b)
@@ -282,7 +212,9 @@ static int FIBER deliver_to(struct s3_request *q, const struct s3_logging *l, co
         r = -ERR_ACCESS_DENIED;
     if (!r)
         r = s3_logs_authorise(q->s3, &q->bucket, q->key, b->source, b->owner);
-    return r ? r : put_object(q, buf_str(&b->lines));
+    struct jobs_actor who = actor_of(b->source, b->owner);
+    struct jobs_writing what = {.content_type = CONTENT_TYPE};
+    return r ? r : s3_service_put(q, &who, &what, buf_str(&b->lines));
 }
 
 static int FIBER deliver(struct s3 *s3, const struct batch *b)

@@ -28,6 +28,7 @@
 
 struct s3;
 struct kms;
+struct jobs_objects;
 
 struct s3_config {
     struct store *store; /* borrowed, as is iam; outlive the door */
@@ -57,6 +58,10 @@ void s3_free(struct s3 *s3);
  * gathered; it accepts NULL and a door that was not started. No request may be under way then. */
 int FIBER s3_logs_start(struct s3 *s3);
 void FIBER s3_logs_stop(struct s3 *s3);
+
+/* What jobs_set_objects() takes: the jobs read and write objects through the door. They give it back
+ * before s3_free(). */
+void s3_lend_objects(struct s3 *s3, struct jobs_objects *ret);
 
 /* The http_handler: `arg` is the door. */
 void FIBER s3_handle(struct http_exchange *x, void *arg);

@@ -155,6 +155,7 @@ static int read_kms(struct s3_request *q, struct s3_sse *sse)
         return wrong_argument(q, SSE_KEY, "Invalid KMS keyId");
     if (share.ptr && !str_eq_nocase(share, STR("true")) && !str_eq_nocase(share, STR("false")))
         return wrong_argument(q, SSE_SHARE, "The value must be true or false.");
+    sse->share_said = share.ptr != NULL;
     sse->bucket_key = str_eq_nocase(share, STR("true"));
     return context.ptr ? canonical_context(q, context, &sse->context) : 0;
 }
@@ -239,7 +240,7 @@ static int apply_default(struct s3_request *q, const struct s3_encryption *e, st
         sse->kind = e->kind;
         sse->name = e->name;
         sse->bucket_key = e->bucket_key;
-    } else if (sse->kind == SEAL_KMS && e && e->bucket_key && !s3_header(q, STR(SSE_SHARE)).ptr) {
+    } else if (sse->kind == SEAL_KMS && e && e->bucket_key && !sse->share_said) {
         sse->bucket_key = true;
     }
     if (sse->kind == SEAL_NONE && q->s3->encrypt_all)
@@ -335,9 +336,10 @@ int FIBER s3_sse_begin(struct s3_request *q, struct s3_data_key *ret, struct str
     return r ? r : s3_sse_make(q, &sse, ret, ret_seal);
 }
 
-int FIBER s3_sse_begin_unasked(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal)
+int FIBER s3_sse_begin_unasked(struct s3_request *q, enum seal_kind kind, struct str name,
+                               struct s3_data_key *ret, struct str *ret_seal)
 {
-    _cleanup_sse_ struct s3_sse sse = {0};
+    _cleanup_sse_ struct s3_sse sse = {.kind = kind, .name = name};
     const struct s3_encryption *e;
     int r = default_of(&q->bucket, &e);
     if (!r)
@@ -449,6 +451,21 @@ int FIBER s3_sse_unseal(struct s3_request *q, struct bucket_id bucket, struct st
     if (!r)
         r = open_seal(q, bucket, o->key, o->attrs.seal, source, false, &k);
     return r || !k.present ? r : store_reader_unseal(reader, k.bytes);
+}
+
+int FIBER s3_sse_unseal_unasked(struct s3_request *q, struct store_reader *reader)
+{
+    _cleanup_data_key_ struct s3_data_key k = {0};
+    const struct store_object *o = store_reader_object(reader);
+    struct seal s;
+    if (!o->attrs.seal.len)
+        return 0;
+    int r = seal_parse(o->attrs.seal, &s);
+    if (!r && s.kind == SEAL_C)
+        r = -ERR_INVALID_REQUEST;
+    if (!r)
+        r = open_service(q, &s, q->bucket.id, o->key, &k);
+    return r ? r : store_reader_unseal(reader, k.bytes);
 }
 
 int FIBER s3_sse_check(struct s3_request *q, const struct store_object *o)

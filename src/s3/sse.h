@@ -18,6 +18,7 @@ struct s3_sse {
     enum seal_kind kind;
     bool asked;      /* by the request's own headers */
     bool bucket_key; /* SEAL_KMS */
+    bool share_said; /* that was, by a header */
     struct str name; /* SEAL_KMS: of the key, as it was given */
     struct str context;
     uint8_t customer_key[CRYPT_KEY_LEN]; /* SEAL_C */
@@ -46,9 +47,10 @@ int FIBER s3_sse_make(struct s3_request *q, const struct s3_sse *sse, struct s3_
                       struct str *ret_seal);
 /* Both of them, for a new object or upload. */
 int FIBER s3_sse_begin(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal);
-/* The same of an object that no request writes: `q` has the door, an arena, bucket and key alone,
- * and what the bucket and the server say counts. */
-int FIBER s3_sse_begin_unasked(struct s3_request *q, struct s3_data_key *ret, struct str *ret_seal);
+/* The same of an object that no request writes: `q` has the door, an arena, bucket and key alone.
+ * `kind` SEAL_NONE: what the bucket and the server say counts; `name` of SEAL_KMS. */
+int FIBER s3_sse_begin_unasked(struct s3_request *q, enum seal_kind kind, struct str name,
+                               struct s3_data_key *ret, struct str *ret_seal);
 /* Whether bytes with this seal are encrypted just as `sse` asks: they need not be written anew. */
 bool s3_sse_is_already(const struct s3_sse *sse, struct str seal);
 
@@ -64,6 +66,9 @@ int FIBER s3_sse_check_upload(struct s3_request *q, struct str seal, bool named)
  */
 int FIBER s3_sse_unseal(struct s3_request *q, struct bucket_id bucket, struct store_reader *reader,
                         bool source);
+/* Likewise of the request's bucket, where no request reads. -ERR_INVALID_REQUEST: it takes a
+ * customer's key. */
+int FIBER s3_sse_unseal_unasked(struct s3_request *q, struct store_reader *reader);
 /* The same where only what is known of the object is told: no key but the customer's is asked for.
  */
 int FIBER s3_sse_check(struct s3_request *q, const struct store_object *o);

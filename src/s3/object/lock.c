@@ -154,6 +154,12 @@ static int use_default(struct s3_request *q, struct store_lock *lock)
     return 0;
 }
 
+int s3_lock_default(struct s3_request *q, struct store_lock *ret)
+{
+    *ret = (struct store_lock){.retention = STORE_RETENTION_NONE};
+    return q->bucket.object_lock ? use_default(q, ret) : 0;
+}
+
 int s3_lock_read(struct s3_request *q, struct store_lock *ret)
 {
     struct str mode = s3_header(q, STR(MODE_HEADER)), until = s3_header(q, STR(UNTIL_HEADER));

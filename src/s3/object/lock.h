@@ -12,6 +12,8 @@
  * the bucket's default retention. -ERR_INVALID_REQUEST where the bucket has no object lock.
  */
 int s3_lock_read(struct s3_request *q, struct store_lock *ret);
+/* The default alone, for an object that no request writes. -ERR_CORRUPT: it cannot be read. */
+int s3_lock_default(struct s3_request *q, struct store_lock *ret);
 /*
  * Strengthens the lock of a version written at `from_ms` (0: now) as the bucket's rule for the
  * class of data that its tags name asks for (lifecycle/retention.h). -ERR_CORRUPT: the rules cannot
