@@ -65,12 +65,20 @@ static inline bool disk_set_has(const struct disk_set *s, uint32_t disk)
     return s->bits[disk / 64] >> disk % 64 & 1;
 }
 
+/* What a placement has to heed. */
+struct blob_around {
+    struct disk_set avoid;  /* not to be chosen */
+    struct disk_set shards; /* of those: with a shard of the chunk that stays there */
+};
+
 /*
- * The disks a chunk's shards go to: up to `max` of those that take writes and are not in `avoid`
- * (may be NULL), best first. The one place that knows how; returns how many.
+ * The disks a chunk's shards go to: up to k + m of those that take writes and are not to be
+ * avoided (`around` may be NULL), best first: where the ring wants them, and for what takes nothing
+ * there at present others, in zones that so have m of them at most, where there are such. The one
+ * place that knows how; returns how many.
  */
-unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_set *avoid,
-                    unsigned max, uint32_t *ret_disks);
+unsigned blob_place(const struct blob *b, struct chunk_id id, const struct blob_around *around,
+                    struct blob_code code, uint32_t *ret_disks);
 /* How many blob_place can choose from. */
 unsigned blob_place_count(const struct blob *b, const struct disk_set *avoid);
 

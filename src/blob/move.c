@@ -37,7 +37,8 @@ static void plan_moves(const struct blob *b, const struct blob_chunk *c, struct 
     struct disk_set wanted = {0}, used = {0};
     uint32_t best[BLOB_SHARDS_MAX];
     *p = (struct plan){.epoch = blob_epoch(b)};
-    unsigned count = blob_place(b, c->id, NULL, c->shard_count, best), at = 0, active, usable;
+    unsigned count = blob_place(b, c->id, NULL, (struct blob_code){c->code_k, c->code_m}, best);
+    unsigned at = 0, active, usable;
     for (unsigned i = 0; i < count; i++)
         disk_set_add(&wanted, best[i]);
     for (unsigned i = 0; i < c->shard_count; i++)

@@ -5,9 +5,10 @@
  *
  * A chunk belongs on the disks that the newest epoch of the ring names for its partition, the first
  * of them for a narrow code. For one of them that takes no writes at present another steps in, as
- * it does for a blob that was told of no ring: found by weighted rendezvous hashing. Each disk
- * draws a number from the partition and its own number, and the highest draws win; so taking a disk
- * away moves nothing but what it held.
+ * it does for a blob that was told of no ring: one in a zone that may have another shard, if there
+ * is any, and of those the next in the ring's row, or else found by weighted rendezvous hashing.
+ * Each disk draws a number from the partition and its own number, and the highest draws win; so
+ * taking a disk away moves nothing but what it held.
  */
 
 #include <math.h>
@@ -106,55 +107,121 @@ static double draw(uint64_t partition, const struct node *n)
     return -(double)node_weight(n) / log(u);
 }
 
-/* Those that the ring names and that may take. */
-static unsigned place_by_ring(const struct blob *b, unsigned partition,
-                              const struct disk_set *avoid, bool any, unsigned max,
-                              uint32_t *ret_disks)
-{
-    uint32_t row[RING_SLOTS_MAX];
-    unsigned slots = epoch_row(b, partition, row), count = 0;
-    for (unsigned i = 0; i < slots && count < max; i++)
-        if (may_take(b, row[i], avoid, any))
-            ret_disks[count++] = row[i];
-    return count;
-}
+/* Disks that could step in, best first, each with how many shards its zone has. */
+struct choice {
+    const struct blob *b;
+    unsigned count;
+    uint32_t disks[NODES_MAX];
+    double draws[NODES_MAX];
+    uint32_t zones[NODES_MAX];
+    unsigned in_zone[NODES_MAX];
+    bool taken[NODES_MAX];
+};
 
-/* The best draws of the others. */
-static unsigned place_by_draw(const struct blob *b, unsigned partition,
-                              const struct disk_set *avoid, bool any, unsigned max,
-                              uint32_t *ret_disks)
+static bool is_listed(const struct choice *c, unsigned count, uint32_t disk)
 {
-    double draws[BLOB_SHARDS_MAX];
-    unsigned count = 0;
-    for (uint32_t i = 0; max > 0 && i < nodes_count(b->nodes); i++) {
-        if (!may_take(b, i, avoid, any))
-            continue;
-        double mine = draw(partition, nodes_get(b->nodes, i));
-        unsigned at = count;
-        while (at > 0 && draws[at - 1] < mine)
-            at--;
-        if (at == max)
-            continue;
-        count = MIN(count + 1, max);
-        memmove(draws + at + 1, draws + at, (count - at - 1) * sizeof(*draws));
-        memmove(ret_disks + at + 1, ret_disks + at, (count - at - 1) * sizeof(*ret_disks));
-        draws[at] = mine;
-        ret_disks[at] = i;
-    }
-    return count;
-}
-
-unsigned blob_place(const struct blob *b, struct chunk_id id, const struct disk_set *avoid,
-                    unsigned max, uint32_t *ret_disks)
-{
-    bool any = count_of(b, avoid, false) == 0;
-    unsigned partition = ring_partition(id);
-    struct disk_set others = avoid ? *avoid : (struct disk_set){0};
-    max = MIN(max, (unsigned)BLOB_SHARDS_MAX);
-    unsigned count = place_by_ring(b, partition, avoid, any, max, ret_disks);
     for (unsigned i = 0; i < count; i++)
-        disk_set_add(&others, ret_disks[i]);
-    return count + place_by_draw(b, partition, &others, any, max - count, ret_disks + count);
+        if (c->disks[i] == disk)
+            return true;
+    return false;
+}
+
+static void list_at(struct choice *c, unsigned at, uint32_t disk, double mine)
+{
+    c->disks[at] = disk;
+    c->draws[at] = mine;
+    c->zones[at] = node_zone(nodes_get(c->b->nodes, disk));
+}
+
+/* Those of the ring's row that stand behind the chunk's own places, in its order. */
+static void list_row(struct choice *c, const uint32_t *row, unsigned count,
+                     const struct disk_set * not, bool any)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (may_take(c->b, row[i], not, any))
+            list_at(c, c->count++, row[i], INFINITY);
+}
+
+/* All the others, by their draws. */
+static void list_drawn(struct choice *c, unsigned partition, const struct disk_set * not, bool any)
+{
+    unsigned first = c->count;
+    for (uint32_t i = 0; i < nodes_count(c->b->nodes); i++) {
+        if (!may_take(c->b, i, not, any) || is_listed(c, first, i))
+            continue;
+        double mine = draw(partition, nodes_get(c->b->nodes, i));
+        unsigned at = c->count++;
+        for (; at > first && c->draws[at - 1] < mine; at--)
+            list_at(c, at, c->disks[at - 1], c->draws[at - 1]);
+        list_at(c, at, i, mine);
+    }
+}
+
+/* The disk has a shard of the chunk. */
+static void count_zone(struct choice *c, uint32_t disk)
+{
+    const struct node *n = nodes_get(c->b->nodes, disk);
+    for (unsigned i = 0; n && i < c->count; i++)
+        c->in_zone[i] += c->zones[i] == node_zone(n);
+}
+
+/* The best whose zone may have one more; where there is none, the best of those whose zones have
+ * the fewest. BLOB_DISK_NONE: all are taken. */
+static uint32_t choose(struct choice *c, unsigned zone_max)
+{
+    unsigned best = c->count;
+    for (unsigned i = 0; i < c->count; i++) {
+        if (c->taken[i])
+            continue;
+        if (best == c->count || c->in_zone[i] < c->in_zone[best])
+            best = i;
+        if (c->in_zone[best] < zone_max)
+            break;
+    }
+    if (best == c->count)
+        return BLOB_DISK_NONE;
+    c->taken[best] = true;
+    count_zone(c, c->disks[best]);
+    return c->disks[best];
+}
+
+/* The disks of the chunk's own places, without those that take nothing now. */
+static unsigned place_own(const struct blob *b, const uint32_t *row, unsigned count,
+                          const struct disk_set *avoid, bool any, uint32_t *ret_disks)
+{
+    unsigned placed = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (may_take(b, row[i], avoid, any))
+            ret_disks[placed++] = row[i];
+    return placed;
+}
+
+unsigned blob_place(const struct blob *b, struct chunk_id id, const struct blob_around *around,
+                    struct blob_code code, uint32_t *ret_disks)
+{
+    static const struct blob_around nothing;
+    const struct blob_around *with = around ? around : &nothing;
+    bool any = count_of(b, &with->avoid, false) == 0;
+    unsigned partition = ring_partition(id), max = code.k + code.m;
+    uint32_t row[RING_SLOTS_MAX], disk;
+    unsigned slots = epoch_row(b, partition, row), own = MIN(slots, max);
+    unsigned count = place_own(b, row, own, &with->avoid, any, ret_disks);
+    if (count == max)
+        return count;
+    struct choice c = {.b = b};
+    struct disk_set not = with->avoid;
+    for (unsigned i = 0; i < count; i++)
+        disk_set_add(&not, ret_disks[i]);
+    list_row(&c, row + own, slots - own, &not, any);
+    list_drawn(&c, partition, &not, any);
+    for (uint32_t i = 0; i < nodes_count(b->nodes); i++)
+        if (disk_set_has(&with->shards, i))
+            count_zone(&c, i);
+    for (unsigned i = 0; i < count; i++)
+        count_zone(&c, ret_disks[i]);
+    while (count < max && (disk = choose(&c, MAX(code.m, 1))) != BLOB_DISK_NONE)
+        ret_disks[count++] = disk;
+    return count;
 }
 
 /* ---- geometry ------------------------------------------------------------------------------- */

@@ -49,16 +49,20 @@ static void place_one(struct repair *r, unsigned shard, uint32_t disk)
 /* A disk each for the bad shards, as far as there are disks without a shard of this chunk. */
 static void place(struct repair *r)
 {
-    struct disk_set taken = {0};
+    struct blob_around around = {0};
+    struct blob_code code = {r->c->code_k, r->c->code_m};
     uint32_t disks[BLOB_SHARDS_MAX];
     for (unsigned i = 0; i < r->c->shard_count; i++) {
         uint32_t disk = r->c->shards[i].disk;
-        if (disk != BLOB_DISK_NONE)
-            disk_set_add(&taken, disk);
         if (r->bad & EC_SHARD(i) && own_disk_takes(r, i))
             place_one(r, i, disk);
+        if (disk == BLOB_DISK_NONE)
+            continue;
+        disk_set_add(&around.avoid, disk);
+        if (!(r->bad & ~r->placed & EC_SHARD(i)))
+            disk_set_add(&around.shards, disk);
     }
-    unsigned count = blob_place(r->b, r->c->id, &taken, BLOB_SHARDS_MAX, disks), at = 0;
+    unsigned count = blob_place(r->b, r->c->id, &around, code, disks), at = 0;
     for (unsigned i = 0; i < r->c->shard_count && at < count; i++)
         if (r->bad & ~r->placed & EC_SHARD(i))
             place_one(r, i, disks[at++]);

@@ -235,9 +235,9 @@ static int FIBER chunk_place(struct blob_writer *w, struct chunk *k, uint64_t le
         .class = w->class,
     };
     rt_random(&k->c.encode_id, sizeof(k->c.encode_id));
+    struct blob_around around = {.avoid = w->avoid};
     /* A disk may have gone since they were counted. */
-    if (count == 0 ||
-        blob_place(w->b, k->c.id, &w->avoid, code.k + code.m, disks) < (unsigned)code.k + code.m)
+    if (count == 0 || blob_place(w->b, k->c.id, &around, code, disks) < (unsigned)code.k + code.m)
         return -ERR_DISK_GONE;
     k->lanes = calloc(k->c.shard_count, sizeof(*k->lanes));
     if (!k->lanes)

@@ -474,6 +474,7 @@ static int FIBER add_node(struct engine *e, const struct store_disk *row, struct
     struct node_config config = {.number = row->number,
                                  .path = d->path,
                                  .weight = row->weight,
+                                 .zone = row->zone,
                                  .role = engine_role_of(row),
                                  .alone = active_count(&e->table) == 1,
                                  .open = open_disk,

@@ -112,6 +112,7 @@ static int FIBER set_share(struct engine *e, struct store_disk *row, uint64_t we
         return r;
     }
     node_set_weight(nodes_get(&e->nodes, row->number), row->weight);
+    node_set_zone(nodes_get(&e->nodes, row->number), row->zone);
     return engine_publish_ring(e);
 }
 

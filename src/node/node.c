@@ -269,6 +269,16 @@ void node_set_weight(struct node *n, uint64_t weight)
     __atomic_store_n(&n->config.weight, weight, __ATOMIC_RELAXED);
 }
 
+uint32_t node_zone(const struct node *n)
+{
+    return __atomic_load_n(&n->config.zone, __ATOMIC_RELAXED);
+}
+
+void node_set_zone(struct node *n, uint32_t zone)
+{
+    __atomic_store_n(&n->config.zone, zone, __ATOMIC_RELAXED);
+}
+
 uint64_t node_epoch(const struct node *n)
 {
     return __atomic_load_n(&n->epoch, __ATOMIC_ACQUIRE);

@@ -51,6 +51,7 @@ struct node_config {
     uint32_t number;
     const char *path; /* for people; copied */
     uint64_t weight;  /* its share of the chunks; 0: 1 */
+    uint32_t zone;    /* disks of one are lost together */
     enum node_role role;
     bool
         alone; /* the only disk of its store: failing reads never make it gone, there is no other */
@@ -74,6 +75,8 @@ uint32_t node_number(const struct node *n);
 const char *node_path(const struct node *n);
 uint64_t node_weight(const struct node *n);
 void node_set_weight(struct node *n, uint64_t weight);
+uint32_t node_zone(const struct node *n);
+void node_set_zone(struct node *n, uint32_t zone);
 enum node_role node_role(const struct node *n);
 void node_set_role(struct node *n, enum node_role role);
 enum node_state node_state(const struct node *n);

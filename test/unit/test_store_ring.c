@@ -8,13 +8,17 @@
 
 #define DISKS 10
 #define SLOTS 9 /* RS(6,3) */
+#define CODE  ((struct blob_code){6, 3})
 
 /* Nodes that take writes and are never asked for one. */
 static void node_new(struct nodes *t, const struct store_disk *row)
 {
     struct node *n;
-    struct node_config c = {
-        .number = row->number, .path = "/none", .weight = row->weight, .disk = (struct disk *)t};
+    struct node_config c = {.number = row->number,
+                            .path = "/none",
+                            .weight = row->weight,
+                            .zone = row->zone,
+                            .disk = (struct disk *)t};
     assert_int_equal(node_open(&n, &c), 0);
     nodes_add(t, n);
 }
@@ -58,7 +62,7 @@ static struct ring_report step(struct placing *p)
     }
     memcpy(p->disks[0], p->disks[1], sizeof(p->disks[0]));
     for (unsigned i = 0; i < RING_PARTITIONS; i++)
-        assert_int_equal(blob_place(p->blob, p->ids[i], NULL, SLOTS, p->disks[1][i]), SLOTS);
+        assert_int_equal(blob_place(p->blob, p->ids[i], NULL, CODE, p->disks[1][i]), SLOTS);
     return report;
 }
 
@@ -206,6 +210,87 @@ static int FIBER stale_(void *arg)
     return 0;
 }
 
+/* ---- zones ---------------------------------------------------------------------------------- */
+
+#define WIDE 6 /* RS(4,2) */
+
+/* The most shards that a zone has of a row. */
+static unsigned fullest(const struct placing *p, const uint32_t *row, unsigned count)
+{
+    unsigned in[3] = {0}, most = 0;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned *n = &in[p->table.list[row[i]].zone];
+        ++*n;
+        most = MAX(most, *n);
+    }
+    return most;
+}
+
+/* Eight disks in three zones: of 0 to 2, 3 to 5, 6 and 7. */
+static struct placing *zones_new(void)
+{
+    static const uint32_t zones[] = {0, 0, 0, 1, 1, 1, 2, 2};
+    struct placing *p = calloc(1, sizeof(*p));
+    assert_int_equal(store_disks_init(&p->table), 0);
+    find_ids(p);
+    for (unsigned i = 0; i < ARRAY_LEN(zones); i++) {
+        struct store_disk *d = store_disks_add(&p->table);
+        d->weight = zones[i] == 2 ? 1500 * GIB : 1000 * GIB; /* two shards a zone */
+        d->zone = zones[i];
+        node_new(&p->nodes, d);
+    }
+    struct blob_config c = {.nodes = &p->nodes, .session = 1};
+    assert_int_equal(blob_open(&p->blob, &c), 0);
+    assert_int_equal(store_disks_next_ring(&p->table, 0, &p->table.ring, NULL), 0);
+    assert_int_equal(blob_set_ring(p->blob, p->table.ring), 0);
+    return p;
+}
+
+/* The chunk has all its shards but one: where that one goes when its disk has gone. */
+static uint32_t rebuilt_on(const struct placing *p, unsigned partition, uint32_t gone)
+{
+    struct blob_around around = {0};
+    uint32_t row[WIDE];
+    ring_place(p->table.ring, partition, row);
+    for (unsigned i = 0; i < WIDE; i++) {
+        disk_set_add(&around.avoid, row[i]);
+        if (row[i] != gone)
+            disk_set_add(&around.shards, row[i]);
+    }
+    assert_int_equal(blob_place(p->blob, p->ids[partition], &around, (struct blob_code){4, 2}, row),
+                     2);
+    return row[0];
+}
+
+static int FIBER zones_(void *arg)
+{
+    struct placing *p = zones_new();
+    struct blob_code code = {4, 2};
+    uint32_t row[WIDE], now[WIDE];
+    unsigned stood_in = 0;
+    node_set_gone(nodes_get(&p->nodes, 0), -ENODEV);
+    for (unsigned i = 0; i < RING_PARTITIONS; i++) {
+        ring_place(p->table.ring, i, row);
+        assert_int_equal(fullest(p, row, WIDE), 2);
+        assert_int_equal(blob_place(p->blob, p->ids[i], NULL, code, now), WIDE);
+        assert_int_equal(fullest(p, now, WIDE), 2);
+        for (unsigned k = 0; k < WIDE; k++) {
+            if (row[k] != 0)
+                continue;
+            stood_in++; /* repair, and writers, choose the same one */
+            assert_int_equal(rebuilt_on(p, i, 0), now[WIDE - 1]);
+        }
+    }
+    assert_true(stood_in > RING_PARTITIONS / 4);
+    node_set_gone(nodes_get(&p->nodes, 6), -ENODEV); /* no zone can take its shard: one does */
+    for (unsigned i = 0; i < RING_PARTITIONS; i++) {
+        assert_int_equal(blob_place(p->blob, p->ids[i], NULL, code, now), WIDE);
+        assert_int_equal(fullest(p, now, WIDE), 3);
+    }
+    placing_free(p);
+    return 0;
+}
+
 static void run_in_sim(int (*fn)(void *))
 {
     struct sim *sim;
@@ -225,6 +310,10 @@ static void a_change_moves_what_it_must(void **state)
 static void no_change_is_no_epoch(void **state)
 {
     run_in_sim(nothing_);
+}
+static void whoever_steps_in_keeps_the_zones_promise(void **state)
+{
+    run_in_sim(zones_);
 }
 static void an_epoch_never_goes_back(void **state)
 {
@@ -368,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_change_moves_what_it_must),
         cmocka_unit_test(no_change_is_no_epoch),
         cmocka_unit_test(an_epoch_never_goes_back),
+        cmocka_unit_test(whoever_steps_in_keeps_the_zones_promise),
         cmocka_unit_test(the_row_has_the_whole_epoch),
         cmocka_unit_test(an_epoch_that_comes_during_a_write),
     };
