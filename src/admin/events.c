@@ -42,12 +42,13 @@ static json_t *options_json(const struct event_spec *spec)
 
 static json_t *target_json(const struct event_target_info *t)
 {
-    json_t *o = json_pack(
-        "{s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", admin_json_str(t->spec.name),
-        "type", event_type_text(t->spec.type), "options", options_json(&t->spec), "created_ms",
-        (json_int_t)t->spec.created_ms, "pending", (json_int_t)t->pending, "dead",
-        (json_int_t)t->dead, "delivered", (json_int_t)t->delivered, "failed", (json_int_t)t->failed,
-        "dropped", (json_int_t)t->dropped, "refused", (json_int_t)t->refused);
+    json_t *o = json_pack("{s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+                          admin_json_str(t->spec.name), "type", event_type_text(t->spec.type),
+                          "options", options_json(&t->spec), "created_ms",
+                          (json_int_t)t->spec.created_ms, "pending", (json_int_t)t->pending, "dead",
+                          (json_int_t)t->dead, "delivered", (json_int_t)t->delivered, "failed",
+                          (json_int_t)t->failed, "dropped", (json_int_t)t->dropped, "refused",
+                          (json_int_t)t->refused, "lost", (json_int_t)t->lost);
     if (t->failing_since_ms) {
         json_object_set_new(o, "failing_since_ms", json_integer((json_int_t)t->failing_since_ms));
         json_object_set_new(o, "fault", admin_json_str(t->fault));

@@ -274,16 +274,14 @@ static void note_success(struct event_target *t, uint64_t sent)
 }
 
 /* Whether the message has been tried for as long as it may. */
-static bool is_over(const struct courier *l, const struct courier_trial *trial,
-                    const struct outbox_row *row)
+static bool is_over(const struct courier *l, uint64_t tries, const struct outbox_row *row)
 {
     const struct event_spec *spec = &l->target->spec;
     uint64_t age_ms = event_number_of(spec, "max-age") * 1000, now_ms = rt_wall_ms();
     if (l->batch_err == -ERR_INVALID_REQUEST)
-        return trial->tries >= event_number_of(spec, "attempts");
-    /* One that was sent again after it had been given up is as old as it is: it gets its time
-     * anew. */
-    return now_ms > MAX(row->event.time_ms, trial->first_ms) + age_ms;
+        return tries >= event_number_of(spec, "attempts");
+    /* One that is sent again after it was given up gets its time anew. */
+    return now_ms > MAX(row->event.time_ms, row->resent_ms) + age_ms;
 }
 
 static int FIBER give_up(struct courier *l, const struct outbox_place *place,
@@ -293,30 +291,28 @@ static int FIBER give_up(struct courier *l, const struct outbox_place *place,
     row->died_ms = rt_wall_ms();
     row->attempts = tries;
     row->why = str_from(l->why);
-    int r = store_outbox_move(t->events->store, place, row);
+    bool first;
+    int r = dead_keep(t, place, row, &first);
     if (r < 0)
         return r;
     take_off(l, place->bucket, 1);
-    if (__atomic_fetch_add(&t->dead, 1, __ATOMIC_RELAXED) == 0)
+    if (first)
         tell_failure(t, "an event was given up", l->why);
     return 0;
 }
 
 /* Counts one more try of the row, which its bucket remembers: others' rows are tried in between. */
-static struct courier_trial count_try(struct courier *l, struct bucket_id id, uint64_t seq)
+static uint64_t count_try(struct courier *l, struct bucket_id id, uint64_t seq)
 {
-    struct courier_trial trial = {0};
+    uint64_t tries = 1;
     rt_lock(&l->lock);
     struct courier_bucket *b = find_bucket(l, id);
     if (b && b->trial.seq == seq)
-        trial = b->trial;
-    if (trial.tries == 0)
-        trial = (struct courier_trial){.seq = seq, .first_ms = rt_wall_ms()};
-    trial.tries++;
+        tries = b->trial.tries + 1;
     if (b)
-        b->trial = trial;
+        b->trial = (struct courier_trial){seq, tries};
     rt_unlock(&l->lock);
-    return trial;
+    return tries;
 }
 
 /* *from moves behind the row when it is given up. */
@@ -324,14 +320,14 @@ static int FIBER judge(struct courier *l, const struct outbox_place *place, stru
                        uint64_t *from)
 {
     note_failure(l);
-    struct courier_trial trial = count_try(l, place->bucket, row->event.seq);
-    if (is_over(l, &trial, row)) {
-        int r = give_up(l, place, row, trial.tries);
+    uint64_t tries = count_try(l, place->bucket, row->event.seq);
+    if (is_over(l, tries, row)) {
+        int r = give_up(l, place, row, tries);
         if (r == 0)
             *from = row->event.seq + 1;
         return r;
     }
-    unsigned doublings = (unsigned)MIN(trial.tries - 1, (uint64_t)6);
+    unsigned doublings = (unsigned)MIN(tries - 1, (uint64_t)6);
     rest(l, rt_now() + MIN(RETRY_MIN_NS << doublings, RETRY_MAX_NS));
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * The room put together: start and end, the keeper, what doors ask, and what was given up.
+ * The room put together: start and end, the keeper, what doors ask.
  */
 
 #include "events/internal.h"
@@ -10,7 +10,6 @@
 #include <stdio.h>
 
 #define PURGE_ROWS 256 /* a transaction */
-#define DEAD_PAGE  64
 
 /* ---- rows of a target ----------------------------------------------------------------------- */
 
@@ -59,7 +58,7 @@ static int FIBER count_place(const struct outbox_place *place, uint64_t count, v
         return purge_place(e, place, &purged);
     }
     if (place->dead)
-        events_count(&t->dead, count);
+        dead_count(t, count);
     else
         courier_add(&t->couriers[place->shard], place->bucket, count, 0);
     target_unref(t);
@@ -304,118 +303,5 @@ int FIBER events_target_test(struct events *e, struct str name, char why[EVENT_W
     why[0] = 0;
     int r = run_trial(&t);
     target_unref(t.target);
-    return r;
-}
-
-/* ---- what was given up ---------------------------------------------------------------------- */
-
-struct dead_walk {
-    struct events *events;
-    struct str target;
-    uint64_t left, count;
-    int (*fn)(struct dead_walk *w, const struct outbox_place *place, const struct outbox_row *row);
-    int (*told)(const struct outbox_row *row, void *arg);
-    void *arg;
-};
-
-static int FIBER dead_page(struct dead_walk *w, const struct outbox_place *place, struct arena *a,
-                           uint64_t *from, size_t *ret_count)
-{
-    struct outbox_row *rows;
-    arena_reset(a);
-    size_t max = (size_t)MIN(w->left, (uint64_t)DEAD_PAGE);
-    int r = store_outbox_read(w->events->store, a, place, *from, max, &rows, ret_count);
-    for (size_t i = 0; r == 0 && i < *ret_count; i++) {
-        r = w->fn(w, place, &rows[i]);
-        w->left--;
-        *from = rows[i].event.seq + 1;
-    }
-    return r;
-}
-
-static int FIBER dead_place(const struct outbox_place *place, uint64_t count, void *arg)
-{
-    struct dead_walk *w = arg;
-    struct arena a;
-    uint64_t from = 0;
-    size_t met = 1;
-    int r = 0;
-    if (!place->dead || !str_eq(place->target, w->target))
-        return 0;
-    arena_init(&a, 8 * MIB);
-    while (r == 0 && met && w->left)
-        r = dead_page(w, place, &a, &from, &met);
-    arena_release(&a);
-    return r;
-}
-
-static int FIBER walk_dead(struct dead_walk *w)
-{
-    struct event_target *t = target_find(w->events, w->target);
-    if (!t)
-        return -ERR_NOT_FOUND;
-    int r = store_outbox_load(w->events->store, dead_place, w);
-    target_unref(t);
-    return r;
-}
-
-static int FIBER tell_dead(struct dead_walk *w, const struct outbox_place *place,
-                           const struct outbox_row *row)
-{
-    return w->told(row, w->arg);
-}
-
-int FIBER events_dead_each(struct events *e, struct str target, size_t max,
-                           int (*fn)(const struct outbox_row *row, void *arg), void *arg)
-{
-    struct dead_walk w = {e, target, max, 0, tell_dead, fn, arg};
-    return walk_dead(&w);
-}
-
-static void uncount_dead(struct dead_walk *w)
-{
-    struct event_target *t = target_find(w->events, w->target);
-    if (t && events_load_u64(&t->dead))
-        __atomic_fetch_sub(&t->dead, 1, __ATOMIC_RELAXED);
-    target_unref(t);
-    w->count++;
-}
-
-static int FIBER resend_dead(struct dead_walk *w, const struct outbox_place *place,
-                             const struct outbox_row *row)
-{
-    int r = store_outbox_move(w->events->store, place, row);
-    if (r < 0)
-        return r == -ERR_NOT_FOUND ? 0 : r; /* somebody else was faster */
-    struct event_target *t = target_find(w->events, w->target);
-    if (t && place->shard < OUTBOX_SHARDS)
-        courier_add(&t->couriers[place->shard], place->bucket, 1, row->event.seq);
-    target_unref(t);
-    uncount_dead(w);
-    return 0;
-}
-
-int FIBER events_dead_resend(struct events *e, struct str target, uint64_t *ret_count)
-{
-    struct dead_walk w = {.events = e, .target = target, .left = UINT64_MAX, .fn = resend_dead};
-    int r = walk_dead(&w);
-    *ret_count = w.count;
-    return r;
-}
-
-static int FIBER discard_dead(struct dead_walk *w, const struct outbox_place *place,
-                              const struct outbox_row *row)
-{
-    int r = store_outbox_settle(w->events->store, place, row, 1);
-    if (r == 0)
-        uncount_dead(w);
-    return r;
-}
-
-int FIBER events_dead_discard(struct events *e, struct str target, uint64_t *ret_count)
-{
-    struct dead_walk w = {.events = e, .target = target, .left = UINT64_MAX, .fn = discard_dead};
-    int r = walk_dead(&w);
-    *ret_count = w.count;
     return r;
 }

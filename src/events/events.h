@@ -6,7 +6,8 @@
  *
  * Promises
  *  - An event that the outbox holds (store/outbox.h) is delivered at least once, or given up after
- *    the target's limits and kept where it can be listed and sent again.
+ *    the target's limits and kept where it can be listed and sent again: as many as `dead-limit`
+ *    allows, for `dead-age` seconds. What is kept no longer is counted and logged.
  *  - The events of a key are delivered in the order of its writes: the next is not sent before the
  *    one before it is delivered or given up.
  *  - What waits for a target has a limit. A write beyond it loses its event (counted, logged), or
@@ -58,6 +59,7 @@ int FIBER events_target_remove(struct events *e, struct str name, bool force);
 struct event_target_info {
     struct event_spec spec; /* secrets included: whoever shows it leaves them out */
     uint64_t pending, dead, delivered, failed, dropped, refused;
+    uint64_t lost;             /* given up, and kept no longer */
     uint64_t failing_since_ms; /* 0: the last message was taken */
     struct str fault;          /* why the last one was not */
 };
@@ -85,6 +87,9 @@ int FIBER events_dead_each(struct events *e, struct str target, size_t max,
 /* Sends them again, behind nothing, or forgets them. -ERR_NOT_FOUND: no such target. */
 int FIBER events_dead_resend(struct events *e, struct str target, uint64_t *ret_count);
 int FIBER events_dead_discard(struct events *e, struct str target, uint64_t *ret_count);
+
+/* Forgets what is too old of one target: the rounds of a job. *ret_more: there may be another. */
+int FIBER events_dead_forget(struct events *e, bool *ret_more);
 
 /* ---- following: any thread ------------------------------------------------------------------ */
 

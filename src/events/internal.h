@@ -20,7 +20,7 @@
 
 /* How often a row was tried. */
 struct courier_trial {
-    uint64_t seq, tries, first_ms;
+    uint64_t seq, tries;
 };
 
 /* A bucket with rows for a courier. */
@@ -70,9 +70,10 @@ struct event_target {
     struct courier couriers[OUTBOX_SHARDS];
     bool started, removed; /* removed: atomic */
     /* atomic: */
-    uint64_t dead, delivered, failed, dropped, refused;
+    uint64_t dead, delivered, failed, dropped, refused, lost;
     uint64_t failing_since_ms;
-    bool told_full;
+    uint64_t dead_walk_ms; /* what was given up is looked through for what is too old */
+    bool told_full, told_lost;
     char fault[EVENT_WHY_MAX]; /* under couriers[0].lock */
 };
 
@@ -108,6 +109,13 @@ void courier_stop(struct courier *l);
 void FIBER courier_join(struct courier *l);
 /* Rows of a bucket have come, the first with that sequence; any thread. */
 void courier_add(struct courier *l, struct bucket_id b, uint64_t rows, uint64_t from);
+
+/* dead.c */
+/* Rows that were found at the start. */
+void dead_count(struct event_target *t, uint64_t count);
+/* The row (with died_ms, attempts, why) leaves the outbox: *ret_first: none was kept before. */
+int FIBER dead_keep(struct event_target *t, const struct outbox_place *place,
+                    const struct outbox_row *row, bool *ret_first);
 
 /* follow.c */
 void followers_tell(struct events *e, const struct outbox_row *row);

@@ -24,6 +24,8 @@ static const struct known_option {
     {"queue-limit", OF_ALL, 0, NUMBER, false, "100000", NULL, 1, 100000000},
     {"when-full", OF_ALL, 0, WORD, false, "drop", "drop refuse", 0, 0},
     {"attempts", OF_ALL, 0, NUMBER, false, "5", NULL, 1, 100},
+    {"dead-limit", OF_ALL, 0, NUMBER, false, "100000", NULL, 0, 100000000},
+    {"dead-age", OF_ALL, 0, NUMBER, false, "2592000", NULL, 1, 31536000},
     {"max-age", OF_ALL, 0, NUMBER, false, "86400", NULL, 1, 31536000},
     {"timeout-ms", OF_ALL, 0, NUMBER, false, "5000", NULL, 100, 60000},
     {"url", OF(WEBHOOK), OF(WEBHOOK), URL, false, NULL, NULL, 0, 0},

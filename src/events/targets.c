@@ -28,6 +28,7 @@ static struct event_target *target_new(struct events *e, const struct event_spec
     if (!t)
         return NULL;
     t->events = e;
+    t->dead_walk_ms = UINT64_MAX;
     t->refs = 1;
     list_init(&t->link);
     arena_init(&t->arena, 256 * KIB);
@@ -272,6 +273,7 @@ static int copy_info(struct event_target *t, struct arena *a, struct event_targe
         .failed = events_load_u64(&t->failed),
         .dropped = events_load_u64(&t->dropped),
         .refused = events_load_u64(&t->refused),
+        .lost = events_load_u64(&t->lost),
         .failing_since_ms = events_load_u64(&t->failing_since_ms),
     };
     ret->spec.name = dup_in(a, t->spec.name, &ok);
@@ -330,6 +332,9 @@ static const struct family {
      offsetof(struct event_target_info, pending)},
     {"cairn_events_dead", "gauge", "Events that were given up and are kept.",
      offsetof(struct event_target_info, dead)},
+    {"cairn_events_dead_lost_total", "counter",
+     "Events that were given up and are kept no longer: too many, or too old.",
+     offsetof(struct event_target_info, lost)},
     {"cairn_events_delivered_total", "counter", "Events delivered to the target.",
      offsetof(struct event_target_info, delivered)},
     {"cairn_events_failed_total", "counter", "Attempts to deliver that failed.",

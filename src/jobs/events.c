@@ -23,6 +23,25 @@ static void wake(void *arg)
     job_wake(arg);
 }
 
+/* Forgets what was given up and is too old. */
+static int FIBER forget_round(struct job *job, void *arg)
+{
+    struct jobs *j = arg;
+    bool more;
+    int r = events_dead_forget(j->config.events, &more);
+    if (r == 0)
+        r = job_spend(job, 0, 1);
+    return r < 0 ? r : more ? JOB_AGAIN : JOB_IDLE;
+}
+
+int dead_events_add(struct jobs *j)
+{
+    struct job_def def = {
+        .name = "dead-events", .round = forget_round, .arg = j, .interval_ms = INTERVAL_MS};
+    struct job *job;
+    return j->config.events ? schedule_add(j->schedule, &def, &job) : 0;
+}
+
 int events_add(struct jobs *j)
 {
     struct job_def def = {

@@ -68,6 +68,7 @@ void spares_free(struct spares *s);
 /* Orphans are looked for once more. */
 void sweep_again(struct jobs *j);
 int events_add(struct jobs *j);
+int dead_events_add(struct jobs *j);
 int lifecycle_add(struct jobs *j);
 void lifecycle_free(struct lifecycle_job *l);
 int purge_add(struct jobs *j);

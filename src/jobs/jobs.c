@@ -3,7 +3,7 @@
 
 static int (*const adds[])(struct jobs *j) = {
     gc_add,     compact_add, sweep_add,     repair_add, values_add,    scrub_add,   move_add,
-    spares_add, events_add,  lifecycle_add, purge_add,  retention_add, restore_add,
+    spares_add, events_add,  lifecycle_add, purge_add,  retention_add, restore_add, dead_events_add,
 };
 
 void FIBER jobs_stop(struct jobs *j)

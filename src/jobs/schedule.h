@@ -28,7 +28,7 @@
 #include "base/metrics.h"
 #include "meta/meta.h"
 
-#define JOBS_MAX       16
+#define JOBS_MAX       24
 #define JOB_NAME_MAX   24
 #define JOB_CURSOR_MAX (256 * KIB)
 

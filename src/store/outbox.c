@@ -167,6 +167,7 @@ int outbox_row_decode(struct str key, struct str value, struct arena *a, struct 
     ret->died_ms = pb->died_ms;
     ret->attempts = pb->attempts;
     ret->why = pb_str(pb->why);
+    ret->resent_ms = pb->resent_ms;
     return 0;
 }
 
@@ -260,6 +261,7 @@ static int move_tx(struct meta_tx *tx, void *arg)
         return r;
     pb->died_ms = p->dead ? 0 : row->died_ms;
     pb->attempts = p->dead ? 0 : row->attempts;
+    pb->resent_ms = p->dead ? row->resent_ms : 0;
     pb->why = pb_bytes(p->dead ? STR_NULL : str_prefix(row->why, OUTBOX_WHY_MAX));
     r = put_packed(tx, key_outbox(&to, !p->dead, p->target, p->shard, row->event.seq), pb);
     return r < 0 ? r : meta_del(tx, str_make(from.bytes, from.len));

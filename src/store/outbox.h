@@ -83,6 +83,7 @@ struct outbox_row {
     uint64_t died_ms; /* of those given up: when, after how many attempts, and why */
     uint64_t attempts;
     struct str why;
+    uint64_t resent_ms; /* it was given up, and is to be sent again since then; 0: it was not */
 };
 struct outbox_place {
     struct bucket_id bucket;
@@ -96,7 +97,7 @@ int FIBER store_outbox_read(struct store *s, struct arena *a, const struct outbo
 /* They are delivered, or not wanted any more: the rows go. */
 int FIBER store_outbox_settle(struct store *s, const struct outbox_place *place,
                               const struct outbox_row *rows, size_t count);
-/* To where those given up are (with died_ms, attempts, why), or from there back. */
+/* To where those given up are (with died_ms, attempts, why), or from there back (resent_ms). */
 int FIBER store_outbox_move(struct store *s, const struct outbox_place *place,
                             const struct outbox_row *row);
 

@@ -329,6 +329,71 @@ def test_what_is_refused_is_given_up_listed_and_sent_again(local, receiver, answ
     local.admin('event', 'target', 'rm', target)
 
 
+def dead_of(s, target):
+    return json.loads(s.admin('event', 'dead', target, '--json').stdout)['dead']
+
+
+def test_what_is_given_up_is_kept_up_to_a_limit_and_an_age(local, receiver):
+    client = make_client(local)
+    few = add_target(local, 'webhook', url=receiver.url, attempts=1, dead_limit=2)
+    none = add_target(local, 'webhook', url=receiver.url, attempts=1, dead_limit=0)
+    short = add_target(local, 'webhook', url=receiver.url, attempts=1, dead_age=1)
+    buckets = {t: make_bucket(client) for t in (few, none, short)}
+    for target, bucket in buckets.items():
+        notify(client, bucket, target)
+    wait_for('the test events', lambda: all(receiver.tests(b) for b in buckets.values()))
+    receiver.answer = 400
+    versions = [client.put_object(Bucket=buckets[few], Key='k', Body=b'x' * i)['ETag'] for i in range(5)]
+    client.put_object(Bucket=buckets[none], Key='k', Body=b'')
+    client.put_object(Bucket=buckets[short], Key='k', Body=b'')
+    wait_for('all are given up', lambda: [info(local, t)['lost'] for t in buckets] == [3, 1, 1])
+    assert [info(local, t)['dead'] for t in buckets] == [2, 0, 0]
+    assert len(dead_of(local, few)) == 2 and not dead_of(local, none) and not dead_of(local, short)
+    metrics = local.get('/metrics')[1].decode()
+    assert 'cairn_events_dead_lost_total{target="%s"} 3' % few in metrics
+    log = local.log()
+    for target in buckets:
+        assert any('kept no longer' in line and target in line for line in log.splitlines())
+    receiver.answer = 200
+    local.admin('event', 'dead', few, '--resend')
+    wait_for('the newest two', lambda: len(receiver.records(buckets[few])) == 2)
+    assert ['"%s"' % r['s3']['object']['eTag'] for r in receiver.records(buckets[few])] == versions[3:]
+
+
+def test_what_goes_with_its_bucket_is_counted_no_longer(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url, attempts=1, dead_age=1)
+    notify(client, bucket, target)
+    wait_for('the test event', lambda: receiver.tests(bucket))
+    local.admin('job', 'pause', 'dead-events')
+    receiver.answer = 400
+    client.put_object(Bucket=bucket, Key='k', Body=b'')
+    client.delete_object(Bucket=bucket, Key='k')
+    wait_for('they are given up', lambda: info(local, target)['dead'] == 2)
+    client.delete_bucket(Bucket=bucket)
+    local.admin('job', 'resume', 'dead-events')
+    wait_for('the count', lambda: info(local, target)['dead'] == 0)
+
+
+def test_the_age_of_an_event_counts_from_its_write(local, receiver):
+    client = make_client(local)
+    bucket, target = make_bucket(client), add_target(local, 'webhook', url=receiver.url, max_age=1, timeout_ms=60000)
+    notify(client, bucket, target)
+    wait_for('the test event', lambda: receiver.tests(bucket))
+    receiver.open.clear()
+    client.put_object(Bucket=bucket, Key='k', Body=b'held')
+    assert receiver.holding.wait(DEADLINE)
+    client.put_object(Bucket=bucket, Key='k', Body=b'behind it')
+    time.sleep(1.1)
+    receiver.answer = 503
+    receiver.open.set()
+    wait_for('it is given up', lambda: info(local, target)['dead'] == 1)
+    assert dead_of(local, target)[0]['attempts'] == 1
+    receiver.answer = 200
+    local.admin('event', 'dead', target, '--resend')
+    wait_for('both', lambda: len(receiver.records(bucket)) == 2)
+
+
 def test_what_is_refused_is_given_up_in_each_bucket(local, receiver):
     """Tries are counted a message, though those of several buckets take turns."""
     client = make_client(local)
