@@ -39,7 +39,8 @@ bench: ## our figures beside their ceilings: docs/BENCHMARKS.md says how to read
 
 install: build
 	@meson configure build --prefix $(PREFIX) >/dev/null
-	@meson install -C build
+	@ninja -C build cairn packaging/man1
+	@meson install -C build --no-rebuild
 
 clean:
 	rm -rf build build-*

@@ -89,6 +89,29 @@ static int add(const char *user, bool service)
     return 0;
 }
 
+/* "until 2026-11-23 17:25 UTC", or "" for a key without an end; `ret` holds 32 bytes. */
+static const char *format_end(const json_t *key, char ret[32])
+{
+    time_t s = (time_t)(admin_number_of(key, "expires_ms") / 1000);
+    struct tm tm;
+    *ret = 0;
+    if (s && gmtime_r(&s, &tm))
+        strftime(ret, 32, "until %Y-%m-%d %H:%M UTC", &tm);
+    return ret;
+}
+
+static void print_key(const json_t *key)
+{
+    char end[32];
+    const char *more[] = {format_end(key, end), admin_text_of(key, "name"),
+                          admin_text_of(key, "description")};
+    printf("%-24s %s", admin_text_of(key, "access_key"),
+           json_is_true(json_object_get(key, "active")) ? "active" : "inactive");
+    for (size_t i = 0; i < ARRAY_LEN(more); i++)
+        printf("%s%s", *more[i] ? "  " : "", more[i]);
+    putchar('\n');
+}
+
 static int list(const char *user, bool service)
 {
     json_t *answer = NULL, *key, *kept = json_array();
@@ -102,10 +125,7 @@ static int list(const char *user, bool service)
     json_decref(answer);
     if (r == 0 && admin_options.json)
         return admin_print_json(json_pack("{s:o}", "keys", kept));
-    json_array_foreach(kept, i, key)
-        printf("%-24s %-8s %-24s %s\n", admin_text_of(key, "access_key"),
-               json_is_true(json_object_get(key, "active")) ? "active" : "inactive",
-               admin_text_of(key, "name"), admin_text_of(key, "description"));
+    json_array_foreach(kept, i, key) print_key(key);
     json_decref(kept);
     return r;
 }

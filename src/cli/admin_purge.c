@@ -132,10 +132,12 @@ static void print_report(const json_t *report)
         puts("there was no purge yet");
         return;
     }
-    printf("purge of %s/%s%s%s%s%s, begun %s: %s\n", admin_text_of(report, "bucket"),
-           admin_text_of(report, "prefix"), json_object_get(report, "tag_key") ? " with tag " : "",
-           admin_text_of(report, "tag_key"), json_object_get(report, "tag_key") ? "=" : "",
-           admin_text_of(report, "tag_value"), admin_text_of(report, "started"), phase);
+    const char *bucket = admin_text_of(report, "bucket");
+    bool tag = json_object_get(report, "tag_key");
+    printf("purge of %s%s%s%s%s%s%s, begun %s: %s\n", *bucket ? bucket : "all buckets",
+           *bucket ? "/" : "", admin_text_of(report, "prefix"), tag ? " with tag " : "",
+           admin_text_of(report, "tag_key"), tag ? "=" : "", admin_text_of(report, "tag_value"),
+           admin_text_of(report, "started"), phase);
     print_removed("removed", json_object_get(report, "removed"));
     print_kept(report);
     puts(proof_of(report));

@@ -27,16 +27,18 @@ static const char *format_time(uint64_t ms, char ret[32])
     return ret;
 }
 
-static bool is_idle(const json_t *scrub)
+static bool is_in(const json_t *scrub, const char *phase)
 {
-    return strcmp(admin_text_of(scrub, "phase"), "idle") == 0;
+    return strcmp(admin_text_of(scrub, "phase"), phase) == 0;
 }
 
 static void print_pass(const json_t *scrub)
 {
     char when[32];
     const json_t *last = json_object_get(scrub, "last");
-    if (is_idle(scrub))
+    if (is_in(scrub, "asked"))
+        puts("a pass was asked for and is about to begin");
+    else if (is_in(scrub, "idle"))
         printf("no pass is under way%s\n",
                admin_number_of(scrub, "days") ? "" : "; none is scheduled (--scrub-days 0)");
     else
@@ -146,7 +148,7 @@ static void show_progress(const json_t *scrub)
     const json_t *job = json_object_get(scrub, "job");
     uint64_t done = admin_number_of(job, "done"), total = admin_number_of(job, "total");
     char left[32] = "";
-    if (!isatty(STDERR_FILENO) || is_idle(scrub))
+    if (!isatty(STDERR_FILENO) || is_in(scrub, "idle"))
         return;
     if (json_object_get(job, "left_s"))
         admin_format_duration(admin_number_of(job, "left_s"), left);
@@ -165,7 +167,7 @@ static int wait_for_pass(uint64_t ended_before_ms, json_t **ret)
             return r;
         const json_t *last = json_object_get(scrub, "last");
         show_progress(scrub);
-        if (is_idle(scrub) && admin_number_of(last, "ended_ms") != ended_before_ms) {
+        if (is_in(scrub, "idle") && admin_number_of(last, "ended_ms") != ended_before_ms) {
             if (isatty(STDERR_FILENO))
                 fputs("\r\033[K", stderr);
             *ret = scrub;

@@ -76,9 +76,9 @@ static int list(char **operands, unsigned count)
         return r;
     if (admin_options.json)
         return admin_print_json(answer);
-    printf("%-20s %-24s %-34s %-24s %s\n", "NAME", "ACCESS KEY", "ID", "ACCOUNT", "EMAIL");
+    printf("%-20s %-24s %-64s %-64s %s\n", "NAME", "ACCESS KEY", "ID", "ACCOUNT", "EMAIL");
     json_array_foreach(json_object_get(answer, "users"), i, user)
-        printf("%-20s %-24s %-34s %-24s %s\n", admin_text_of(user, "name"),
+        printf("%-20s %-24s %-64s %-64s %s\n", admin_text_of(user, "name"),
                admin_text_of(user, "access_key"), admin_text_of(user, "id"),
                admin_text_of(user, "account"), admin_text_of(user, "email"));
     json_decref(answer);

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/cli.h"
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
+
+#define PAGE_NAME_MAX 128
 
 static bool as_man;
+static const char *pages_dir;
 
 static const struct cli_option options[] = {
     {"man", CLI_FLAG, &as_man, NULL, "print the manual page's source (roff) instead"},
+    {"man-pages", CLI_TEXT, &pages_dir, "DIR",
+     "write every command's manual page into a directory"},
     {NULL, CLI_FLAG, NULL, NULL, NULL},
 };
 
@@ -59,53 +67,118 @@ static void print_text(const struct cli_command *c)
 }
 
 /* roff: a backslash, and a dot or quote at a line's start, need an escape. */
-static void print_roff(const char *text)
+static void print_roff(FILE *to, const char *text)
 {
     bool line_start = true;
     for (; *text; text++) {
         if (*text == '\\' || *text == '-')
-            putchar('\\');
+            putc('\\', to);
         else if (line_start && (*text == '.' || *text == '\''))
-            fputs("\\&", stdout);
-        putchar(*text);
+            fputs("\\&", to);
+        putc(*text, to);
         line_start = *text == '\n';
     }
 }
 
-static void print_man(const struct cli_command *c)
+/* The page's name without its section: "cairn-admin-info", and "cairn" for the program's own. */
+static void page_name(const struct cli_command *c, char ret[PAGE_NAME_MAX])
 {
-    printf(".TH \"CAIRN%s", c == &cli_help ? "" : "-");
-    for (const char *p = c->name; c != &cli_help && *p; p++)
-        putchar(*p == ' ' ? '-' : *p - 'a' + 'A');
-    printf("\" 1 \"\" \"cairn " CAIRN_VERSION "\" \"Cairn\"\n.SH NAME\ncairn ");
-    print_roff(c->name);
-    fputs(" \\- ", stdout);
-    print_roff(c->summary);
-    printf("\n.SH SYNOPSIS\n.B cairn %s\n%s%s\n.SH DESCRIPTION\n", c->name, c->operands,
-           c->options ? " [options]" : "");
+    snprintf(ret, PAGE_NAME_MAX, "cairn%s%s", c == &cli_help ? "" : "-",
+             c == &cli_help ? "" : c->name);
+    for (char *p = ret; *p; p++)
+        if (*p == ' ')
+            *p = '-';
+}
+
+static void print_head(FILE *to, const struct cli_command *c)
+{
+    char name[PAGE_NAME_MAX];
+    page_name(c, name);
+    fputs(".TH \"", to);
+    for (const char *p = name; *p; p++)
+        putc(*p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p, to);
+    fprintf(to, "\" 1 \"\" \"cairn " CAIRN_VERSION "\" \"Cairn\"\n.SH NAME\n");
+    print_roff(to, name);
+    fputs(" \\- ", to);
+    print_roff(to,
+               c == &cli_help ? "an S3-compatible store: one binary, one directory" : c->summary);
+    fputs("\n.SH SYNOPSIS\n", to);
+    if (c == &cli_help)
+        fputs(".B cairn\nCOMMAND [OPERAND...] [options]\n.br\n", to);
+    fprintf(to, ".B cairn %s\n", c->name);
+    if (*c->operands || c->options)
+        fprintf(to, "%s%s%s\n", c->operands, *c->operands && c->options ? " " : "",
+                c->options ? "[options]" : "");
+}
+
+static void print_description(FILE *to, const struct cli_command *c)
+{
+    fputs(".SH DESCRIPTION\n", to);
     for (struct str rest = str_from(c->description), line; str_cut(&rest, '\n', &line);) {
         char text[1024];
         snprintf(text, sizeof(text), "%.*s", STR_FMT(line));
         if (line.len)
-            print_roff(text);
+            print_roff(to, text);
         else
-            fputs(".PP", stdout);
-        putchar('\n');
+            fputs(".PP", to);
+        putc('\n', to);
     }
+}
+
+/* What the program's own page has besides. */
+static void print_commands(FILE *to)
+{
+    fputs(".SH COMMANDS\n", to);
+    for (const struct cli_command *const *c = cli_commands; *c; c++) {
+        fprintf(to, ".TP\n.B cairn %s\n", (*c)->name);
+        print_roff(to, (*c)->summary);
+        putc('\n', to);
+    }
+}
+
+static void print_man(FILE *to, const struct cli_command *c)
+{
+    print_head(to, c);
+    print_description(to, c);
     if (c->options)
-        puts(".SH OPTIONS");
+        fputs(".SH OPTIONS\n", to);
     for (const struct cli_option *o = c->options; o && o->name; o++) {
-        printf(".TP\n.BI \\-\\-%s", o->name);
-        printf("%s%s\n", o->argument ? " \" \" " : "", o->argument ? o->argument : "");
-        print_roff(o->help);
-        putchar('\n');
+        fprintf(to, ".TP\n.BI \\-\\-%s", o->name);
+        fprintf(to, "%s%s\n", o->argument ? " \" \" " : "", o->argument ? o->argument : "");
+        print_roff(to, o->help);
+        putc('\n', to);
     }
-    puts(".SH SEE ALSO\nOther commands: cairn help");
+    if (c == &cli_help)
+        print_commands(to);
+    else
+        fputs(".SH SEE ALSO\n.BR cairn (1)\n", to);
+}
+
+/* Every command's page in a directory, which is made. */
+static int write_pages(const char *dir)
+{
+    if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+        return cli_fail("%s: %s", dir, strerror(errno));
+    for (const struct cli_command *const *c = cli_commands; *c; c++) {
+        char name[PAGE_NAME_MAX], path[PATH_MAX];
+        page_name(*c, name);
+        snprintf(path, sizeof(path), "%s/%s.1", dir, name);
+        FILE *to = fopen(path, "we");
+        if (!to)
+            return cli_fail("%s: %s", path, strerror(errno));
+        print_man(to, *c);
+        bool bad = ferror(to);
+        if (fclose(to) != 0 || bad)
+            return cli_fail("%s: cannot be written", path);
+    }
+    return 0;
 }
 
 static int run(char **operands, unsigned count)
 {
     unsigned used;
+    if (pages_dir)
+        return write_pages(pages_dir);
     if (count == 0) {
         print_overview();
         return 0;
@@ -127,7 +200,7 @@ static int run(char **operands, unsigned count)
     if (!c)
         return cli_fail("unknown command: %s ('cairn help' lists them)", joined);
     if (as_man)
-        print_man(c);
+        print_man(stdout, c);
     else
         print_text(c);
     return 0;

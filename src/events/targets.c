@@ -327,6 +327,7 @@ int events_target_list(struct events *e, struct arena *a, struct event_target_in
 static const struct family {
     const char *name, *type, *help;
     size_t offset;
+    uint64_t divisor; /* 0: none */
 } families[] = {
     {"cairn_events_pending", "gauge", "Events that wait to be delivered to the target.",
      offsetof(struct event_target_info, pending)},
@@ -343,9 +344,9 @@ static const struct family {
      offsetof(struct event_target_info, dropped)},
     {"cairn_events_refused_total", "counter", "Writes refused because the queue was full.",
      offsetof(struct event_target_info, refused)},
-    {"cairn_events_failing_since_ms", "gauge",
-     "When the target began to fail, milliseconds since 1970; 0: it does not.",
-     offsetof(struct event_target_info, failing_since_ms)},
+    {"cairn_events_failing_since_seconds", "gauge",
+     "When the target began to fail, seconds since 1970; 0: it does not.",
+     offsetof(struct event_target_info, failing_since_ms), 1000},
 };
 
 void events_metrics(struct buf *out, void *arg)
@@ -362,7 +363,7 @@ void events_metrics(struct buf *out, void *arg)
             struct metrics_label labels[] = {{"target", list[i].spec.name}, {NULL, STR_NULL}};
             uint64_t value;
             memcpy(&value, (const char *)&list[i] + families[f].offset, sizeof(value));
-            metrics_sample_u64(out, families[f].name, labels, value);
+            metrics_sample_u64(out, families[f].name, labels, value / MAX(families[f].divisor, 1U));
         }
     }
     arena_release(&a);

@@ -91,6 +91,22 @@ def test_admin_needs_root(server):
         assert r.returncode == 1, 'an untrusted certificate was accepted'
 
 
+def test_every_command_has_a_manual_page(tmp_path):
+    pages = str(tmp_path / 'man1')
+    r = cairn('help', '--man-pages', pages)
+    assert r.returncode == 0, r.stderr
+    commands = [line[len('  cairn '):].split('  ')[0].strip() for line in cairn('help').stdout.splitlines()
+                if line.startswith('  cairn ')]
+    names = {'-'.join(['cairn'] + c.split()) + '.1' for c in commands if not c.startswith('--') and c != 'help'}
+    assert set(os.listdir(pages)) == names | {'cairn.1'}
+    for name in names:
+        with open(os.path.join(pages, name), encoding='utf-8') as f:
+            text = f.read()
+        assert text.startswith('.TH "%s" 1' % name[:-2].upper()) and '.SH OPTIONS' in text and '.SH DESCRIPTION' in text
+    r = cairn('help', '--man-pages', str(tmp_path / 'nowhere' / 'man1'))
+    assert r.returncode == 1 and 'nowhere' in r.stderr
+
+
 def test_health_and_metrics(server):
     for path in ('/health/live', '/health/ready', '/minio/health/live', '/minio/health/ready', '/minio/health/cluster'):
         assert server.get(path)[0] == 200

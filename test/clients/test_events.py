@@ -292,6 +292,10 @@ def test_a_target_that_is_down_gets_everything_later_in_order(local, receiver):
         client.put_object(Bucket=bucket, Key='k%d' % (i % 3), Body=b'x' * i)
     wait_for('a failure', lambda: 'failing_since_ms' in info(local, target))
     assert info(local, target)['pending'] >= 20 and info(local, target)['dead'] == 0
+    metrics = local.get('/metrics')[1]
+    assert b'cairn_events_failing_since_seconds{target="%s"} 1' % target.encode() in metrics  # of 1,7..., not of 0
+    check = subprocess.run(['promtool', 'check', 'metrics'], input=metrics, capture_output=True)
+    assert check.returncode == 0 and check.stderr.strip() == b'', check.stderr.decode()
     assert local.admin('event', 'target', 'rm', target, check=False).returncode == 1, 'events wait for it'
     receiver.answer = 200
     wait_for('all of them', lambda: len(receiver.records(bucket)) >= 20)
