@@ -83,6 +83,9 @@ static int FIBER connect_to(struct call_state *s)
     if (r < 0)
         return cli_fail("cannot find %s: %s", authority, err_text(r));
     r = http_client_open(&s->client, &config);
+    if (r == -EKEYREJECTED)
+        return cli_fail("the certificate of %s is not trusted: give --ca FILE, or --insecure",
+                        authority);
     if (r < 0)
         return cli_fail("cannot connect to %s: %s (does the server run there?)", authority,
                         err_text(r));

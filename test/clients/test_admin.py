@@ -89,6 +89,7 @@ def test_admin_needs_root(server):
     if server.tls:
         r = subprocess.run([CAIRN, 'admin', 'info', '--endpoint', server.url], env=server.env, capture_output=True, text=True)
         assert r.returncode == 1, 'an untrusted certificate was accepted'
+        assert 'not trusted: give --ca' in r.stderr
 
 
 def test_every_command_has_a_manual_page(tmp_path):
