@@ -133,10 +133,10 @@ static void print_report(const json_t *report)
         return;
     }
     const char *bucket = admin_text_of(report, "bucket");
-    bool tag = json_object_get(report, "tag_key");
+    bool tagged = json_object_get(report, "tag_key");
     printf("purge of %s%s%s%s%s%s%s, begun %s: %s\n", *bucket ? bucket : "all buckets",
-           *bucket ? "/" : "", admin_text_of(report, "prefix"), tag ? " with tag " : "",
-           admin_text_of(report, "tag_key"), tag ? "=" : "", admin_text_of(report, "tag_value"),
+           *bucket ? "/" : "", admin_text_of(report, "prefix"), tagged ? " with tag " : "",
+           admin_text_of(report, "tag_key"), tagged ? "=" : "", admin_text_of(report, "tag_value"),
            admin_text_of(report, "started"), phase);
     print_removed("removed", json_object_get(report, "removed"));
     print_kept(report);
