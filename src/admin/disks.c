@@ -95,7 +95,7 @@ static int parse_change(const json_t *o, struct admin_disk_change *ret)
 }
 
 /* The disk is there whatever comes of it: a copy that cannot be written is told in the log, and
- * tried again at the next start. */
+ * tried again. */
 static void FIBER give_keys(struct admin *a, const struct admin_disk_change *change,
                             uint32_t number)
 {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include "admin/internal.h"
 #include "base/reserve.h"
+#include "kms/kms.h"
 
 /*
  * Numbers of the rooms below the doors, a table for each room's stats; the S3 door writes its own
@@ -263,6 +264,8 @@ static void write_rooms(struct admin *a, struct buf *out)
     jobs_restore_metrics(out, a->config.jobs);
     if (a->config.audit)
         audit_metrics(out, a->config.audit);
+    if (a->config.kms)
+        kms_metrics(out, a->config.kms);
     if (a->config.events)
         events_metrics(out, a->config.events);
 }

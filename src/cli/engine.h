@@ -54,6 +54,9 @@ struct engine {
     unsigned widest; /* shards of the widest code among the storage classes */
     bool only_look;  /* for a check: no epoch is made at the start */
     bool changing;   /* the table: one change at a time */
+    /* Every few seconds, on thread 0: the disks are as they are now. May be NULL. */
+    void (*looked)(void *arg);
+    void *looked_arg;
 };
 
 struct engine_config {

@@ -183,4 +183,6 @@ void FIBER engine_disks_look(void *engine)
     e->changing = true;
     engine_fill_mirrors(e);
     e->changing = false;
+    if (e->looked)
+        e->looked(e->looked_arg);
 }

@@ -422,6 +422,20 @@ static int FIBER serve(struct server *s)
     return r == -ECANCELED ? 0 : r;
 }
 
+/* Disks that have left the store hold no copy of the keys that anybody counts on. */
+static void FIBER disks_looked(void *arg)
+{
+    struct server *s = arg;
+    const char *dirs[NODES_MAX];
+    unsigned count = 0;
+    for (uint32_t i = 0; i < nodes_count(&s->engine.nodes); i++) {
+        const struct node *n = nodes_get(&s->engine.nodes, i);
+        if (n && node_role(n) != NODE_RETIRED)
+            dirs[count++] = node_path(n);
+    }
+    (void)kms_keep_dirs(s->kms, dirs, count);
+}
+
 /* A log that cannot be opened keeps the server from serving only if it is required. */
 static int FIBER open_audit(struct server *s)
 {
@@ -496,6 +510,8 @@ static int FIBER server_fiber(void *arg)
         r = open_audit(s);
     if (r == 0)
         jobs_set_audit(s->engine.jobs, s->audit);
+    s->engine.looked_arg = s;
+    s->engine.looked = r == 0 ? disks_looked : NULL;
     if (r == 0)
         r = serve(s);
     admin_free(s->admin);
@@ -506,8 +522,8 @@ static int FIBER server_fiber(void *arg)
     s3_logs_stop(s->s3);
     s3_free(s->s3);
     access_log_close(s->log);
-    kms_close(s->kms);
     engine_close(&s->engine);
+    kms_close(s->kms);
     audit_close(s->audit); /* jobs write there */
     explicit_bzero(&s->credentials, sizeof(s->credentials));
     arena_release(&s->arena);

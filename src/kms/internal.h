@@ -27,10 +27,18 @@ struct kept_key {
     uint8_t key[CRYPT_KEY_LEN];
 };
 
+/* Where a copy of the ring is, or is to be. */
+struct kms_place {
+    char *path;
+    /* Of the copy that was read or written there last; 0: none. */
+    uint64_t generation;
+    uint8_t id[KEYRING_ID_LEN];
+};
+
 struct kms {
     struct meta *meta;
-    char **paths; /* of the ring's copies */
-    unsigned path_count;
+    struct kms_place *places;
+    unsigned place_count;
     bool elsewhere; /* the ring is not in the store's directories */
     struct str phrase;
     struct vault *vault; /* NULL: the ring */
@@ -38,9 +46,12 @@ struct kms {
     uint8_t first_id[KEYRING_ID_LEN]; /* of the ring, where it is yet to be made */
     struct keyring *ring;             /* NULL: not made yet, or lost */
     bool lost;                        /* the metadata know a ring that is not there */
+    uint64_t tried;                   /* the highest generation that was written anywhere */
+    uint64_t copies, behind;          /* of `places`, for who counts; atomic */
     bool changing;
     struct rt_waitq changed;
-    struct kept_key *kept; /* KEPT_MAX of them, with Vault */
+    struct rt_fiber *mender; /* NULL: the ring is Vault's affair */
+    struct kept_key *kept;   /* KEPT_MAX of them, with Vault */
     unsigned kept_next;
 };
 
@@ -48,16 +59,19 @@ struct kms {
 void kms_additional(const struct kms_use *use, struct buf *b);
 
 /* One more place for the ring: a file, or the `name` in `dir`. */
-int kms_add_path(struct kms *k, const char *dir, const char *name);
+int kms_add_place(struct kms *k, const char *dir, const char *name);
 
 /* ring.c: the key ring. */
 int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX]);
+/* A fiber, until it is cancelled: writes the copies that are missing, as their places come back. */
+int FIBER ring_mend(void *kms);
 int FIBER ring_wrap(struct kms *k, struct str name, struct str aad, const uint8_t *key,
                     uint8_t ret[KEYRING_WRAPPED]);
 int ring_unwrap(struct kms *k, struct str name, struct str aad, struct str wrapped, uint8_t *ret);
 /* The newest version of a key; 0: there is none. */
 uint32_t ring_newest(struct kms *k, struct str name);
 int FIBER ring_take_dir(struct kms *k, const char *dir);
+int FIBER ring_keep_dirs(struct kms *k, const char *const *dirs, unsigned count);
 int FIBER ring_add(struct kms *k, struct str name, bool exists);
 int ring_list(struct kms *k, struct arena *a, struct kms_key **ret, size_t *ret_count);
 

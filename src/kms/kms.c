@@ -10,15 +10,16 @@
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-int kms_add_path(struct kms *k, const char *dir, const char *name)
+int kms_add_place(struct kms *k, const char *dir, const char *name)
 {
-    char *path = NULL, **paths = reallocarray(k->paths, k->path_count + 1, sizeof(*paths));
-    if (!paths)
+    char *path = NULL;
+    struct kms_place *more = reallocarray(k->places, k->place_count + 1, sizeof(*more));
+    if (!more)
         return -ENOMEM;
-    k->paths = paths;
+    k->places = more;
     if (asprintf(&path, "%s%s%s", dir, *name ? "/" : "", name) < 0)
         return -ENOMEM;
-    k->paths[k->path_count++] = path;
+    k->places[k->place_count++] = (struct kms_place){.path = path};
     return 0;
 }
 
@@ -32,10 +33,10 @@ static int copy_config(struct kms *k, const struct kms_config *config)
     if (config->phrase.len)
         memcpy(phrase, config->phrase.ptr, config->phrase.len);
     if (config->file)
-        return kms_add_path(k, config->file, "");
+        return kms_add_place(k, config->file, "");
     int r = 0;
     for (unsigned i = 0; r == 0 && i < count; i++)
-        r = kms_add_path(k, config->dirs[i], KMS_FILE);
+        r = kms_add_place(k, config->dirs[i], KMS_FILE);
     return r;
 }
 
@@ -55,6 +56,8 @@ int FIBER kms_open(struct kms **ret, const struct kms_config *config, char why[K
         r = k->kept ? vault_new(&k->vault, &config->vault, why) : -ENOMEM;
     } else if (r == 0) {
         r = ring_load(k, why);
+        if (r == 0)
+            r = rt_spawn(&k->mender, "key-mend", ring_mend, k);
     }
     if (r < 0) {
         kms_close(k);
@@ -75,9 +78,13 @@ void FIBER kms_close(struct kms *k)
 {
     if (!k)
         return;
-    for (unsigned i = 0; i < k->path_count; i++)
-        free(k->paths[i]);
-    free(k->paths);
+    if (k->mender) {
+        rt_cancel(k->mender);
+        rt_join(k->mender);
+    }
+    for (unsigned i = 0; i < k->place_count; i++)
+        free(k->places[i].path);
+    free(k->places);
     wipe_free((char *)k->phrase.ptr, k->phrase.len);
     wipe_free(k->kept, KEPT_MAX * sizeof(*k->kept));
     vault_free(k->vault);
@@ -88,6 +95,23 @@ void FIBER kms_close(struct kms *k)
 int FIBER kms_take_dir(struct kms *k, const char *dir)
 {
     return k->elsewhere ? 0 : ring_take_dir(k, dir);
+}
+
+int FIBER kms_keep_dirs(struct kms *k, const char *const *dirs, unsigned count)
+{
+    return k->elsewhere ? 0 : ring_keep_dirs(k, dirs, count);
+}
+
+void kms_metrics(struct buf *out, void *kms)
+{
+    const struct kms *k = kms;
+    if (k->vault)
+        return;
+    metrics_single(out, "cairn_key_copies", "gauge", "Copies of the key file.",
+                   __atomic_load_n(&k->copies, __ATOMIC_RELAXED));
+    metrics_single(out, "cairn_key_copies_missing", "gauge",
+                   "Directories that should have a copy of the key file and have none.",
+                   __atomic_load_n(&k->behind, __ATOMIC_RELAXED));
 }
 
 const char *kms_source(const struct kms *k)

@@ -7,9 +7,11 @@
  * key ring of this server, or in HashiCorp Vault's transit engine, where they never leave.
  *
  * The ring (crypt/keyring.h) is a file, `master.keys`, in every directory of the store, or the one
- * file that was named; it is made at the first use. The metadata remember which ring it was, so a
- * file that is missing, or another store's, is told as that, and never replaced by a new one: until
- * the right one is back, what it sealed is not readable, and nothing new is sealed.
+ * file that was named; it is made at the first use. A change counts once at least two directories
+ * have it, and half of those that are there; the others get it as soon as they can. The metadata
+ * remember which ring it was, so a file that is missing, or another store's, is told as that, and
+ * never replaced by a new one: until the right one is back, what it sealed is not readable, and
+ * nothing new is sealed.
  *
  * Vault is asked over HTTP for each middle key that is not in memory: keys are kept for some
  * minutes, as S3's bucket keys are, so that reading many objects does not mean as many questions.
@@ -20,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/ids.h"
+#include "base/metrics.h"
 #include "crypt/keyring.h"
 #include "crypt/seal.h"
 #include "meta/meta.h"
@@ -56,6 +59,9 @@ void FIBER kms_close(struct kms *k);
 /* A directory that came to the store gets its copy of the ring, now and at every change: the others
  * may leave. Nothing is done where the ring is elsewhere. */
 int FIBER kms_take_dir(struct kms *k, const char *dir);
+/* These are the store's directories: what others have is left alone from now on. */
+int FIBER kms_keep_dirs(struct kms *k, const char *const *dirs, unsigned count);
+void kms_metrics(struct buf *out, void *kms);
 
 /* What a middle key is for; it opens for nothing else. */
 struct kms_use {

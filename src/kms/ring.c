@@ -4,16 +4,21 @@
  * The key ring of this server: found at the start, made at its first use, changed by the
  * administrator.
  *
- * Invariants: the ring in memory is one whose file is durable in at least one place; it is replaced
- * as a whole, never changed. The row `Jkey-ring` in the system space holds the ring's id and is put
- * after the file and before anything is wrapped.
+ * Invariants
+ *  1. The ring in memory is one whose file is durable in as many places as copies_needed() says; it
+ *     is replaced as a whole, never changed. What is missing elsewhere is written as soon as it can
+ *     be: at the start, and once a minute.
+ *  2. No two rings of one generation were ever written, also where the first was given up.
+ *  3. The row `Jkey-ring` in the system space holds the ring's id and is put after the file and
+ *     before anything is wrapped.
  */
 
 #include "kms/internal.h"
 #include "base/log.h"
 #include <stdio.h>
 
-#define ROW STR("Jkey-ring")
+#define ROW     STR("Jkey-ring")
+#define MEND_NS (60 * RT_S)
 
 /* ---- which ring it is ----------------------------------------------------------------------- */
 
@@ -107,20 +112,32 @@ static int FIBER load_one(struct kms *k, const char *path, struct keyring **ret,
     return 0;
 }
 
-/* The newest copy that can be read; damaged ones are told of and made anew at the next change. */
+static void place_has(struct kms_place *p, const struct keyring *ring)
+{
+    p->generation = ring->generation;
+    memcpy(p->id, ring->id, sizeof(p->id));
+}
+
+static bool is_current(const struct kms_place *p, const struct keyring *ring)
+{
+    return p->generation == ring->generation && memcmp(p->id, ring->id, sizeof(p->id)) == 0;
+}
+
+/* The newest copy that can be read; damaged ones are told of and made anew. */
 static int FIBER load_newest(struct kms *k, struct keyring **ret, char why[KMS_WHY_MAX])
 {
     struct keyring *best = NULL;
     int fault = -ENOENT;
-    for (unsigned i = 0; i < k->path_count; i++) {
+    for (unsigned i = 0; i < k->place_count; i++) {
         struct keyring *one = NULL;
-        int r = load_one(k, k->paths[i], &one, why);
+        int r = load_one(k, k->places[i].path, &one, why);
         if (r < 0 && r != -ENOENT)
             fault = r;
         if (r == -ERR_CORRUPT)
-            log_event(LOG_WARN, "a copy of the key file is damaged", "%s", k->paths[i]);
+            log_event(LOG_WARN, "a copy of the key file is damaged", "%s", k->places[i].path);
         if (r < 0)
             continue;
+        place_has(&k->places[i], one);
         if (!best || one->generation > best->generation) {
             struct keyring *older = best;
             best = one;
@@ -145,12 +162,38 @@ static bool FIBER is_anothers(struct kms *k, const char *path, const struct keyr
     return true;
 }
 
-/* Into every place there is; one success is enough. */
+/*
+ * Of the places that are there: data are on more disks than one, so are the keys of data. At least
+ * two, and half of them where there are many, for so many may be lost without a loss of data.
+ */
+static unsigned copies_needed(unsigned there)
+{
+    return MIN(there, MAX(2u, (there + 1) / 2));
+}
+
+static bool is_missing(int r)
+{
+    return r == -ENOENT || r == -ENOTDIR;
+}
+
+static int FIBER write_copy(struct kms *k, struct kms_place *p, const struct keyring *ring,
+                            const struct buf *file)
+{
+    int r = is_anothers(k, p->path, ring) ? -ERR_KEY_LOST : rt_write_file(p->path, buf_str(file));
+    if (r == 0)
+        place_has(p, ring);
+    else if (!is_missing(r))
+        log_event(LOG_WARN, "the key file cannot be written", "%s: %s", p->path, err_text(r));
+    return r;
+}
+
+/* Into every place that has not got it; an error when too few have. */
 static int FIBER save(struct kms *k, const struct keyring *ring)
 {
     _cleanup_buf_ struct buf file;
     struct file_job j = {.phrase = k->phrase, .ring = ring, .out = &file};
-    int fault = -ENOENT, done = 0;
+    unsigned done = 0, there = 0;
+    int fault = -ENOENT;
     buf_init(&file, KEYRING_FILE_MAX);
     rt_random(j.salt, sizeof(j.salt));
     int r = rt_offload(pack_job, &j);
@@ -158,17 +201,27 @@ static int FIBER save(struct kms *k, const struct keyring *ring)
         r = buf_error(&file);
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < k->path_count; i++) {
-        r = is_anothers(k, k->paths[i], ring) ? -ERR_KEY_LOST
-                                              : rt_write_file(k->paths[i], buf_str(&file));
+    k->tried = MAX(k->tried, ring->generation);
+    for (unsigned i = 0; i < k->place_count; i++) {
+        struct kms_place *p = &k->places[i];
+        r = is_current(p, ring) ? 0 : write_copy(k, p, ring, &file);
         done += r == 0;
-        if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
+        there += !is_missing(r);
+        if (r < 0 && !is_missing(r))
             fault = r;
-            log_event(LOG_WARN, "the key file cannot be written", "%s: %s", k->paths[i],
-                      err_text(r));
-        }
     }
-    return done ? 0 : fault;
+    return done && done >= copies_needed(there) ? 0 : fault;
+}
+
+/* How many of the places have no copy of the ring in use. */
+static unsigned copies_missing(struct kms *k)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; k->ring && i < k->place_count; i++)
+        n += !is_current(&k->places[i], k->ring);
+    __atomic_store_n(&k->behind, n, __ATOMIC_RELAXED);
+    __atomic_store_n(&k->copies, k->ring ? k->place_count - n : 0, __ATOMIC_RELAXED);
+    return n;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -180,7 +233,7 @@ static void tell_lost(struct kms *k, bool other)
               "%s%s; encrypted objects cannot be read, and none can be written, until the file is "
               "put back and the server started again",
               other ? "another store's key file is at " : "it was at ",
-              k->path_count ? k->paths[0] : "a place that is not known");
+              k->place_count ? k->places[0].path : "a place that is not known");
 }
 
 int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX])
@@ -206,10 +259,12 @@ int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX])
     if (!ring)
         return 0;
     r = known.found ? 0 : meta_write(k->meta, BUCKET_SYSTEM, put_id_tx, ring);
-    if (r == 0)
-        r = save(k, ring); /* directories that came since get their copy */
     if (r < 0)
-        snprintf(why, KMS_WHY_MAX, "cannot write the key file: %s", err_text(r));
+        snprintf(why, KMS_WHY_MAX, "cannot write which key file belongs to the store: %s",
+                 err_text(r));
+    else if (copies_missing(k))
+        (void)save(k, ring); /* there is one at least; ring_mend() goes on trying */
+    copies_missing(k);
     return r;
 }
 
@@ -243,8 +298,8 @@ static int copy_ring(const struct kms *k, struct keyring **ret)
         const struct keyring_key *e = &k->ring->keys[i];
         r = keyring_add(*ret, str_from(e->name), e->created_ms, e->bytes);
     }
-    if (r == 0 && k->ring)
-        (*ret)->generation = k->ring->generation;
+    if (r == 0)
+        (*ret)->generation = MAX(k->ring ? k->ring->generation : 0, k->tried);
     return r;
 }
 
@@ -281,6 +336,7 @@ int FIBER ring_add(struct kms *k, struct str name, bool exists)
     if (r < 0)
         return r;
     r = change(k, name, exists);
+    copies_missing(k);
     end_change(k);
     if (r == 0)
         log_event(LOG_INFO, exists ? "a master key was rotated" : "a master key was made", "%.*s",
@@ -288,13 +344,19 @@ int FIBER ring_add(struct kms *k, struct str name, bool exists)
     return r;
 }
 
-static bool has_path(const struct kms *k, const char *dir)
+static bool is_in(const struct kms_place *p, const char *dir)
 {
     size_t len = strlen(dir);
-    for (unsigned i = 0; i < k->path_count; i++)
-        if (strncmp(k->paths[i], dir, len) == 0 && strcmp(k->paths[i] + len, "/" KMS_FILE) == 0)
-            return true;
-    return false;
+    return strncmp(p->path, dir, len) == 0 && strcmp(p->path + len, "/" KMS_FILE) == 0;
+}
+
+/* NULL: it is not among them. */
+static struct kms_place *find_place(struct kms *k, const char *dir)
+{
+    for (unsigned i = 0; i < k->place_count; i++)
+        if (is_in(&k->places[i], dir))
+            return &k->places[i];
+    return NULL;
 }
 
 int FIBER ring_take_dir(struct kms *k, const char *dir)
@@ -302,12 +364,58 @@ int FIBER ring_take_dir(struct kms *k, const char *dir)
     int r = begin_change(k);
     if (r < 0)
         return r;
-    if (!has_path(k, dir))
-        r = kms_add_path(k, dir, KMS_FILE);
+    struct kms_place *p = find_place(k, dir);
+    if (p)
+        p->generation = 0; /* another disk may be there now */
+    else
+        r = kms_add_place(k, dir, KMS_FILE);
     if (r == 0 && k->ring)
         r = save(k, k->ring);
+    copies_missing(k);
     end_change(k);
     return r;
+}
+
+static bool is_kept(const struct kms_place *p, const char *const *dirs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (is_in(p, dirs[i]))
+            return true;
+    return false;
+}
+
+int FIBER ring_keep_dirs(struct kms *k, const char *const *dirs, unsigned count)
+{
+    unsigned kept = 0;
+    int r = begin_change(k);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < k->place_count; i++) {
+        if (is_kept(&k->places[i], dirs, count))
+            k->places[kept++] = k->places[i];
+        else
+            free(k->places[i].path);
+    }
+    k->place_count = kept;
+    copies_missing(k);
+    end_change(k);
+    return 0;
+}
+
+int FIBER ring_mend(void *kms)
+{
+    struct kms *k = kms;
+    while (rt_sleep_until(rt_now() + MEND_NS) == 0 && begin_change(k) == 0) {
+        unsigned before = copies_missing(k);
+        if (before)
+            (void)save(k, k->ring);
+        unsigned after = copies_missing(k);
+        if (after < before)
+            log_event(LOG_INFO, "copies of the key file were made that had been missing", "%u",
+                      before - after);
+        end_change(k);
+    }
+    return 0;
 }
 
 /* ---- use ------------------------------------------------------------------------------------ */

@@ -242,6 +242,100 @@ CASE(a_passphrase_is_needed_where_there_was_one)
     assert_non_null(strstr(h->why, "does not open"));
 }
 
+/* Nothing can be written in the place any more: somebody's directory has the file's name. */
+static void block(const char *dir, bool blocked)
+{
+    char path[128], inside[160];
+    snprintf(path, sizeof(path), "%s/" KMS_FILE, dir);
+    snprintf(inside, sizeof(inside), "%s/in-the-way", path);
+    if (blocked) {
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(mkdir(inside, 0700), 0);
+    } else {
+        assert_int_equal(rmdir(inside), 0);
+        assert_int_equal(rmdir(path), 0);
+    }
+}
+
+static uint64_t gauge(struct kms *k, const char *name)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    kms_metrics(&b, k);
+    buf_put_char(&b, 0);
+    char line[80];
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr(b.data, line);
+    assert_non_null(at);
+    uint64_t value = strtoull(at + strlen(line), NULL, 10);
+    buf_release(&b);
+    return value;
+}
+
+CASE(a_key_that_one_disk_alone_would_have_is_none)
+{
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    struct kms *k = open_service(h);
+    block(h->second, true);
+    assert_true(kms_new_key(k, &s3_use, &h->arena, key, &wrapped) < 0);
+    assert_true(kms_create(k, STR("team")) < 0);
+    block(h->second, false);
+    struct made m = make(h, k, &s3_use), team;
+    assert_int_equal(kms_create(k, STR("team")), 0);
+    team = make(h, k, &team_use);
+    assert_int_equal(gauge(k, "cairn_key_copies"), 2);
+    kms_close(k);
+    /* Either copy opens everything, whatever was given up before. */
+    unlink_in(h->path);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    expect(k, &team_use, &team);
+    kms_close(k);
+    unlink_in(h->second);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    expect(k, &team_use, &team);
+    kms_close(k);
+}
+
+CASE(a_disk_that_is_not_there_is_not_waited_for)
+{
+    char aside[96];
+    struct kms *k = open_service(h);
+    snprintf(aside, sizeof(aside), "%s.aside", h->second);
+    assert_int_equal(rename(h->second, aside), 0);
+    struct made m = make(h, k, &s3_use);
+    assert_int_equal(gauge(k, "cairn_key_copies_missing"), 1);
+    kms_close(k);
+    k = open_service(h);
+    assert_int_equal(gauge(k, "cairn_key_copies_missing"), 1);
+    assert_int_equal(kms_keep_dirs(k, h->dirs, 1), 0); /* it has left the store */
+    assert_int_equal(gauge(k, "cairn_key_copies_missing"), 0);
+    kms_close(k);
+    assert_int_equal(rename(aside, h->second), 0);
+    k = open_service(h); /* it is back, and gets its copy */
+    assert_int_equal(gauge(k, "cairn_key_copies_missing"), 0);
+    kms_close(k);
+    unlink_in(h->path);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    kms_close(k);
+}
+
+CASE(a_start_goes_on_where_a_copy_cannot_be_made)
+{
+    struct kms *k = open_service(h);
+    struct made m = make(h, k, &s3_use);
+    kms_close(k);
+    unlink_in(h->second);
+    block(h->second, true);
+    k = open_service(h);
+    expect(k, &s3_use, &m);
+    assert_int_equal(gauge(k, "cairn_key_copies_missing"), 1);
+    kms_close(k);
+}
+
 /* ---- Vault ----------------------------------------------------------------------------------- */
 
 #define TOKEN "vault-token-of-the-test"
@@ -419,6 +513,9 @@ int main(void)
         cmocka_unit_test(a_key_opens_for_its_use_only),
         cmocka_unit_test(unknown_keys_and_names_are_refused),
         cmocka_unit_test(rotation_wraps_anew_without_a_new_key),
+        cmocka_unit_test(a_key_that_one_disk_alone_would_have_is_none),
+        cmocka_unit_test(a_disk_that_is_not_there_is_not_waited_for),
+        cmocka_unit_test(a_start_goes_on_where_a_copy_cannot_be_made),
         cmocka_unit_test(a_lost_ring_is_never_replaced),
         cmocka_unit_test(the_ring_of_another_store_is_not_written_over),
         cmocka_unit_test(a_passphrase_is_needed_where_there_was_one),
