@@ -13,7 +13,8 @@
  * again on an offload thread that may wait for the disk.
  *
  * Mirrors. While there is one store the committer writes the batch itself. With several
- * (mirrors.c) it hands the batch to the commit fiber, which has all of them write it at once.
+ * (mirrors.c) it has all of them write it at once, and waits; where one fails or takes long the
+ * commit fiber goes on from there.
  *
  * Failing. A batch that the stores refuse for want of space or descriptors changes nothing, and
  * neither does what comes after it (`refusing` says why) until the commit fiber has brought them to
@@ -40,6 +41,7 @@
 #define RECOVER_FIRST_NS    (20 * RT_MS) /* pauses between attempts, each twice the last */
 #define RECOVER_LAST_NS     (2 * RT_S)
 #define RENEW_PAUSE_NS      (20 * RT_MS)
+#define AWAIT_NS            (1 * RT_S) /* mirrors are waited for on the committer's thread */
 
 struct request {
     struct list link;
@@ -87,6 +89,8 @@ struct meta {
     unsigned gather_skip, gather_failures;
     uint64_t pause_ns;     /* before the next attempt to recover */
     bool gathered_already; /* by the commit fiber */
+    bool begun;            /* the mirrors were asked to write the batch; how that went */
+    int begun_result;
     struct shared_batch *shared;
     struct kv_batch *batch; /* the same */
     struct list taken, ran; /* of the present batch: not run yet, run */
@@ -504,7 +508,32 @@ static enum commit_step next_step(struct meta *m)
     return s;
 }
 
-/* Runs batches, and writes and answers them where there is one store. */
+static int begin_write(struct meta *m)
+{
+    __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
+    return mirrors_begin(m->mirrors, m->shared);
+}
+
+static void end_write(struct meta *m)
+{
+    __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
+}
+
+/* False: the fiber has to begin, or to see what becomes of what was begun. */
+static bool BLOCKING write_to_mirrors(struct meta *m)
+{
+    if (!mirrors_have_workers(m->mirrors))
+        return false;
+    m->begun = true;
+    m->begun_result = begin_write(m);
+    if (m->begun_result < 0 || !mirrors_await(m->mirrors, rt_now() + AWAIT_NS))
+        return false;
+    m->begun = false;
+    end_write(m);
+    return true;
+}
+
+/* Runs batches, writes and answers them. */
 static int BLOCKING commit_queue(void *arg)
 {
     struct meta *m = arg;
@@ -518,12 +547,14 @@ static int BLOCKING commit_queue(void *arg)
         run_batch(m);
         m->write_start_ns = rt_now();
         bool change = kv_batch_count(m->batch) > 0;
-        if (change && !m->refusing && !mirrors_single(m->mirrors))
+        int r = change ? m->refusing : 0;
+        if (change && r == 0 && mirrors_single(m->mirrors))
+            r = write_alone(m);
+        else if (change && r == 0 && !write_to_mirrors(m))
             return STEP_WRITE;
-        int r = !change ? 0 : m->refusing ? m->refusing : write_alone(m);
         m->write_ns = rt_now() - m->write_start_ns;
         /* A mirror may have begun to be rebuilt, and have been read past, while it was written. */
-        if (change && r == 0 && !mirrors_single(m->mirrors))
+        if (change && r == 0 && mirrors_rebuilding(m->mirrors))
             return STEP_FEED;
         end_batch(m, r, false);
         answer(m);
@@ -608,9 +639,10 @@ static void FIBER write_to_all(struct meta *m)
 {
     bool seen = false;
     int refusing = 0;
-    __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
-    int r = mirrors_write(m->mirrors, m->shared, &seen, &refusing);
-    __atomic_fetch_add(&m->commits, 1, __ATOMIC_SEQ_CST);
+    int begun = m->begun ? m->begun_result : begin_write(m);
+    int r = mirrors_end(m->mirrors, begun, &seen, &refusing);
+    m->begun = false;
+    end_write(m);
     set_refusing(m, refusing);
     feed_and_answer(m, r, seen);
 }

@@ -7,6 +7,8 @@
 
 #include "meta/mirrors.h"
 
+#define LINGER_NS (5 * RT_MS) /* a thread waits so long for the next batch */
+
 enum work { WORK_NONE, WORK_WRITE, WORK_REVIVE, WORK_REBUILD, WORK_END };
 
 /* The lock is held. */
@@ -46,26 +48,44 @@ static enum work FIBER next_work(struct mirror *m, struct shared_batch **ret)
 }
 
 struct write_job {
-    struct kv *kv;
-    struct kv_batch *batch;
+    struct mirror *m;
+    struct shared_batch *batch;
 };
 
-static int BLOCKING write_store(void *arg)
+/* The next batch, if it comes soon and nothing else is to be done. The lock is held. */
+static struct shared_batch *BLOCKING await_batch(struct mirror *m)
+{
+    uint64_t deadline = rt_now() + LINGER_NS;
+    while (m->state == META_MIRROR_IN && find_work(m, true) == WORK_NONE &&
+           rt_wait_uncancelled(&m->wake, &m->set->lock, deadline) == 0)
+        ;
+    return TAKE_PTR(m->to);
+}
+
+/* While one batch follows another this stays on its thread: the way over a busy loop and back took
+ * longer than writing did. */
+static int BLOCKING write_batches(void *arg)
 {
     struct write_job *j = arg;
-    return kv_write(j->kv, j->batch, true);
+    struct mirror *m = j->m;
+    struct shared_batch *batch = j->batch;
+    while (batch) {
+        int r = kv_write(m->kv, batch->batch, true);
+        shared_batch_unref(batch);
+        rt_lock(&m->set->lock);
+        m->writing = false;
+        m->result = r;
+        rt_wake_all(&m->set->done);
+        batch = await_batch(m);
+        rt_unlock(&m->set->lock);
+    }
+    return 0;
 }
 
 static void FIBER do_write(struct mirror *m, struct shared_batch *batch)
 {
-    struct write_job j = {m->kv, batch->batch};
-    int r = rt_offload(write_store, &j);
-    shared_batch_unref(batch);
-    rt_lock(&m->set->lock);
-    m->writing = false;
-    m->result = r;
-    rt_wake_all(&m->set->done);
-    rt_unlock(&m->set->lock);
+    struct write_job j = {m, batch};
+    (void)rt_offload(write_batches, &j);
 }
 
 int BLOCKING mirror_recover_store(void *arg)

@@ -345,16 +345,24 @@ static unsigned members(struct mirrors *set, struct mirror **ret)
     return n;
 }
 
+static unsigned count_in_state(struct mirrors *set, enum meta_mirror_state state)
+{
+    unsigned n = 0;
+    rt_lock(&set->lock);
+    for (unsigned i = 0; i < set->count; i++)
+        n += set->all[i]->state == state;
+    rt_unlock(&set->lock);
+    return n;
+}
+
+bool mirrors_rebuilding(struct mirrors *set)
+{
+    return count_in_state(set, META_MIRROR_REBUILDING) > 0;
+}
+
 bool mirrors_single(struct mirrors *set)
 {
-    unsigned in = 0, rebuilding = 0;
-    rt_lock(&set->lock);
-    for (unsigned i = 0; i < set->count; i++) {
-        in += set->all[i]->state == META_MIRROR_IN;
-        rebuilding += set->all[i]->state == META_MIRROR_REBUILDING;
-    }
-    rt_unlock(&set->lock);
-    return in == 1 && rebuilding == 0;
+    return count_in_state(set, META_MIRROR_IN) == 1 && !mirrors_rebuilding(set);
 }
 
 int BLOCKING mirrors_room(struct mirrors *set)
@@ -368,14 +376,6 @@ int BLOCKING mirrors_room(struct mirrors *set)
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
-
-/* What a write came to. */
-struct outcome {
-    struct mirror *to[META_MIRRORS_MAX];
-    int results[META_MIRRORS_MAX];
-    unsigned count, good, refused;
-    int refusal; /* the code of one that refused */
-};
 
 int FIBER mirror_post(struct mirror *m, struct shared_batch *batch)
 {
@@ -559,24 +559,54 @@ static int give_up(struct mirrors *set, const struct outcome *o, int *ret_refusi
     return -EIO;
 }
 
-int FIBER mirrors_write(struct mirrors *set, struct shared_batch *batch, bool *ret_seen,
-                        int *ret_refusing)
+bool mirrors_have_workers(struct mirrors *set)
 {
-    struct outcome o = {0};
+    bool all = true;
+    rt_lock(&set->lock);
+    for (unsigned i = 0; i < set->count; i++)
+        all &= set->all[i]->has_worker || set->all[i]->state != META_MIRROR_IN;
+    rt_unlock(&set->lock);
+    return all;
+}
+
+int mirrors_begin(struct mirrors *set, struct shared_batch *batch)
+{
+    struct outcome *o = &set->under_way;
+    *o = (struct outcome){0};
+    o->count = members(set, o->to);
+    int r = o->count > 1 ? mirrors_put_number(set, batch->batch) : 0;
+    for (unsigned i = 0; i < o->count && r == 0; i++)
+        (void)mirror_post(o->to[i], batch);
+    return r;
+}
+
+bool BLOCKING mirrors_await(struct mirrors *set, uint64_t deadline_ns)
+{
+    struct outcome *o = &set->under_way;
+    int r = 0;
+    rt_lock(&set->lock);
+    while (any_writing(o) && r == 0)
+        r = rt_wait_uncancelled(&set->done, &set->lock, deadline_ns);
+    count_results(o);
+    rt_unlock(&set->lock);
+    bool all = o->good == o->count;
+    set->number += all && o->count > 1;
+    return all;
+}
+
+int FIBER mirrors_end(struct mirrors *set, int begun, bool *ret_seen, int *ret_refusing)
+{
+    struct outcome *o = &set->under_way;
     *ret_seen = false;
     *ret_refusing = 0;
-    o.count = members(set, o.to);
-    int r = o.count > 1 ? mirrors_put_number(set, batch->batch) : 0;
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < o.count; i++)
-        (void)mirror_post(o.to[i], batch);
-    wait_for(set, &o, RT_NEVER);
-    if (o.good == 0)
-        return give_up(set, &o, ret_refusing);
-    set->number += o.count > 1;
+    if (begun < 0)
+        return begun;
+    wait_for(set, o, RT_NEVER);
+    if (o->good == 0)
+        return give_up(set, o, ret_refusing);
+    set->number += o->count > 1;
     *ret_seen = true;
-    return go_on(set, &o, ret_refusing);
+    return go_on(set, o, ret_refusing);
 }
 
 /* ---- recovering ----------------------------------------------------------------------------- */

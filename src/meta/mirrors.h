@@ -10,9 +10,9 @@
  * disk that hangs holds up its worker and nobody else: the commit fiber stops waiting, and what the
  * worker still uses lives until it comes back, even if the metadata was closed meanwhile.
  *
- * Who calls. The commit fiber (one at a time) is the only one to write, to let in and to leave out;
- * others ask for it (`suspect`, `leaving`, `ready`) and see to it that it runs. Readers enter and
- * leave.
+ * Who calls. The commit fiber (one at a time; what it has offloaded counts as the fiber) is the
+ * only one to write, to let in and to leave out; others ask for it (`suspect`, `leaving`, `ready`)
+ * and see to it that it runs. Readers enter and leave.
  */
 
 #include "base/list.h"
@@ -80,6 +80,14 @@ struct mirror {
     struct rebuild rebuild;
 };
 
+/* What a write to several came to. */
+struct outcome {
+    struct mirror *to[META_MIRRORS_MAX];
+    int results[META_MIRRORS_MAX];
+    unsigned count, good, refused;
+    int refusal; /* the code of one that refused */
+};
+
 /* The mirror that a loop thread is reading. */
 struct reading_slot {
     struct mirror *in; /* atomic */
@@ -108,9 +116,10 @@ struct mirrors {
     struct mirror_row noted; /* the generation that is on all who take part; under the lock */
 
     /* The commit fiber's, and before there is one the opener's. */
-    uint64_t generation; /* the newest that was noted anywhere */
-    uint64_t number;     /* of the last batch that was numbered */
-    bool must_record;    /* a generation is to be noted before anything is acknowledged */
+    uint64_t generation;      /* the newest that was noted anywhere */
+    uint64_t number;          /* of the last batch that was numbered */
+    bool must_record;         /* a generation is to be noted before anything is acknowledged */
+    struct outcome under_way; /* of the batch, from mirrors_begin to mirrors_end */
     struct buf row;
 };
 
@@ -124,6 +133,8 @@ void FIBER mirrors_close(struct mirrors *set);
 
 /* True when no batch has to go anywhere but to the one that is read. */
 bool mirrors_single(struct mirrors *set);
+/* True when one is being made like the others, which needs each batch (mirrors_feed). */
+bool mirrors_rebuilding(struct mirrors *set);
 /* -ENOSPC when one that takes part is nearly full. */
 int BLOCKING mirrors_room(struct mirrors *set);
 
@@ -149,13 +160,18 @@ bool mirrors_suspect(struct mirrors *set, struct mirror *from, int err);
 void FIBER mirrors_wait_other(struct mirrors *set, const struct mirror *than);
 
 /*
- * Writes the batch to all that take part, numbered when they are several. 0: it is durable on all
- * that take part from now on. *ret_seen: it is seen by readers (also after some failures).
- * *ret_refusing: 0, or what later writes are to be answered: -ERR_READ_ONLY for good, any other
- * until mirrors_recover gave 0.
+ * A batch goes to all that take part, numbered when they are several. It is begun on a fiber, or,
+ * when all of them have workers, anywhere; 0, or a failure, of which mirrors_end is to be told.
+ * Then, not on a fiber, mirrors_await may wait for a short time: true when it is durable on all of
+ * them and seen by readers, and nothing more is to be done. Otherwise mirrors_end waits as long as
+ * is right. 0: it is durable on all that take part from now on. *ret_seen: it is seen by readers
+ * (also after some failures). *ret_refusing: 0, or what later writes are to be answered:
+ * -ERR_READ_ONLY for good, any other until mirrors_recover gave 0.
  */
-int FIBER mirrors_write(struct mirrors *set, struct shared_batch *batch, bool *ret_seen,
-                        int *ret_refusing);
+bool mirrors_have_workers(struct mirrors *set);
+int mirrors_begin(struct mirrors *set, struct shared_batch *batch);
+bool BLOCKING mirrors_await(struct mirrors *set, uint64_t deadline_ns);
+int FIBER mirrors_end(struct mirrors *set, int begun, bool *ret_seen, int *ret_refusing);
 /* After a write failed for want of something: 0 when writes may go on, what is lacking, or -EIO. */
 int FIBER mirrors_recover(struct mirrors *set);
 /* Whether someone is to be let in or left out, and doing that. 0, or as *ret_refusing. */

@@ -244,6 +244,8 @@ struct rt_world_ops {
     void (*notify)(struct rt_loop *l);
     int (*offload)(int (*fn)(void *arg), void *arg);
     uint64_t (*offload_queued)(void);
+    /* A thread that is no loop's begins or ends a wait. */
+    void (*thread_waits)(bool begins);
 
     uint64_t (*now)(void);
     uint64_t (*wall_ms)(void);

@@ -112,7 +112,9 @@ void rt_unlock(struct rt_lock *l);
 /*
  * Where fibers of any thread wait. The waiter holds `l`, which is released while it sleeps and
  * held again on return; wakers hold `l` as well. Wakes are in order of arrival.
- * May also be used by an offload thread, which then blocks.
+ * May also be used by an offload thread, which then blocks and leaves its place in the pool to
+ * another; with a deadline, for in the simulator, where nothing else runs meanwhile, it has passed
+ * at once.
  */
 struct rt_waitq {
     struct rt_waiter *head, *tail;

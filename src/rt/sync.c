@@ -141,7 +141,7 @@ static void interrupt_waiter(void *arg, int why)
         rt_ready(w->fiber);
 }
 
-static int thread_wait(struct rt_waiter *w, uint64_t deadline_ns)
+static int thread_sleep(struct rt_waiter *w, uint64_t deadline_ns)
 {
     while (__atomic_load_n(&w->state, __ATOMIC_ACQUIRE) == WAITING) {
         int r = futex_wait(&w->state, WAITING, deadline_ns);
@@ -151,11 +151,28 @@ static int thread_wait(struct rt_waiter *w, uint64_t deadline_ns)
     return 0;
 }
 
+static int thread_wait(struct rt_waiter *w, uint64_t deadline_ns)
+{
+    rt_world->thread_waits(true);
+    int r = thread_sleep(w, deadline_ns);
+    rt_world->thread_waits(false);
+    return r;
+}
+
+/* On an offload thread of a world that runs those on the loop: nothing can happen meanwhile. */
+static int no_wait(uint64_t deadline_ns)
+{
+    CHECK(deadline_ns != RT_NEVER);
+    return -ETIMEDOUT;
+}
+
 static int wait_on(struct rt_waitq *q, struct rt_lock *l, uint64_t deadline_ns, bool cancellable)
 {
     struct rt_fiber *self = rt_this_loop ? rt_self() : NULL;
     struct rt_waiter w = {.fiber = self};
     CHECK(rt_locks_held == 1);
+    if (self && rt_this_loop->offloading)
+        return no_wait(deadline_ns);
     waitq_push(q, &w);
     rt_unlock(l);
 

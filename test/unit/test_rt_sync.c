@@ -325,6 +325,44 @@ static void an_offload_thread_waits_and_wakes_like_a_fiber(void **state)
     run(1, wake_a_thread, NULL);
 }
 
+static int open_gate(void *arg)
+{
+    gate_add(arg, 1);
+    return 0;
+}
+
+static int offload_opening(void *arg)
+{
+    return rt_offload(open_gate, arg);
+}
+
+static int wait_for_gate(void *arg)
+{
+    return gate_wait(arg, 1, rt_now() + 60 * RT_S);
+}
+
+static int offload_waiting(void *arg)
+{
+    return rt_offload(wait_for_gate, arg);
+}
+
+/* The only thread there may be waits for what another job does. */
+static int wait_for_another_job(void *arg)
+{
+    struct gate g = {0};
+    struct rt_fiber *waits, *opens;
+    assert_int_equal(rt_spawn(&waits, "waits", offload_waiting, &g), 0);
+    assert_int_equal(rt_spawn(&opens, "opens", offload_opening, &g), 0);
+    assert_int_equal(rt_join(waits), 0);
+    return rt_join(opens);
+}
+
+static void a_waiting_offload_thread_leaves_its_place_to_another(void **state)
+{
+    struct rt_config c = {.threads = 1, .offload_threads = 1};
+    assert_int_equal(rt_run(&c, wait_for_another_job, NULL), 0);
+}
+
 /* Deadlines and wakes that race: every wake that was counted must be somebody's. */
 struct race {
     struct rt_lock lock;
@@ -383,6 +421,7 @@ int main(void)
         cmocka_unit_test(a_deadline_that_passes_after_the_wake_changes_nothing),
         cmocka_unit_test(wakes_come_in_order_of_arrival),
         cmocka_unit_test(an_offload_thread_waits_and_wakes_like_a_fiber),
+        cmocka_unit_test(a_waiting_offload_thread_leaves_its_place_to_another),
         cmocka_unit_test(wakes_that_race_with_deadlines_are_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

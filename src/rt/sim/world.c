@@ -185,6 +185,11 @@ static uint64_t world_offload_queued(void)
     return 0;
 }
 
+static void world_thread_waits(bool begins)
+{
+    CHECK(!"there are no other threads");
+}
+
 /* Time passes between two looks at the clock, now and then the time another program takes: what
  * decides by one look and waits by the next must not be lost. */
 static uint64_t world_now(void)
@@ -256,6 +261,7 @@ static const struct rt_world_ops sim_ops = {
     .notify = world_notify,
     .offload = world_offload,
     .offload_queued = world_offload_queued,
+    .thread_waits = world_thread_waits,
     .now = world_now,
     .wall_ms = world_wall_ms,
     .random = world_random,

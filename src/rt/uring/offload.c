@@ -2,8 +2,9 @@
 /*
  * The threads that may block. One is there from the start, so that a job never has to run on a
  * loop for want of memory; others start when there is work and none of them is idle, up to the
- * limit, and stay. A job lies on the stack of the fiber that waits for it, so the queue is no
- * longer than there are fibers.
+ * limit, and stay. Those that wait for others (rt_wait) do not count: work of which they may have
+ * to wait the end goes on. A job lies on the stack of the fiber that waits for it, so the queue is
+ * no longer than there are fibers.
  */
 
 #include "base/reserve.h"
@@ -24,10 +25,12 @@ static struct {
     pthread_cond_t work;
     struct job *head, *tail;
     uint64_t queued;
-    unsigned idle, threads, limit;
+    unsigned idle, waiting, threads, limit;
     bool stopping;
     pthread_t ids[OFFLOAD_THREADS_MAX];
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
+
+static __thread bool is_of_pool;
 
 /* The next job, or NULL when the pool stops. */
 static struct job *pool_take(void)
@@ -50,6 +53,7 @@ static struct job *pool_take(void)
 static void *offload_main(void *arg)
 {
     struct job *j;
+    is_of_pool = true;
     reserve_thread_copes();
     while ((j = pool_take())) {
         j->result = j->fn(j->arg);
@@ -70,8 +74,20 @@ static void pool_add(void)
 /* Under the mutex: one more if all are busy and the limit allows. */
 static void pool_grow(void)
 {
-    if (pool.idle < pool.queued && pool.threads < pool.limit)
+    unsigned limit = MIN(pool.limit + pool.waiting, OFFLOAD_THREADS_MAX);
+    if (pool.idle < pool.queued && pool.threads < limit)
         pool_add();
+}
+
+void uring_thread_waits(bool begins)
+{
+    if (!is_of_pool)
+        return;
+    pthread_mutex_lock(&pool.mutex);
+    pool.waiting += begins ? 1 : -1;
+    if (begins)
+        pool_grow();
+    pthread_mutex_unlock(&pool.mutex);
 }
 
 /* False when there is no thread to run it. */

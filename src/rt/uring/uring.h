@@ -70,6 +70,7 @@ void offload_start(unsigned threads);
 void offload_stop(void);
 int FIBER uring_offload(int (*fn)(void *arg), void *arg);
 uint64_t uring_offload_queued(void);
+void uring_thread_waits(bool begins);
 
 /* ---- file.c, path.c, socket.c, park.c, signal.c: the members of rt_uring_ops ----------------- */
 

@@ -272,6 +272,7 @@ const struct rt_world_ops rt_uring_ops = {
     .notify = uring_notify,
     .offload = uring_offload,
     .offload_queued = uring_offload_queued,
+    .thread_waits = uring_thread_waits,
     .now = uring_now,
     .wall_ms = uring_wall_ms,
     .random = uring_random,
