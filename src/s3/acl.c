@@ -418,10 +418,11 @@ enum s3_acl_scope s3_acl_scope_of(int action, unsigned *ret_permission)
         return S3_ACL_OF_BUCKET;
     case IAM_s3_PutObject:
     case IAM_s3_DeleteObject:
-    case IAM_s3_AbortMultipartUpload:
-    case IAM_s3_ListMultipartUploadParts:
         *ret_permission = S3_PERMISSION_WRITE;
         return S3_ACL_OF_BUCKET;
+    case IAM_s3_AbortMultipartUpload:
+    case IAM_s3_ListMultipartUploadParts:
+        return S3_ACL_OF_INITIATOR;
     case IAM_s3_GetBucketAcl:
         *ret_permission = S3_PERMISSION_READ_ACP;
         return S3_ACL_OF_BUCKET;

@@ -95,7 +95,13 @@ bool s3_acl_is_public(const struct s3_acl *acl);
 bool s3_acl_is_owners(const struct s3_acl *acl, struct str owner);
 
 /* Which list speaks of an action, and which permission it takes there. */
-enum s3_acl_scope { S3_ACL_NO_LIST, S3_ACL_OF_BUCKET, S3_ACL_OF_OBJECT };
+enum s3_acl_scope {
+    S3_ACL_NO_LIST,
+    S3_ACL_OF_BUCKET,
+    S3_ACL_OF_OBJECT,
+    S3_ACL_OF_INITIATOR, /* none, but whoever began the upload may (S3 User Guide, "Multipart upload
+                            API and permissions") */
+};
 /* *ret_permission 0: no list grants it, but whose the object is counts. */
 enum s3_acl_scope s3_acl_scope_of(int action, unsigned *ret_permission);
 /* What it gives to a member of `account` (empty: to the unsigned), who is not the owner's. */

@@ -85,12 +85,35 @@ static int FIBER use_object(struct s3_context *c, unsigned permission, struct ia
     return 0;
 }
 
+struct str s3_initiator_of(const struct store_upload *u)
+{
+    return u->attrs.initiator.len ? u->attrs.initiator : u->attrs.owner;
+}
+
+/* As a grant would: what a Deny takes away stays away, and users need a policy of their own. */
+static int FIBER use_initiator(struct s3_context *c, struct iam_access *a)
+{
+    struct store_upload u;
+    if (!c->q->signed_in)
+        return 0;
+    int r = store_upload_get(c->q->s3->store, c->q->arena, c->bucket->id, c->key,
+                             s3_param(c->q, "uploadId"), &u);
+    if (r == -ERR_NO_SUCH_UPLOAD)
+        return 0;
+    if (r == 0 && str_eq(s3_initiator_of(&u), c->q->who.account))
+        a->acl = IAM_ACL_GRANTED;
+    return r;
+}
+
 int FIBER s3_acl_judge(struct s3_context *c, struct iam_access *a)
 {
     unsigned permission;
     enum s3_acl_scope scope = s3_acl_scope_of(iam_action_find(a->action), &permission);
-    if (scope == S3_ACL_NO_LIST || (c->q->signed_in && c->q->who.root) ||
-        s3_ownership_of(c->bucket) == S3_OWNER_ENFORCED)
+    if (scope == S3_ACL_NO_LIST || (c->q->signed_in && c->q->who.root))
+        return 0;
+    if (scope == S3_ACL_OF_INITIATOR)
+        return use_initiator(c, a);
+    if (s3_ownership_of(c->bucket) == S3_OWNER_ENFORCED)
         return 0;
     if (scope == S3_ACL_OF_OBJECT)
         return c->key.len ? use_object(c, permission, a) : 0;

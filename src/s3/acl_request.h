@@ -17,6 +17,8 @@ enum s3_ownership s3_ownership_of(const struct store_bucket *bucket);
 /* The account that owns the object, and the one that would own what the request writes. */
 struct str s3_owner_of(const struct store_bucket *bucket, const struct store_object *o);
 struct str s3_writer_of(const struct s3_request *q);
+/* The account that began an upload. */
+struct str s3_initiator_of(const struct store_upload *u);
 
 /* Fills in what lists and owners say of the access: `acl` and `object_owner`. Looks the object up
  * where the action is about one. */

@@ -89,6 +89,7 @@ int attrs_unpack(const Cairn__Attrs *pb, struct arena *a, struct store_attrs *re
     ret->content_type = pb_str(pb->content_type);
     ret->storage_class = pb_str(pb->storage_class);
     ret->owner = pb_str(pb->owner);
+    ret->initiator = pb_str(pb->initiator);
     ret->seal = pb_str(pb->seal);
     ret->header_count = pb->n_headers;
     ret->meta_count = pb->n_meta;

@@ -49,13 +49,15 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
                    pairs_bytes(attrs->tags, attrs->tag_count);
     if (bytes > RECORD_ATTRS_MAX)
         return -ERR_METADATA_TOO_LARGE;
-    if (attrs->owner.len > RECORD_OWNER_MAX || attrs->storage_class.len > RECORD_CLASS_MAX ||
+    if (attrs->owner.len > RECORD_OWNER_MAX || attrs->initiator.len > RECORD_OWNER_MAX ||
+        attrs->storage_class.len > RECORD_CLASS_MAX ||
         attrs->acl.len > RECORD_ACL_MAX || attrs->seal.len > SEAL_MAX)
         return -EINVAL;
     cairn__attrs__init(ret);
     ret->content_type = pb_bytes(attrs->content_type);
     ret->storage_class = pb_bytes(attrs->storage_class);
     ret->owner = pb_bytes(attrs->owner);
+    ret->initiator = pb_bytes(attrs->initiator);
     ret->seal = pb_bytes(attrs->seal);
     ret->retention = attrs->lock.retention;
     ret->retain_until_ms = attrs->lock.until_ms;
@@ -203,7 +205,7 @@ int draft_init(struct draft *d, const struct draft_parts *from)
     if (r < 0)
         return r;
     /* the head has these */
-    attrs.owner = attrs.storage_class = (ProtobufCBinaryData){0};
+    attrs.owner = attrs.initiator = attrs.storage_class = (ProtobufCBinaryData){0};
     attrs.retention = 0;
     attrs.retain_until_ms = 0;
     attrs.legal_hold = 0;

@@ -214,6 +214,7 @@ struct store_attrs {
     size_t meta_count;
     struct str storage_class; /* empty: STANDARD */
     struct str owner;         /* user id */
+    struct str initiator;     /* of an upload: the account that began it; empty: the owner */
     struct store_pair *tags;  /* of the object, in order of their keys */
     size_t tag_count;
     struct str seal; /* how the bytes are encrypted (crypt/seal.h); empty: they are not */
@@ -493,7 +494,7 @@ struct store_upload_query {
 };
 struct store_upload_entry {
     bool is_prefix;             /* only upload.key is set */
-    struct store_upload upload; /* of attrs: owner and storage_class */
+    struct store_upload upload; /* of attrs: owner, initiator, class */
 };
 struct store_upload_page {
     struct store_upload_entry *entries;

@@ -165,7 +165,7 @@ static int add_upload_prefix(struct list_uploads *l, struct str prefix)
     return e->upload.key.ptr ? 0 : -ENOMEM;
 }
 
-/* Of the attributes a listing keeps two: a page of whole ones could be large. */
+/* Of the attributes a listing keeps three: a page of whole ones could be large. */
 static int add_upload(struct list_uploads *l, struct str key, struct str upload, struct str value)
 {
     struct upload_row row;
@@ -174,12 +174,13 @@ static int add_upload(struct list_uploads *l, struct str key, struct str upload,
     if (r < 0)
         return r;
     row.attrs = (struct store_attrs){.owner = arena_dup(l->a, row.attrs.owner),
+                                     .initiator = arena_dup(l->a, row.attrs.initiator),
                                      .storage_class = arena_dup(l->a, row.attrs.storage_class)};
     struct store_upload_entry *e = &l->page.entries[l->page.count++];
     *e = (struct store_upload_entry){
         .upload = upload_of(arena_dup(l->a, key), arena_dup(l->a, upload), &row)};
     return e->upload.key.ptr && e->upload.upload.ptr && row.attrs.owner.ptr &&
-                   row.attrs.storage_class.ptr
+                   row.attrs.initiator.ptr && row.attrs.storage_class.ptr
                ? 0
                : -ENOMEM;
 }

@@ -101,6 +101,31 @@ def test_copies_and_multipart_uploads_take_acls(people, anonymous):
     assert anonymous.get_object(Bucket=bucket, Key='parts')['Body'].read() == b'p'
 
 
+def test_an_upload_is_listed_and_aborted_by_its_initiator_and_the_buckets_owner(people, anonymous):
+    (me, mine), (you, theirs) = people
+    bucket = new_bucket(mine, ACL='public-read-write')
+    preferred = {'Rules': [{'ObjectOwnership': 'BucketOwnerPreferred'}]}
+    mine.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=preferred)
+
+    def begin(client, **kwargs):
+        return {'Bucket': bucket, 'Key': 'k', 'UploadId': client.create_multipart_upload(Bucket=bucket, Key='k', **kwargs)['UploadId']}
+    owners, given = begin(mine), begin(theirs, ACL='bucket-owner-full-control')  # whose object will be the bucket owner's
+    told = {u['UploadId']: (u['Initiator']['ID'], u['Owner']['ID']) for u in mine.list_multipart_uploads(Bucket=bucket)['Uploads']}
+    assert told == {owners['UploadId']: (me + '-id', me + '-id'), given['UploadId']: (you + '-id', me + '-id')}
+    for other in (theirs, anonymous):
+        assert code(other.list_parts, **owners) == 'AccessDenied' and code(other.abort_multipart_upload, **owners) == 'AccessDenied'
+        assert code(other.list_parts, **dict(owners, UploadId='none')) == 'AccessDenied'
+        other.upload_part(**owners, PartNumber=1, Body=b'x')  # WRITE lets that
+    assert code(anonymous.abort_multipart_upload, **given) == 'AccessDenied'
+    assert theirs.list_parts(**given)['Initiator']['ID'] == you + '-id'
+    mine.put_bucket_acl(Bucket=bucket, ACL='private')
+    theirs.abort_multipart_upload(**given)
+    last = begin(mine)
+    mine.abort_multipart_upload(**last)
+    mine.abort_multipart_upload(**owners)
+    assert 'Uploads' not in mine.list_multipart_uploads(Bucket=bucket)
+
+
 def test_a_form_takes_an_acl(people, anonymous, server):
     import requests
     (_, mine), _ = people

@@ -8,6 +8,7 @@
  * echoed.
  */
 
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/lifecycle.h"
 #include "s3/range.h"
@@ -87,6 +88,8 @@ int FIBER s3_create_multipart_upload(struct s3_request *q)
         r = s3_tags_read(q, &attrs);
     if (!r)
         r = read_checksum(q, &c);
+    if (!r && !str_eq(attrs.owner, s3_writer_of(q)))
+        attrs.initiator = s3_writer_of(q);
     if (!r)
         r = s3_sse_begin(q, &key, &attrs.seal);
     if (!r)

@@ -5,6 +5,7 @@
  */
 
 #include "s3/lifecycle.h"
+#include "s3/acl_request.h"
 #include "s3/attrs.h"
 #include "s3/checksum.h"
 
@@ -20,7 +21,7 @@ static void put_checksum_kind(struct buf *b, const struct store_upload *u)
 
 static void put_people(struct s3_request *q, struct buf *b, const struct store_upload *u)
 {
-    s3_xml_owner(q, b, "Initiator", u->attrs.owner);
+    s3_xml_owner(q, b, "Initiator", s3_initiator_of(u));
     s3_xml_owner(q, b, "Owner", u->attrs.owner);
     xml_element(b, "StorageClass", s3_storage_class_name(u->attrs.storage_class));
 }
