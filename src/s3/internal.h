@@ -201,6 +201,9 @@ struct s3_tags_fault;
 int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault);
 /* x-amz-tagging into attributes to be written, with the right to do so. */
 int s3_tags_read(struct s3_request *q, struct store_attrs *attrs);
+/* Tags of an object that come along to the request's key: the right to read them there, and to
+ * write them here. */
+int FIBER s3_tags_along(struct s3_context *from, const struct store_object *o);
 /* x-amz-tagging-count, for whoever may read the tags. */
 void s3_set_tag_count(struct s3_request *q, const struct store_object *o);
 

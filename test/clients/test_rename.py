@@ -123,7 +123,7 @@ def test_a_multipart_object_stays_one(server, s3, bucket):
     assert body(s3, bucket, 'b') == b''.join(pieces)
 
 
-def test_it_takes_three_rights(server, s3, bucket):
+def test_it_takes_three_rights_and_two_more_for_tags(server, s3, bucket):
     name = 'u' + uuid.uuid4().hex[:10]
     server.admin('user', 'add', name, '--access-key', name, '--secret-key', 'secret/' + name)
     signer = Signer(name, 'secret/' + name)
@@ -133,6 +133,15 @@ def test_it_takes_three_rights(server, s3, bucket):
         for missing in list(right) + [None]:
             s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
                 {'Effect': 'Allow', 'Principal': '*', 'Action': a, 'Resource': 'arn:aws:s3:::%s/%s' % (bucket, r)}
+                for a, r in right.items() if a != missing]}))
+            reply = rename(server, bucket, 'from/a', 'to/a', signer=signer)
+            assert (reply.status == 200) == (missing is None), (missing, reply)
+        s3.put_object(Bucket=bucket, Key='from/a', Body=b'a', Tagging='data-class=restricted')
+        right.update({'s3:GetObjectTagging': 'from/*', 's3:PutObjectTagging': 'to/*'})
+        for missing in ['s3:GetObjectTagging', 's3:PutObjectTagging', None]:
+            s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
+                dict({'Effect': 'Allow', 'Principal': '*', 'Action': a, 'Resource': 'arn:aws:s3:::%s/%s' % (bucket, r)},
+                     **({'Condition': {'StringEquals': {'s3:RequestObjectTag/data-class': 'restricted'}}} if a == 's3:PutObjectTagging' else {}))
                 for a, r in right.items() if a != missing]}))
             reply = rename(server, bucket, 'from/a', 'to/a', signer=signer)
             assert (reply.status == 200) == (missing is None), (missing, reply)

@@ -199,21 +199,15 @@ static int FIBER copy_onto_itself(struct s3_request *q, const struct copy_reques
     return s3_respond_copied(q, "CopyObjectResult", &own.etag, &own.checksum, written.mtime_ms);
 }
 
-/* Tags that come along are read there and written here. */
-static int authorise_tags(struct s3_request *q, const struct copy_request *c,
-                          const struct s3_source *source)
+static int FIBER authorise_tags(struct s3_request *q, const struct copy_request *c,
+                                const struct s3_source *source)
 {
-    if (c->replace_tags || source->object->attrs.tag_count == 0)
-        return 0;
     struct s3_context from = {.q = q,
                               .bucket = &source->bucket,
                               .key = source->key,
                               .version = source->version,
                               .version_id = source->version_id.ptr ? source->version_id : STR("")};
-    struct s3_tags tags = {source->object->attrs.tags, source->object->attrs.tag_count};
-    struct s3_context to = {.q = q, .bucket = &q->bucket, .key = q->key, .tags = &tags};
-    int r = s3_authorise_in(&from, s3_action("s3:GetObjectTagging", source->version_id.ptr));
-    return r ? r : s3_authorise_in(&to, "s3:PutObjectTagging");
+    return c->replace_tags ? 0 : s3_tags_along(&from, source->object);
 }
 
 /* Bytes of another code have to be written anew. */

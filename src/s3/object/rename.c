@@ -4,7 +4,8 @@
  * RenameObject: another name in the same bucket, at once and without moving a byte.
  *
  * It takes what a copy and a deletion together would: s3:PutObject on the new name, s3:GetObject
- * and s3:DeleteObject on the old. The source is looked at first (its conditions, whether the caller
+ * and s3:DeleteObject on the old; of an object with tags s3:GetObjectTagging there and
+ * s3:PutObjectTagging here. The source is looked at first (its conditions, whether the caller
  * may have it, the seal that has to be made anew) and the transaction then takes that very object
  * or none; when it was changed meanwhile, all is done again.
  *
@@ -74,6 +75,13 @@ static int FIBER explain_source(struct s3_request *q, const struct rename_reques
                                 &n->source);
 }
 
+static int FIBER tags_along(struct s3_request *q, struct str from, const struct store_object *o)
+{
+    struct s3_context c = {
+        .q = q, .bucket = &q->bucket, .key = from, .version = STORE_CURRENT, .version_id = STR("")};
+    return s3_tags_along(&c, o);
+}
+
 /* The object as it is now, in the request's arena: what the rename asks of it. */
 static int FIBER look_at(struct s3_request *q, const struct rename_request *n,
                          struct store_renaming *ret)
@@ -86,6 +94,8 @@ static int FIBER look_at(struct s3_request *q, const struct rename_request *n,
         r = allowed;
     else if (r)
         r = explain_source(q, n, r);
+    else
+        r = tags_along(q, n->from, o);
     if (!r) {
         ret->seq = o->seq;
         ret->old_seal = arena_dup(q->arena, o->attrs.seal);
@@ -110,8 +120,11 @@ static int FIBER rename_once(struct s3_request *q, const struct rename_request *
 static int FIBER rename_some(struct s3_request *q, const struct rename_request *n)
 {
     int r = -ERR_CONFLICT;
-    for (unsigned i = 0; r == -ERR_CONFLICT && i < ATTEMPTS; i++)
-        r = rename_once(q, n);
+    for (unsigned i = 0; r == -ERR_CONFLICT && i < ATTEMPTS; i++) {
+        r = i ? authorise_source(q, n->from) : 0;
+        if (!r)
+            r = rename_once(q, n);
+    }
     return r;
 }
 

@@ -45,6 +45,17 @@ int s3_tags_read(struct s3_request *q, struct store_attrs *attrs)
     return tags.count ? s3_authorise(q, "s3:PutObjectTagging", &q->bucket, q->key) : 0;
 }
 
+int FIBER s3_tags_along(struct s3_context *from, const struct store_object *o)
+{
+    struct s3_request *q = from->q;
+    struct s3_tags tags = {o->attrs.tags, o->attrs.tag_count};
+    struct s3_context to = {.q = q, .bucket = &q->bucket, .key = q->key, .tags = &tags};
+    if (tags.count == 0)
+        return 0;
+    int r = s3_authorise_in(from, s3_action("s3:GetObjectTagging", from->version_id.len > 0));
+    return r ? r : s3_authorise_in(&to, "s3:PutObjectTagging");
+}
+
 void s3_set_tag_count(struct s3_request *q, const struct store_object *o)
 {
     /* Whoever may not read the tags does not learn that there are some. */
