@@ -99,6 +99,15 @@ static bool same_meaning(struct str a, struct str b)
     return same;
 }
 
+/* "ACCOUNT/NAME" is how another account's policy is called: none of the server's own. */
+static bool is_anothers(struct import *m, struct str policy)
+{
+    if (str_find_char(policy, '/', 0) < 0)
+        return false;
+    m->why = "a policy's name with a slash is another account's here: give it another name";
+    return true;
+}
+
 static int FIBER put_policy(struct import *m, struct str name, struct str document)
 {
     struct policy *tested;
@@ -114,6 +123,8 @@ static int FIBER import_policy(struct import *m)
 {
     struct iam_policy_info old;
     struct str name = text_of(m, "name"), document = text_of(m, "document");
+    if (is_anothers(m, name))
+        return -EINVAL;
     m->why = "a policy needs a name of 1 to 256 bytes";
     int r = iam_policy_get(m->iam, m->arena, name, &old);
     if (r < 0 && r != -ERR_NOT_FOUND)
@@ -274,6 +285,8 @@ static int FIBER import_attachment(struct import *m, enum iam_holder kind)
     size_t count = 0;
     struct str holder = text_of(m, "name"), policy = text_of(m, "policy");
     int r = find_holder(m, kind, holder, &names, &count);
+    if (r == 0 && is_anothers(m, policy))
+        r = -EINVAL;
     if (r < 0)
         return r;
     r = iam_policy_get(m->iam, m->arena, policy, &info);
@@ -309,6 +322,8 @@ static int FIBER import_ldap_policy(struct import *m)
     int r = iam_ldap_get(m->iam, m->arena, dn, &mapping);
     if (r < 0 && r != -ERR_NOT_FOUND)
         return r;
+    if (is_anothers(m, policy))
+        return -EINVAL;
     r = iam_policy_get(m->iam, m->arena, policy, &info);
     if (r == -ERR_NOT_FOUND)
         return absent(m, "policy", policy, "no such policy");

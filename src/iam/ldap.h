@@ -60,7 +60,8 @@ struct str ldap_escape(struct arena *a, struct str value);
 /* The filter with %s and %d replaced by the two, escaped. */
 struct str ldap_filter(struct arena *a, const char *form, struct str name, struct str dn);
 /* A DN in a form in which equal ones are equal bytes: small letters, no blanks about separators.
- * Different ones never become equal. ptr NULL: it is none, or no memory. */
+ * Different ones never become equal. ptr NULL: it is none, or has a value in hexadecimal (#04...),
+ * or no memory. */
 struct str ldap_dn_normal(struct arena *a, struct str dn);
 
 /* ---- what is attached to whom (ldap_map.c) -------------------------------------------------- */

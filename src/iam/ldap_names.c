@@ -119,6 +119,10 @@ struct str ldap_dn_normal(struct arena *a, struct str dn)
         took = take_byte(dn, at, &c, &escaped);
         if (!took)
             return STR_NULL;
+        /* The value's encoding in hexadecimal (RFC 4514, 2.4), which says the same as a text may:
+         * two names of one entry would be told apart. */
+        if (behind && !escaped && c == '#')
+            return STR_NULL;
         /* An equals sign inside a value is part of it. */
         bool sign = !escaped && is_separator((char)c) && !(c == '=' && assigned);
         if (sign && behind && c != '=')

@@ -155,20 +155,24 @@ def test_what_cannot_be_is_told_one_by_one(server, tmp_path):
     tag = 'bad-' + ('s' if server.tls else 'p')
     server.admin('user', 'add', tag + '-own', '--access-key', tag + '-own', '--secret-key', 'own-secret')
     path = archive(tmp_path / 'a.zip',
-                   policies={'readonly': allow(['s3:*'], ['arn:aws:s3:::*']), tag: {'Statement': [{'Effect': 'Maybe'}]}},
+                   policies={'readonly': allow(['s3:*'], ['arn:aws:s3:::*']), tag: {'Statement': [{'Effect': 'Maybe'}]},
+                             tag + '-own/p': allow(['s3:*'], ['arn:aws:s3:::*'])},  # another account's, by its name
                    users={'ab': {'secretKey': 'long-enough', 'status': 'enabled'}, tag: {'secretKey': 'short', 'status': 'enabled'},
                           tag + '-own': {'secretKey': 'other-secret', 'status': 'enabled'},
                           server.access_key: {'secretKey': 'other-secret', 'status': 'enabled'}},
                    groups={tag + '-g': {'version': 1, 'status': 'enabled', 'members': ['nobody-here']},
                            tag + '-h': {'version': 1, 'status': 'enabled', 'members': [tag + '-own']}},
                    svcaccts={tag + '-svc': service(tag + '-svc', tag + '-own', 'svc-secret')},
-                   user_mappings={'nobody-here': mapped('readonly'), tag + '-own': mapped('readwrite')}, group_mappings={tag + '-g': mapped('no-such-policy')})
-    expected = {('policy', 'readonly'), ('policy', tag), ('user', 'ab'), ('user', tag), ('user', tag + '-own'),
+                   user_mappings={'nobody-here': mapped('readonly'), tag + '-own': mapped('readwrite')}, group_mappings={tag + '-g': mapped('no-such-policy')},
+                   stsuser_mappings={'uid=%s,dc=x' % tag: mapped(tag + '-own/p'), 'uid=#0403666f6f,dc=x': mapped('readwrite')})
+    expected = {('policy', 'readonly'), ('policy', tag), ('policy', tag + '-own/p'), ('ldap policy', 'uid=%s,dc=x' % tag),
+                ('ldap policy', 'uid=#0403666f6f,dc=x'), ('user', 'ab'), ('user', tag), ('user', tag + '-own'),
                 ('user', server.access_key), ('member', tag + '-g'), ('member', tag + '-h'),
                 ('service account', tag + '-svc'), ('user policy', 'nobody-here'), ('user policy', tag + '-own'), ('group policy', tag + '-g')}
     for options in (['--dry-run'], []):
         status, report = run(server, path, *options)
         assert (status, left(report)) == (1, expected)
+    assert tag not in server.admin('policy', 'list').stdout
     users = json.loads(server.admin('user', 'list', '--json').stdout)['users']
     assert not {'ab', tag} & {u['name'] for u in users}  # nothing half made
     own = next(u for u in users if u['name'] == tag + '-own')

@@ -65,10 +65,11 @@ static void equal_names_are_equal_bytes(void **state)
 static void different_names_stay_different(void **state)
 {
     static const char *const names[] = {
-        "uid=dan,dc=example",    "uid=dan\\,dc=example,dc=x", "uid=dan\\2cdc=example",
-        "uid=dan,dc=example2",   "uid=da n,dc=example",       "uid=\\ dan,dc=example",
-        "uid=dan\\ ,dc=example", "uid=dan+dc=example",        "uid=dan\\+dc=example",
-        "uid=dan,dc\\=example=", "uid=\\00dan,dc=example",
+        "uid=dan,dc=example",       "uid=dan\\,dc=example,dc=x", "uid=dan\\2cdc=example",
+        "uid=dan,dc=example2",      "uid=da n,dc=example",       "uid=\\ dan,dc=example",
+        "uid=dan\\ ,dc=example",    "uid=dan+dc=example",        "uid=dan\\+dc=example",
+        "uid=dan,dc\\=example=",    "uid=\\00dan,dc=example",    "uid=#64616e,dc=example",
+        "uid=\\#64616e,dc=example",
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         for (size_t k = 0; k < i; k++) {
@@ -79,9 +80,14 @@ static void different_names_stay_different(void **state)
 
 static void what_is_no_name_is_refused(void **state)
 {
-    static const char *const bad[] = {"",           " ",       "dan",      "uid=dan,",  ",uid=dan",
-                                      "uid=a,,b=c", "uid=a\\", "uid=a\\g", "uid=\"a\"", "a=b;c=d",
-                                      "uid=\xff",   "uid=",    "uid=a,b"};
+    static const char *const bad[] = {"",          " ",
+                                      "dan",       "uid=dan,",
+                                      ",uid=dan",  "uid=a,,b=c",
+                                      "uid=a\\",   "uid=a\\g",
+                                      "uid=\"a\"", "a=b;c=d",
+                                      "uid=\xff",  "uid=",
+                                      "uid=a,b",   "uid=#0403666f6f",
+                                      "uid= #04",  "a=b+uid=#0403666f6f,dc=x"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (normal(bad[i]).ptr)
             fail_msg("%s was taken", bad[i]);
