@@ -25,6 +25,17 @@ const struct err_info *err_info(int code)
     return &own[ERR_INTERNAL - ERR_FIRST_ - 1];
 }
 
+int err_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (strcmp(own[i].name, name) == 0)
+            return own[i].code;
+    for (size_t i = 0; i < ARRAY_LEN(from_system); i++)
+        if (strcmp(from_system[i].name, name) == 0)
+            return from_system[i].code;
+    return 0;
+}
+
 const char *err_text(int code)
 {
     int positive = code < 0 ? -code : code;

@@ -391,5 +391,9 @@ struct err_info {
  */
 const struct err_info *err_info(int code);
 
+/* The code, positive, whose row has that name, for what is kept beyond the process: numbers are not
+ * for ever. 0: there is none. */
+int err_find(const char *name);
+
 /* Shorthand: err_info(code)->text, for messages. */
 const char *err_text(int code);

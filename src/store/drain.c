@@ -62,6 +62,8 @@ static int drain_rest(struct meta_tx *tx, struct drain *d)
     int r = drain_kind(tx, KEY_REPAIRS, &any);
     if (r == 0 && !any)
         r = drain_kind(tx, KEY_DEAD, &any);
+    if (r == 0 && !any)
+        r = drain_kind(tx, KEY_STEPS, &any);
     if (r < 0 || any)
         return r;
     d->empty = true;

@@ -104,6 +104,7 @@ struct swap {
     bool of_version; /* the change is about one version: conditions are not about the current one */
     bool bypass;     /* governance holds nothing */
     bool moves;      /* what the current object holds is another key's now: nothing is let go */
+    bool of_many;    /* one of several keys of its transaction, for which the notice was begun */
     /* set by swap_begin */
     enum store_versioning versioning;
     bool existed;
@@ -133,6 +134,29 @@ int swap_tell(struct meta_tx *tx, const struct swap *w, enum store_happening wha
               const struct store_object *o);
 /* Commit hook; `arg` is the swap. */
 void swap_committed(void *arg);
+
+/*
+ * put.c: many deletions, or changes of attributes, in one transaction, with what else is to be done
+ * in it. Both hooks run inside it, perhaps more than once.
+ */
+struct tx_hooks {
+    int (*before)(struct meta_tx *tx, void *arg); /* 1: there is nothing to be done */
+    int (*after)(struct meta_tx *tx, void *arg);
+    void *arg;
+};
+int FIBER delete_many_with(struct store *s, struct bucket_id b, struct store_deletion *list,
+                           size_t count, struct store_notice *notice, const struct tx_hooks *hooks);
+/* One of many changes: a failure that concerns it alone is its `result`. */
+struct change_item {
+    struct str key;
+    struct store_version_ref version;
+    int result;
+    uint64_t seq;
+    bool null_version;
+};
+int FIBER change_many_with(struct store *s, struct bucket_id b, struct change_item *list,
+                           size_t count, store_attrs_fn *fn, void *arg, struct store_notice *notice,
+                           const struct tx_hooks *hooks);
 
 /*
  * writer.c: bytes on their way, of an object or of a part. What is short and no part goes into

@@ -33,6 +33,7 @@ struct key_buf {
 #define KEY_REPAIRS  STR("R")
 #define KEY_OUTBOX   STR("Q")
 #define KEY_DEAD     STR("X")
+#define KEY_STEPS    STR("W")
 #define KEY_COUNTERS STR("C")
 #define KEY_CONFIG   STR("B")
 /* In the system space. */

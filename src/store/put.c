@@ -264,6 +264,76 @@ int FIBER store_change_attrs(struct store *s, struct bucket_id b, struct str key
     return r;
 }
 
+/* ---- new attributes of many ----------------------------------------------------------------- */
+
+struct change_many {
+    struct store *store;
+    struct bucket_id bucket;
+    struct change_item *list;
+    size_t count;
+    struct change *changes; /* one an item */
+    struct store_notice *notice;
+    const struct tx_hooks *hooks;
+};
+
+/* What stops one change only; nothing was changed for it yet. */
+static bool is_of_one_change(int err)
+{
+    return err == -ERR_CORRUPT || err == -ERR_NO_SUCH_KEY || err == -ERR_NO_SUCH_VERSION ||
+           err == -ERR_METHOD_NOT_ALLOWED || err == -ERR_KEY_TOO_LONG || err == -EINVAL;
+}
+
+static int change_one(struct meta_tx *tx, struct change *c, struct change_item *item)
+{
+    int r = store_key_test(item->key);
+    if (r == 0)
+        r = change_tx(tx, c);
+    item->result = is_of_one_change(r) ? r : 0;
+    item->seq = r == 0 ? c->put.object.seq : 0;
+    item->null_version = r == 0 && c->put.object.null_version;
+    return item->result ? 0 : r;
+}
+
+static int change_many_tx(struct meta_tx *tx, void *arg)
+{
+    struct change_many *m = arg;
+    int r = m->hooks->before(tx, m->hooks->arg);
+    if (r)
+        return MIN(r, 0);
+    r = outbox_begin(tx, m->store, m->bucket, m->notice);
+    for (size_t i = 0; r == 0 && i < m->count; i++)
+        r = change_one(tx, &m->changes[i], &m->list[i]);
+    return r < 0 ? r : m->hooks->after(tx, m->hooks->arg);
+}
+
+int FIBER change_many_with(struct store *s, struct bucket_id b, struct change_item *list,
+                           size_t count, store_attrs_fn *fn, void *arg, struct store_notice *notice,
+                           const struct tx_hooks *hooks)
+{
+    const struct store_conditions conditions = {.notice = notice};
+    struct change_many m = {s, b, list, count, NULL, notice, hooks};
+    m.changes = calloc(count + 1, sizeof(*m.changes));
+    if (!m.changes)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        m.changes[i] = (struct change){
+            .put = {.swap = {.store = s,
+                             .bucket = b,
+                             .key = list[i].key,
+                             .conditions = &conditions,
+                             .of_version = list[i].version.kind != STORE_VERSION_CURRENT,
+                             .of_many = true}},
+            .version = list[i].version,
+            .fn = fn,
+            .arg = arg,
+        };
+    int r = meta_write(s->meta, b, change_many_tx, &m);
+    for (size_t i = 0; i < count; i++)
+        draft_release(&m.changes[i].put.draft);
+    free(m.changes);
+    return r;
+}
+
 /* ---- deleting ------------------------------------------------------------------------------- */
 
 struct delete_many {
@@ -272,7 +342,8 @@ struct delete_many {
     struct store_deletion *list;
     size_t count;
     struct store_notice *notice;
-    struct swap swap; /* of the key at hand */
+    const struct tx_hooks *hooks; /* NULL: none */
+    struct swap swap;             /* of the key at hand */
     bool soils;
 };
 
@@ -330,22 +401,34 @@ static int delete_many_tx(struct meta_tx *tx, void *arg)
     struct delete_many *m = arg;
     m->soils = false;
     meta_use_reserve(tx);
-    int r = outbox_begin(tx, m->store, m->bucket, m->notice);
+    int r = m->hooks ? m->hooks->before(tx, m->hooks->arg) : 0;
+    if (r)
+        return MIN(r, 0);
+    r = outbox_begin(tx, m->store, m->bucket, m->notice);
     for (size_t i = 0; r == 0 && i < m->count; i++)
         r = delete_one(tx, m, &m->list[i]);
+    if (r == 0 && m->hooks)
+        r = m->hooks->after(tx, m->hooks->arg);
     return r < 0 ? r : meta_on_commit(tx, deleted_many, m);
 }
 
-int FIBER store_delete_many(struct store *s, struct bucket_id b, struct store_deletion *list,
-                            size_t count, struct store_notice *notice)
+int FIBER delete_many_with(struct store *s, struct bucket_id b, struct store_deletion *list,
+                           size_t count, struct store_notice *notice, const struct tx_hooks *hooks)
 {
     struct delete_many m = {.store = s,
                             .bucket = b,
                             .list = list,
                             .count = count,
                             .notice = notice,
+                            .hooks = hooks,
                             .swap = {.store = s, .bucket = b}};
     return meta_write(s->meta, b, delete_many_tx, &m);
+}
+
+int FIBER store_delete_many(struct store *s, struct bucket_id b, struct store_deletion *list,
+                            size_t count, struct store_notice *notice)
+{
+    return delete_many_with(s, b, list, count, notice, NULL);
 }
 
 int FIBER store_delete(struct store *s, struct bucket_id b, struct str key,

@@ -145,7 +145,7 @@ int swap_tell(struct meta_tx *tx, const struct swap *w, enum store_happening wha
         e.len_bytes = o->len_bytes;
         e.etag = o->etag;
     }
-    int r = outbox_begin(tx, w->store, w->bucket, n);
+    int r = w->of_many ? 0 : outbox_begin(tx, w->store, w->bucket, n);
     return r < 0 ? r : outbox_tell(tx, n, &e);
 }
 

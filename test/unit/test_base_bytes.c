@@ -134,6 +134,9 @@ static void every_error_has_its_row(void **state)
     assert_int_equal(err_info(-ERR_INTERNAL)->http_status, 500);
     assert_int_equal(err_info(-ENOSPC)->http_status, 507);
     assert_string_equal(err_info(-EXDEV)->name, "INTERNAL");
+    assert_int_equal(err_find("NO_SUCH_KEY"), ERR_NO_SUCH_KEY);
+    assert_int_equal(err_find("ENOSPC"), ENOSPC);
+    assert_int_equal(err_find("NO_SUCH"), 0);
     for (int code = ERR_FIRST_ + 1; code < ERR_LAST_; code++)
         assert_int_equal(err_info(-code)->code, code);
 }
