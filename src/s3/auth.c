@@ -108,6 +108,8 @@ static int authenticate(struct s3_request *q)
     if (r == 0 && q->auth.form == SIGV4_NONE)
         return check_unsigned(q);
     q->signed_in = r == 0; /* from here on q->who is to be released */
+    if (r == -ERR_SIGNATURE_MISMATCH && q->auth.form == SIGV4_NONE)
+        return r; /* what was sent as a signature is none: there is nothing to compare */
     /* A wrong region is told before a wrong signature: it may be all that is wrong. */
     if (r == 0 || r == -ERR_SIGNATURE_MISMATCH) {
         int scope = s3_check_scope(q);

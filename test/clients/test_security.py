@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from raw import (CHUNKED, CHUNKED_TRAILER, UNSIGNED, UNSIGNED_TRAILER, Connection, Signer, crc32_base64, request,
+from raw import (CHUNKED, CHUNKED_TRAILER, EMPTY, UNSIGNED, UNSIGNED_TRAILER, Connection, Signer, crc32_base64, request,
                  request_bytes)
 
 DATA = b'x' * 9000
@@ -247,6 +247,19 @@ def test_presigned_urls_expire_and_cover_the_method(server, place):
     assert fetch('GET', signer.presign('GET', server.host, path, expires=7 * 86400 + 1)).status == 400
     assert fetch('GET', wrong(server).presign('GET', server.host, path)).status == 403
     assert request(server, 'GET', path).body == b'present'
+
+
+@pytest.mark.parametrize('mutation', [lambda s: s[:-4], lambda s: s[:-2] + 'zz', lambda s: s.upper() + 'A', lambda s: 'x'])
+def test_what_cannot_be_a_signature_does_not_match(server, place, mutation):
+    path, signer = '/%s/present' % place, Signer(server.access_key, server.secret_key)
+    headers = signer.headers('GET', path, '', [('Host', server.host)], EMPTY)
+    headers[-1] = ('Authorization', headers[-1][1].replace(signer.seed, mutation(signer.seed)))
+    url, _, signature = signer.presign('GET', server.host, path).rpartition('=')
+    with Connection(server) as c:
+        for target, fields in ((path, headers), ('%s?%s=%s' % (path, url, mutation(signature)), [('Host', server.host)])):
+            c.send(request_bytes('GET', target, fields))
+            r = c.reply()
+            assert (r.status, r.code) == (403, 'SignatureDoesNotMatch')
 
 
 def test_clock_skew_of_more_than_fifteen_minutes_is_refused(server, place):
