@@ -268,6 +268,8 @@ static void write_rooms(struct admin *a, struct buf *out)
         kms_metrics(out, a->config.kms);
     if (a->config.events)
         events_metrics(out, a->config.events);
+    if (a->config.kms)
+        kms_metrics(out, a->config.kms);
 }
 
 /* What the disks survive. */

@@ -12,12 +12,21 @@ static int check_phrase(struct str phrase)
     return -EINVAL;
 }
 
-static int read_secrets(struct arena *a, struct str *ret_phrase, struct str *ret_token)
+static int read_secrets(struct arena *a, struct kms_config *c)
 {
-    int r = credentials_variable(a, "CAIRN_KMS_PASSPHRASE", ret_phrase);
-    if (r >= 0)
-        r = credentials_variable(a, "CAIRN_VAULT_TOKEN", ret_token);
-    return r < 0 ? r : check_phrase(*ret_phrase);
+    const struct {
+        const char *name;
+        struct str *ret;
+    } wanted[] = {
+        {"CAIRN_KMS_PASSPHRASE", &c->phrase},
+        {"CAIRN_VAULT_TOKEN", &c->vault.token},
+        {"CAIRN_VAULT_ROLE_ID", &c->vault.role},
+        {"CAIRN_VAULT_SECRET_ID", &c->vault.secret},
+    };
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < ARRAY_LEN(wanted); i++)
+        r = credentials_variable(a, wanted[i].name, wanted[i].ret);
+    return r < 0 ? r : check_phrase(c->phrase);
 }
 
 int FIBER keys_open(struct kms **ret, const struct keys_options *options, const char *const *dirs,
@@ -33,7 +42,7 @@ int FIBER keys_open(struct kms **ret, const struct keys_options *options, const 
         .vault = {.url = options->vault, .mount = options->vault_mount, .ca = options->vault_ca},
     };
     arena_init(&a, 0);
-    int r = read_secrets(&a, &config.phrase, &config.vault.token);
+    int r = read_secrets(&a, &config);
     if (r == 0) {
         r = kms_open(ret, &config, why);
         if (r < 0)
@@ -41,5 +50,6 @@ int FIBER keys_open(struct kms **ret, const struct keys_options *options, const 
     }
     wipe((char *)config.phrase.ptr, config.phrase.len);
     wipe((char *)config.vault.token.ptr, config.vault.token.len);
+    wipe((char *)config.vault.secret.ptr, config.vault.secret.len);
     return r;
 }

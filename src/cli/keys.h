@@ -6,7 +6,7 @@
  *
  * CAIRN_KMS_KEY_FILE names the key file, in place of `master.keys` in every directory;
  * CAIRN_KMS_PASSPHRASE (or ..._FILE) is what it is sealed with; CAIRN_VAULT_TOKEN (or ..._FILE) is
- * for Vault.
+ * for Vault, or CAIRN_VAULT_ROLE_ID and CAIRN_VAULT_SECRET_ID (or ..._FILE) are.
  */
 
 #include "kms/kms.h"

@@ -80,6 +80,7 @@ int FIBER vault_new(struct vault **ret, const struct kms_vault_config *config,
                     char why[KMS_WHY_MAX]);
 void FIBER vault_free(struct vault *v);
 const char *vault_url(const struct vault *v);
+void vault_metrics(struct buf *out, const struct vault *v);
 int FIBER vault_wrap(struct vault *v, struct str name, struct str aad, const uint8_t *key,
                      struct arena *a, struct str *ret);
 int FIBER vault_unwrap(struct vault *v, struct str name, struct str aad, struct str wrapped,

@@ -119,6 +119,13 @@ const char *kms_source(const struct kms *k)
     return k->vault ? vault_url(k->vault) : "the key ring";
 }
 
+void kms_metrics(struct buf *out, void *arg)
+{
+    const struct kms *k = arg;
+    if (k->vault)
+        vault_metrics(out, k->vault);
+}
+
 /* ---- what a key is for ---------------------------------------------------------------------- */
 
 struct str kms_plain_name(struct str name)

@@ -36,10 +36,11 @@
 struct kms;
 
 struct kms_vault_config {
-    const char *url;   /* https://HOST:PORT or http://...; NULL: no Vault */
-    const char *mount; /* of the transit engine; NULL: "transit" */
-    const char *ca;    /* PEM; NULL: the system's */
-    struct str token;  /* copied */
+    const char *url;         /* https://HOST:PORT or http://...; NULL: no Vault */
+    const char *mount;       /* of the transit engine; NULL: "transit" */
+    const char *ca;          /* PEM; NULL: the system's */
+    struct str token;        /* copied, as are these; else empty, and: */
+    struct str role, secret; /* an AppRole's */
 };
 
 struct kms_config {
@@ -101,3 +102,5 @@ int FIBER kms_create(struct kms *k, struct str name);
 int FIBER kms_rotate(struct kms *k, struct str name);
 /* Where the master keys are, for people: "the key ring" or Vault's address. */
 const char *kms_source(const struct kms *k);
+/* Of Vault: how often it was asked, how long it took, how often in vain. */
+void kms_metrics(struct buf *out, void *kms);

@@ -338,13 +338,18 @@ CASE(a_start_goes_on_where_a_copy_cannot_be_made)
 
 /* ---- Vault ----------------------------------------------------------------------------------- */
 
-#define TOKEN "vault-token-of-the-test"
+#define TOKEN  "vault-token-of-the-test"
+#define ROLE   "role-of-the-test"
+#define SECRET "secret-id-\"of\" the-test"
 
 /* What the transit engine does, with "keys" that only turn bytes around. */
 struct mock {
     struct http_server *server;
     unsigned asked, version;
     bool has_key, sealed;
+    unsigned logins, renewals, lease_s; /* of tokens */
+    char role_token[32];                /* the one that the AppRole has */
+    bool answer_slowly;
     char url[64];
     struct home *home;
     struct kms *writes; /* who writes while a key is being rotated; NULL: nobody */
@@ -398,14 +403,59 @@ static json_t *mock_do(struct mock *m, struct str path, const json_t *in, int *r
                                                                   : "authentication failed");
 }
 
+/* What Vault says of the token it is asked with; NULL: it is asked for something else. */
+static json_t *mock_lease(struct mock *m, struct str path)
+{
+    if (str_eq(path, STR("/v1/auth/token/lookup-self")))
+        return json_pack("{s:{s:i, s:b}}", "data", "ttl", m->lease_s, "renewable", m->lease_s > 0);
+    if (!str_eq(path, STR("/v1/auth/token/renew-self")))
+        return NULL;
+    m->renewals++;
+    return json_pack("{s:{s:i, s:b}}", "auth", "lease_duration", m->lease_s, "renewable", 1);
+}
+
+static void FIBER mock_login(struct mock *m, struct http_exchange *x, struct str body)
+{
+    json_t *in = json_loadb(body.ptr, body.len, 0, NULL);
+    const char *role = json_string_value(json_object_get(in, "role_id"));
+    const char *secret = json_string_value(json_object_get(in, "secret_id"));
+    bool fits = role && secret && !strcmp(role, ROLE) && !strcmp(secret, SECRET);
+    json_decref(in);
+    if (!fits) {
+        mock_answer(x, 400, json_pack("{s:[s]}", "errors", "invalid role or secret ID"));
+        return;
+    }
+    snprintf(m->role_token, sizeof(m->role_token), "role-token-%u", ++m->logins);
+    mock_answer(x, 200,
+                json_pack("{s:{s:s, s:i}}", "auth", "client_token", m->role_token, "lease_duration",
+                          m->lease_s));
+}
+
+static bool mock_takes(const struct mock *m, struct str token)
+{
+    return str_eq(token, STR(TOKEN)) || (m->logins && str_eq(token, str_from(m->role_token)));
+}
+
 static void FIBER mock_handle(struct http_exchange *x, void *arg)
 {
     struct mock *m = arg;
     struct str body;
     int status = 200;
-    m->asked++;
     CHECK(http_body_all(x, 65536, &body) == 0);
-    if (!str_eq(http_header(x, STR("x-vault-token")), STR(TOKEN))) {
+    if (str_eq(http_request(x)->target, STR("/v1/auth/approle/login"))) {
+        mock_login(m, x, body);
+        return;
+    }
+    bool taken = mock_takes(m, http_header(x, STR("x-vault-token")));
+    json_t *lease = taken && !m->sealed ? mock_lease(m, http_request(x)->target) : NULL;
+    if (lease) {
+        mock_answer(x, 200, lease);
+        return;
+    }
+    m->asked++;
+    if (m->answer_slowly)
+        rt_sleep_until(rt_now() + 2 * RT_MS);
+    if (!taken) {
         mock_answer(x, 403, json_pack("{s:[s]}", "errors", "permission denied"));
         return;
     }
@@ -506,6 +556,136 @@ CASE(a_vault_that_refuses_is_unavailable)
     assert_non_null(strstr(h->why, "CAIRN_VAULT_TOKEN"));
 }
 
+static void FIBER wait_until(const unsigned *n, unsigned wanted)
+{
+    for (uint64_t end = rt_now() + 60 * RT_S; *n < wanted && rt_now() < end;)
+        rt_sleep_until(rt_now() + 5 * RT_MS);
+    assert_true(*n >= wanted);
+}
+
+CASE(a_token_is_renewed_before_it_ends)
+{
+    struct mock m;
+    _cleanup_buf_ struct buf told;
+    buf_init(&told, 0);
+    mock_start(&m, h);
+    m.lease_s = 1;
+    struct kms *k = open_service(h);
+    wait_until(&m.renewals, 1);
+    (void)make(h, k, &s3_use);
+    kms_metrics(&told, k);
+    buf_put_char(&told, 0);
+    assert_non_null(strstr(told.data, "cairn_kms_request_seconds_count{verb=\"encrypt\"} 2\n"));
+    assert_non_null(strstr(told.data, "cairn_kms_request_failures_total{verb=\"encrypt\"} 0\n"));
+    assert_null(strstr(told.data, "cairn_kms_token_expires_ms 0\n"));
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
+CASE(one_that_never_ends_is_left_alone)
+{
+    struct mock m;
+    _cleanup_buf_ struct buf told;
+    buf_init(&told, 0);
+    mock_start(&m, h);
+    struct kms *k = open_service(h);
+    m.sealed = true;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    kms_metrics(&told, k);
+    buf_put_char(&told, 0);
+    assert_non_null(strstr(told.data, "cairn_kms_request_failures_total{verb=\"encrypt\"} 1\n"));
+    assert_non_null(strstr(told.data, "cairn_kms_token_expires_ms 0\n"));
+    kms_close(k);
+    assert_int_equal(m.renewals, 0);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
+CASE(an_approle_logs_in_and_again_when_its_token_is_taken_back)
+{
+    struct mock m;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    mock_start(&m, h);
+    h->config.vault.token = STR("");
+    h->config.vault.role = STR(ROLE);
+    assert_null(h->config.vault.secret.ptr);
+    struct kms *k = NULL;
+    assert_int_equal(kms_open(&k, &h->config, h->why), -EINVAL);
+    assert_non_null(strstr(h->why, "CAIRN_VAULT_SECRET_ID"));
+    h->config.vault.secret = STR(SECRET);
+    k = open_service(h);
+    struct made first = make(h, k, &s3_use);
+    wait_until(&m.logins, 1);
+    expect(k, &s3_use, &first);
+    unsigned before = m.logins;
+    snprintf(m.role_token, sizeof(m.role_token), "another"); /* taken back */
+    assert_int_equal(kms_create(k, STR("cairn-s3")), 0);
+    assert_int_equal(m.logins, before + 1);
+    kms_close(k);
+    h->config.vault.secret = STR("wrong");
+    k = open_service(h);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    kms_close(k);
+    m.lease_s = 1; /* and before it ends */
+    before = m.logins;
+    h->config.vault.secret = STR(SECRET);
+    k = open_service(h);
+    wait_until(&m.logins, before + 2);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
+#define ASKERS 32
+
+struct asker {
+    struct home *home;
+    struct kms *kms;
+    struct mock *mock;
+    unsigned number;
+};
+
+static int FIBER ask_many(void *arg)
+{
+    const struct asker *a = arg;
+    struct kms_use use = s3_use;
+    use.bucket.n = 100 + a->number;
+    use.shared = false;
+    for (unsigned i = 0; i < 5; i++) {
+        struct made m = make(a->home, a->kms, &use);
+        if (a->number == 0 && i == 1) /* the others are refused in the midst, and one logs in */
+            snprintf(a->mock->role_token, sizeof(a->mock->role_token), "another");
+        struct kms_use other = use;
+        uint8_t key[CRYPT_KEY_LEN];
+        expect(a->kms, &use, &m);
+        other.bucket.n++;
+        assert_int_equal(kms_open_key(a->kms, &other, m.wrapped, key), -ERR_WRONG_KEY);
+    }
+    return 0;
+}
+
+CASE(many_ask_at_once_and_each_gets_its_own)
+{
+    struct mock m;
+    struct asker askers[ASKERS];
+    struct rt_fiber *fibers[ASKERS];
+    mock_start(&m, h);
+    h->config.vault.token = STR("");
+    h->config.vault.role = STR(ROLE);
+    h->config.vault.secret = STR(SECRET);
+    m.answer_slowly = true;
+    struct kms *k = open_service(h);
+    for (unsigned i = 0; i < ASKERS; i++) {
+        askers[i] = (struct asker){h, k, &m, i};
+        assert_int_equal(rt_spawn(&fibers[i], "asker", ask_many, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < ASKERS; i++)
+        assert_int_equal(rt_join(fibers[i]), 0);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +702,10 @@ int main(void)
         cmocka_unit_test(vault_wraps_and_unwraps_over_http),
         cmocka_unit_test(keys_of_vault_stay_in_memory_for_a_while),
         cmocka_unit_test(a_vault_that_refuses_is_unavailable),
+        cmocka_unit_test(a_token_is_renewed_before_it_ends),
+        cmocka_unit_test(one_that_never_ends_is_left_alone),
+        cmocka_unit_test(an_approle_logs_in_and_again_when_its_token_is_taken_back),
+        cmocka_unit_test(many_ask_at_once_and_each_gets_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
