@@ -268,8 +268,6 @@ static void write_rooms(struct admin *a, struct buf *out)
         kms_metrics(out, a->config.kms);
     if (a->config.events)
         events_metrics(out, a->config.events);
-    if (a->config.kms)
-        kms_metrics(out, a->config.kms);
 }
 
 /* What the disks survive. */

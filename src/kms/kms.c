@@ -105,8 +105,10 @@ int FIBER kms_keep_dirs(struct kms *k, const char *const *dirs, unsigned count)
 void kms_metrics(struct buf *out, void *kms)
 {
     const struct kms *k = kms;
-    if (k->vault)
+    if (k->vault) {
+        vault_metrics(out, k->vault);
         return;
+    }
     metrics_single(out, "cairn_key_copies", "gauge", "Copies of the key file.",
                    __atomic_load_n(&k->copies, __ATOMIC_RELAXED));
     metrics_single(out, "cairn_key_copies_missing", "gauge",
@@ -117,13 +119,6 @@ void kms_metrics(struct buf *out, void *kms)
 const char *kms_source(const struct kms *k)
 {
     return k->vault ? vault_url(k->vault) : "the key ring";
-}
-
-void kms_metrics(struct buf *out, void *arg)
-{
-    const struct kms *k = arg;
-    if (k->vault)
-        vault_metrics(out, k->vault);
 }
 
 /* ---- what a key is for ---------------------------------------------------------------------- */

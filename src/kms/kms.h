@@ -62,6 +62,7 @@ void FIBER kms_close(struct kms *k);
 int FIBER kms_take_dir(struct kms *k, const char *dir);
 /* These are the store's directories: what others have is left alone from now on. */
 int FIBER kms_keep_dirs(struct kms *k, const char *const *dirs, unsigned count);
+/* Of the ring its copies; of Vault how often it was asked, how long it took, how often in vain. */
 void kms_metrics(struct buf *out, void *kms);
 
 /* What a middle key is for; it opens for nothing else. */
@@ -102,5 +103,3 @@ int FIBER kms_create(struct kms *k, struct str name);
 int FIBER kms_rotate(struct kms *k, struct str name);
 /* Where the master keys are, for people: "the key ring" or Vault's address. */
 const char *kms_source(const struct kms *k);
-/* Of Vault: how often it was asked, how long it took, how often in vain. */
-void kms_metrics(struct buf *out, void *kms);
