@@ -120,6 +120,13 @@ static void check_restore(struct arena *a, struct str body)
         CHECK(restore.days >= 1 && restore.days <= 36500 && restore.tier.len <= 9);
 }
 
+static void check_object_encryption(struct arena *a, struct str body)
+{
+    struct s3_object_encryption e;
+    if (s3_body_object_encryption(a, body, &e) == 0)
+        CHECK(e.key.len > 0);
+}
+
 static void check_logging(struct arena *a, struct str body)
 {
     struct s3_logging l, again;
@@ -182,6 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_encryption(&a, body);
     else if (data[0] == 'R')
         check_restore(&a, body);
+    else if (data[0] == 'O')
+        check_object_encryption(&a, body);
     else if (data[0] == 'H')
         check_tags(&a, body, S3_TAGS_MAX, true);
     else

@@ -449,6 +449,7 @@ enum s3_acl_scope s3_acl_scope_of(int action, unsigned *ret_permission)
     case IAM_s3_PutObjectVersionTagging:
     case IAM_s3_DeleteObjectTagging:
     case IAM_s3_DeleteObjectVersionTagging:
+    case IAM_s3_UpdateObjectEncryption:
         return S3_ACL_OF_OBJECT;
     default:
         return S3_ACL_NO_LIST;

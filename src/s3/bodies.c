@@ -215,6 +215,39 @@ int s3_body_restore(struct arena *a, struct str body, struct s3_restore *ret)
     return r;
 }
 
+/* ---- ObjectEncryption ----------------------------------------------------------------------- */
+
+static int read_kms(const struct xml_node *n, struct s3_object_encryption *ret)
+{
+    struct str text = str_trim(n->text);
+    if (str_eq(n->name, STR("KMSKeyArn")) && !ret->key.len && text.len) {
+        ret->key = text;
+        return 0;
+    }
+    if (!str_eq(n->name, STR("BucketKeyEnabled")) ||
+        (!str_eq(text, STR("true")) && !str_eq(text, STR("false"))))
+        return -ERR_INVALID_REQUEST;
+    ret->bucket_key = str_eq(text, STR("true"));
+    return 0;
+}
+
+int s3_body_object_encryption(struct arena *a, struct str body, struct s3_object_encryption *ret)
+{
+    struct s3_object_encryption e = {.bucket_key = false};
+    struct xml_node *root;
+    int r = parse(a, body, "ObjectEncryption", 16, &root);
+    const struct xml_node *kms = r ? NULL : root->first_child;
+    if (!r && (!kms || kms->next || !str_eq(kms->name, STR("SSE-KMS"))))
+        r = -ERR_INVALID_REQUEST;
+    for (const struct xml_node *n = r ? NULL : kms->first_child; !r && n; n = n->next)
+        r = read_kms(n, &e);
+    if (!r && !e.key.len)
+        r = -ERR_INVALID_REQUEST;
+    if (!r)
+        *ret = e;
+    return r;
+}
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 static int parse_conditions(const struct xml_node *n, struct store_conditions *ret)

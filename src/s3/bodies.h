@@ -49,6 +49,15 @@ struct s3_restore {
 };
 int s3_body_restore(struct arena *a, struct str body, struct s3_restore *ret);
 
+/* ---- ObjectEncryption ----------------------------------------------------------------------- */
+
+/* -ERR_MALFORMED_XML; -ERR_INVALID_REQUEST: anything but SSE-KMS by a key that is named. */
+struct s3_object_encryption {
+    struct str key; /* its name or ARN, as it is told */
+    bool bucket_key;
+};
+int s3_body_object_encryption(struct arena *a, struct str body, struct s3_object_encryption *ret);
+
 /* ---- Delete --------------------------------------------------------------------------------- */
 
 #define S3_DELETE_KEYS_MAX 1000

@@ -109,7 +109,7 @@ const struct s3_op s3_ops[] = {
     {"GetObjectAcl", S3_GET, S3_OBJECT, "acl", NULL, "s3:GetObjectAcl", 0, 0, s3_get_object_acl},
     {"PutObjectAcl", S3_PUT, S3_OBJECT, "acl", NULL, "s3:PutObjectAcl", CONFIG_BODY_MAX, S3_OP_ACL, s3_put_object_acl},
     {"GetObjectAttributes", S3_GET, S3_OBJECT, "attributes", NULL, "s3:GetObjectAttributes", 0, 0, s3_get_object_attributes},
-    {"UpdateObjectEncryption", S3_PUT, S3_OBJECT, "encryption", NULL, "s3:UpdateObjectEncryption", 0, 0, NULL},
+    {"UpdateObjectEncryption", S3_PUT, S3_OBJECT, "encryption", NULL, "s3:UpdateObjectEncryption", CONFIG_BODY_MAX, 0, s3_update_object_encryption},
     {"GetObjectLegalHold", S3_GET, S3_OBJECT, "legal-hold", NULL, "s3:GetObjectLegalHold", 0, 0, s3_get_object_legal_hold},
     {"PutObjectLegalHold", S3_PUT, S3_OBJECT, "legal-hold", NULL, "s3:PutObjectLegalHold", CONFIG_BODY_MAX, 0, s3_put_object_legal_hold},
     {"RenameObject", S3_PUT, S3_OBJECT, "renameObject", NULL, "s3:PutObject", 0, 0, s3_rename_object},

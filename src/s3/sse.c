@@ -501,6 +501,23 @@ int FIBER s3_sse_rename(struct s3_request *q, struct str key, struct str packed,
     return r ? r : wrap_anew(q, &s, &k, ret);
 }
 
+int FIBER s3_sse_rekey(struct s3_request *q, struct str key, struct str packed, struct str name,
+                       bool bucket_key, struct str *ret)
+{
+    _cleanup_data_key_ struct s3_data_key k = {0};
+    struct seal old = {.kind = SEAL_NONE};
+    struct seal made = {.kind = SEAL_KMS, .name = name, .bucket_key = bucket_key};
+    if (name.len > SEAL_NAME_MAX || !keyring_name_is_valid(kms_plain_name(name)))
+        return s3_error(q, -ERR_INVALID_ARGUMENT, "Invalid KMS keyId");
+    int r = packed.len ? seal_parse(packed, &old) : 0;
+    if (!r && old.kind != SEAL_S3 && old.kind != SEAL_KMS)
+        r = s3_error(q, -ERR_INVALID_REQUEST,
+                     "The operation takes objects that are encrypted by SSE-S3 or SSE-KMS.");
+    if (!r)
+        r = open_service(q, &old, q->bucket.id, key, &k);
+    return r ? r : wrap_by_service(q, &made, &k, ret);
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 /* S3 gives the MD5 back that it was sent, with the question. */

@@ -78,6 +78,11 @@ int FIBER s3_sse_check(struct s3_request *q, const struct store_object *o);
  * wraps keys anew meanwhile need not meet it. As s3_sse_unseal, and what kms_new_key returns. */
 int FIBER s3_sse_rename(struct s3_request *q, struct str key, struct str packed, struct str *ret);
 
+/* The same for the object's own name under SSE-KMS by that key, `packed` being SSE-S3 or SSE-KMS:
+ * the data key stays, its wrapping is new. -ERR_INVALID_REQUEST: it is neither. */
+int FIBER s3_sse_rekey(struct s3_request *q, struct str key, struct str packed, struct str name,
+                       bool bucket_key, struct str *ret);
+
 /* x-amz-server-side-encryption and its fellows, for an object, upload or copy with this seal. */
 void s3_sse_headers(struct s3_request *q, struct str seal);
 /* Where the bytes are sealed by a named key or the customer's, not their MD5, but what `key` makes

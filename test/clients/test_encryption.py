@@ -13,6 +13,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
+import raw
 from conftest import make_client
 from server import Server
 
@@ -435,6 +436,82 @@ def test_customer_keys_over_http_where_a_proxy_ends_tls(own):
     assert not on_disk(server, MARK) and not on_disk(server, KEY) and not on_disk(server, base64.b64encode(KEY))
     log = server.log()
     assert B64 not in log and base64.b64encode(OTHER).decode() not in log
+
+
+# ---- another key for an object that is there ------------------------------------------------------------
+
+def update(server, bucket, key, inner, query='', **kwargs):
+    body = ('<ObjectEncryption xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</ObjectEncryption>' % inner).encode()
+    return raw.request(server, 'PUT', '/%s/%s' % (bucket, key), 'encryption=' + query, [
+        ('x-amz-checksum-crc32', raw.crc32_base64(body))], body, **kwargs)
+
+
+def to(name, more=''):
+    return '<SSE-KMS><KMSKeyArn>%s</KMSKeyArn>%s</SSE-KMS>' % (name, more)
+
+
+def test_an_object_goes_over_to_another_key_and_stays_what_it_is(server, s3, bucket):
+    name = 'team-' + uuid.uuid4().hex[:8]
+    server.admin('key', 'create', name)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
+    data = os.urandom(2 * BLOCK + 5)
+
+    def told(version):
+        head = s3.head_object(Bucket=bucket, Key='k', VersionId=version, ChecksumMode='ENABLED')
+        return [head.get(k) for k in ('ETag', 'LastModified', 'ContentLength', 'Metadata', 'ChecksumSHA256', 'VersionId', 'StorageClass')]
+    for write in ({'ServerSideEncryption': 'AES256'}, {'ServerSideEncryption': 'aws:kms', 'SSEKMSEncryptionContext': 'eyJhIjoiYiJ9'}):
+        put = s3.put_object(Bucket=bucket, Key='k', Body=data, Metadata={'a': 'b'}, ChecksumAlgorithm='SHA256', **write)
+        s3.put_object(Bucket=bucket, Key='k', Body=b'newer')
+        version, arn = put['VersionId'], 'arn:aws:kms:us-east-1:111122223333:key/' + name
+        before = told(version)
+        reply = update(server, bucket, 'k', to(arn, '<BucketKeyEnabled>true</BucketKeyEnabled>'), '&versionId=' + version)
+        assert (reply.status, reply.body) == (200, b'') and told(version) == before
+        got = s3.get_object(Bucket=bucket, Key='k', VersionId=version)
+        assert got['Body'].read() == data and got['ServerSideEncryption'] == 'aws:kms' and got['BucketKeyEnabled'] is True
+        assert got['SSEKMSKeyId'] == arn
+        assert update(server, bucket, 'k', to('cairn-kms'), '&versionId=' + version).status == 200
+        got = s3.get_object(Bucket=bucket, Key='k', VersionId=version, Range='bytes=65530-65540')
+        assert got['Body'].read() == data[65530:65541] and got['SSEKMSKeyId'] == 'cairn-kms' and 'BucketKeyEnabled' not in got
+        assert 'ServerSideEncryption' not in s3.head_object(Bucket=bucket, Key='k')
+    versions = [{'Key': v['Key'], 'VersionId': v['VersionId']} for v in s3.list_object_versions(Bucket=bucket)['Versions']]
+    s3.delete_objects(Bucket=bucket, Delete={'Objects': versions})
+
+
+def test_what_cannot_have_another_key_says_why(server, s3, bucket):
+    for kind, (write, _) in kinds(server).items():
+        s3.put_object(Bucket=bucket, Key=kind, Body=b'x', **write)
+        expected = None if kind in ('s3', 'kms') else 'InvalidRequest'
+        assert update(server, bucket, kind, to('cairn-kms')).code == expected, kind
+    assert update(server, bucket, 'none', to('cairn-kms')).status == 400
+    for inner, code in (('', 'InvalidRequest'), ('<SSE-KMS/>', 'InvalidRequest'), ('<SSE-S3/>', 'InvalidRequest'),
+                        (to('cairn-kms', '<BucketKeyEnabled>maybe</BucketKeyEnabled>'), 'InvalidRequest'),
+                        (to('no-such-key'), 'KMS.NotFoundException'), (to('a b'), 'InvalidArgument')):
+        assert update(server, bucket, 's3', inner).code == code, inner
+    assert update(server, bucket, 'absent', to('cairn-kms')).code == 'NoSuchKey'
+    assert raw.request(server, 'PUT', '/%s/s3' % bucket, 'encryption=', body=b'no xml', headers=[
+        ('x-amz-checksum-crc32', raw.crc32_base64(b'no xml'))]).code == 'MalformedXML'
+    user = 'u' + uuid.uuid4().hex[:10]
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret/' + user)
+    signer = raw.Signer(user, 'secret/' + user)
+    try:
+        for action, code in (('s3:PutObject', 'AccessDenied'), ('s3:UpdateObjectEncryption', None)):
+            s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [
+                {'Effect': 'Allow', 'Principal': '*', 'Action': action, 'Resource': 'arn:aws:s3:::%s/*' % bucket}]}))
+            assert update(server, bucket, 's3', to('cairn-kms'), signer=signer).code == code
+    finally:
+        server.admin('user', 'rm', user)
+
+
+def test_what_is_locked_keeps_its_key(server, s3):
+    name = 'lock-' + uuid.uuid4().hex[:16]
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    version = s3.put_object(Bucket=name, Key='k', Body=b'x', ServerSideEncryption='AES256', ObjectLockLegalHoldStatus='ON')['VersionId']
+    assert update(server, name, 'k', to('cairn-kms')).code == 'AccessDenied'
+    s3.put_object_legal_hold(Bucket=name, Key='k', LegalHold={'Status': 'OFF'})
+    assert update(server, name, 'k', to('cairn-kms')).status == 200
+    assert content(s3, name, 'k') == b'x'
+    s3.delete_object(Bucket=name, Key='k', VersionId=version)
+    s3.delete_bucket(Bucket=name)
 
 
 # ---- Vault ----------------------------------------------------------------------------------------------
