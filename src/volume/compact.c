@@ -9,7 +9,8 @@
  * wins.
  *  2. The index is brought up to date; the volume must have no live byte left, or nothing goes.
  *  3. The volume's own row says that it retires: a restart from here on replays the whole file.
- *  4. The rows of its needles go, then its own, and the index is made to survive.
+ *  4. The rows of its needles go, then its own, and the index is made to survive (once for several
+ *     volumes in which nothing lived).
  *  5. The file is unlinked when the last reader has closed, and its directory synced.
  * A crash before 5 leaves a file whose needles all lose against their copies.
  *
@@ -25,7 +26,9 @@
 #define MOVE_BUFFER      (4 * MIB)
 #define MOVE_ROOM_MAX    (DISK_PLACED_ROOM(MOVE_PAYLOAD_MAX) + RT_DIRECT_ALIGN)
 #define FORGET_ROWS      256
-#define BURIED_ROWS      8
+#define MEET_NEEDLES     256
+#define ROLL_MAX         16384
+#define GOING_MAX        8
 #define SHORT_PERCENT    87u /* what counts as mostly dead when space is short */
 /* What may be dead on a disk: so many of a hundred live bytes; less than DEAD_MIN always. */
 #define DEAD_PERCENT 25u
@@ -34,15 +37,28 @@
 static_assert(MOVE_PAYLOAD_MAX <= APPEND_PAYLOAD_MAX && MOVE_PAYLOAD_MAX <= MOVE_BUFFER / 2,
               "a payload fits with what is around it");
 
-/* Small needles wait here for a commit of their own. */
+/* What was met in a volume, for the index to forget. */
+struct roll {
+    struct index_row *rows;
+    size_t count, room;
+    bool partial; /* there was more than ROLL_MAX */
+    bool odd;     /* something there is no needle and may have been one */
+};
+
+/* Needles whose fate the index is asked for together, and small ones that wait for a commit of
+ * their own. */
 struct move {
     struct disk *d;
     struct volume *v;
     struct scan scan;
+    struct roll *roll;
     uint64_t moved_bytes;
     bool damaged;
+    size_t met_count;
+    struct needle_header met[MEET_NEEDLES];
+    struct index_ask asks[MEET_NEEDLES];
     size_t count, buf_len;
-    uint8_t *buf;
+    uint8_t *buf; /* NULL until there is something for it */
     struct append appends[MOVE_NEEDLES];
     struct append_footer footers[MOVE_NEEDLES];
     struct iovec payloads[MOVE_NEEDLES];
@@ -50,52 +66,50 @@ struct move {
 
 /* ---- what has to move ----------------------------------------------------------------------- */
 
-static bool row_is_here(const struct index_row *row, const struct needle_header *h,
-                        const struct volume *v)
+/* A roll that gets no longer is as good as none: who needs it walks again. */
+static void roll_add(struct roll *r, const struct index_row *row)
 {
-    return row->volume == v->number && row->offset == h->offset && row->lsn == h->lsn;
-}
-
-static bool volume_exists(struct disk *d, uint32_t number)
-{
-    rt_lock(&d->lock);
-    bool is = volume_find(d, number) != NULL;
-    rt_unlock(&d->lock);
-    return is;
-}
-
-/* Whether a needle that the tombstone buries lies in another volume: 1, 0 or an error. */
-static int FIBER tombstone_needed(struct disk *d, const struct index_row *tombstone)
-{
-    struct index_row rows[BURIED_ROWS], after = *tombstone;
-    for (size_t n = BURIED_ROWS; n == BURIED_ROWS;) {
-        int err = index_page(d, &after, rows, BURIED_ROWS, &n);
-        if (err)
-            return err;
-        for (size_t i = 0; i < n; i++) {
-            if (!needle_key_eq(rows[i].key, tombstone->key))
-                return 0;
-            if (!rows[i].tombstone && rows[i].volume != tombstone->volume &&
-                volume_exists(d, rows[i].volume))
-                return 1;
-            after = rows[i];
-        }
+    if (r->count == r->room && !r->partial) {
+        size_t room = r->room ? 2 * r->room : MEET_NEEDLES;
+        struct index_row *rows = room > ROLL_MAX ? NULL : realloc(r->rows, room * sizeof(*rows));
+        r->partial = rows == NULL;
+        r->rows = rows ? rows : r->rows;
+        r->room = rows ? room : r->room;
     }
-    return 0;
+    if (!r->partial)
+        r->rows[r->count++] = *row;
 }
 
-/* Whether the needle met last has to be copied: 1, 0 or an error. */
-static int FIBER move_wanted(struct move *m)
+/* The next needles, as far as the bytes of none that may be wanted leave the buffer: 1, 0 at the
+ * end, or an error. */
+static int FIBER meet(struct move *m)
 {
-    const struct needle_header *h = &m->scan.header;
-    struct needle_key key = {.chunk = h->chunk, .shard = h->shard};
-    struct index_row row;
-    int err = index_find(m->d, key, &row);
-    if (err == -ERR_NOT_FOUND || (err == 0 && !row_is_here(&row, h, m->v)))
-        return 0;
-    if (err)
-        return err;
-    return row.tombstone ? tombstone_needed(m->d, &row) : 1;
+    bool held = false;
+    int got = 1;
+    m->met_count = 0;
+    while (m->met_count < MEET_NEEDLES && !(held && scan_leaves(&m->scan))) {
+        got = scan_next(&m->scan);
+        if (got != 1)
+            break;
+        struct index_row row = row_of_header(&m->scan.header, m->v);
+        roll_add(m->roll, &row);
+        m->asks[m->met_count].key = row.key;
+        m->met[m->met_count++] = m->scan.header;
+        held |= row.len_bytes > 0 && scan_holds(&m->scan);
+    }
+    return got < 0 ? got : m->met_count > 0;
+}
+
+/* Whether it has to be copied: it is what the index gives for its key, and if it is a tombstone,
+ * there is something for it to bury. */
+static bool move_wanted(const struct move *m, const struct needle_header *h,
+                        const struct index_ask *ask)
+{
+    const struct index_row *row = &ask->newest;
+    if (!ask->known || row->volume != m->v->number || row->offset != h->offset ||
+        row->lsn != h->lsn)
+        return false;
+    return !row->tombstone || ask->buries;
 }
 
 /* ---- copying -------------------------------------------------------------------------------- */
@@ -236,9 +250,6 @@ static int FIBER move_large(struct move *m)
 static int FIBER move_one(struct move *m)
 {
     const struct needle_header *h = &m->scan.header;
-    int wanted = move_wanted(m);
-    if (wanted != 1)
-        return wanted;
     m->moved_bytes += needle_span(h->len_bytes, m->v->cell_bytes);
     int err = 0;
     if (m->count == MOVE_NEEDLES || m->buf_len + MOVE_ROOM_MAX > MOVE_BUFFER)
@@ -249,30 +260,49 @@ static int FIBER move_one(struct move *m)
         move_tombstone(m);
         return 0;
     }
+    if (!m->buf)
+        m->buf = aligned_alloc(RT_DIRECT_ALIGN, MOVE_BUFFER);
+    if (!m->buf)
+        return -ENOMEM;
     return h->len_bytes <= MOVE_PAYLOAD_MAX ? move_small(m) : move_large(m);
+}
+
+/* What has to be copied of the needles met last. */
+static int FIBER move_met(struct move *m)
+{
+    int err = index_ask(m->d, m->asks, m->met_count);
+    for (size_t i = 0; err == 0 && i < m->met_count; i++) {
+        if (!move_wanted(m, &m->met[i], &m->asks[i]))
+            continue;
+        m->scan.header = m->met[i];
+        err = move_one(m);
+    }
+    return err;
 }
 
 static int FIBER move_all(struct move *m)
 {
-    int err;
-    while ((err = scan_next(&m->scan)) == 1) {
-        err = move_one(m);
+    int got;
+    while ((got = meet(m)) == 1) {
+        int err = move_met(m);
         if (err)
             return err;
     }
-    return err ? err : move_commit(m);
+    m->roll->odd = m->scan.odd;
+    return got ? got : move_commit(m);
 }
 
 /* Copies what lives; *ret_moved_bytes is what that takes. -ERR_CORRUPT: not all of it could be. */
-static int FIBER volume_move(struct disk *d, struct volume *v, uint64_t *ret_moved_bytes)
+static int FIBER volume_move(struct disk *d, struct volume *v, struct roll *roll,
+                             uint64_t *ret_moved_bytes)
 {
     struct move *m = calloc(1, sizeof(*m));
     if (!m)
         return -ENOMEM;
     m->d = d;
     m->v = v;
-    m->buf = aligned_alloc(RT_DIRECT_ALIGN, MOVE_BUFFER);
-    int err = m->buf ? scan_init(&m->scan, v, VOLUME_DATA, v->tail) : -ENOMEM;
+    m->roll = roll;
+    int err = scan_init(&m->scan, v, VOLUME_DATA, v->tail);
     if (err == 0)
         err = move_all(m);
     if (err == 0 && m->damaged)
@@ -286,9 +316,16 @@ static int FIBER volume_move(struct disk *d, struct volume *v, uint64_t *ret_mov
 
 /* ---- retiring ------------------------------------------------------------------------------- */
 
-/* The rows of what a walk finds; where it met something that may have been a needle and cannot be
- * read, the rows of volumes that are not there any more. */
-static int FIBER forget_rows(struct disk *d, struct volume *v)
+static int FIBER forget_roll(struct disk *d, const struct roll *r)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < r->count; i += FORGET_ROWS)
+        err = index_forget_rows(d, r->rows + i, MIN(r->count - i, (size_t)FORGET_ROWS));
+    return err;
+}
+
+/* Of a volume with too many for a roll. */
+static int FIBER forget_by_walk(struct disk *d, struct volume *v)
 {
     _cleanup_free_ struct index_row *rows = malloc(FORGET_ROWS * sizeof(*rows));
     struct scan s;
@@ -307,10 +344,16 @@ static int FIBER forget_rows(struct disk *d, struct volume *v)
     }
     if (err == 0 && n > 0)
         err = index_forget_rows(d, rows, n);
-    if (err == 0 && s.odd)
-        err = index_recount(d);
     scan_release(&s);
     return err;
+}
+
+/* The rows of what the walk met; where it met something that may have been a needle and cannot be
+ * read, the rows of volumes that are not there any more. */
+static int FIBER forget_rows(struct disk *d, struct volume *v, const struct roll *roll)
+{
+    int err = roll->partial ? forget_by_walk(d, v) : forget_roll(d, roll);
+    return err == 0 && roll->odd ? index_recount(d) : err;
 }
 
 /* The index could not forget it all: the volume stays, to be replayed whole by the next start. */
@@ -324,24 +367,52 @@ static void volume_restore(struct disk *d, struct volume *v)
     rt_unlock(&d->lock);
 }
 
-/* Steps 3 to 5. */
-static int FIBER volume_retire(struct disk *d, struct volume *v)
+/* Volumes whose rows have gone, in the order in which their files are to follow. */
+struct going {
+    struct volume *volumes[GOING_MAX];
+    unsigned count;
+    uint64_t used_bytes, freed_bytes;
+};
+
+/* Steps 3 and 4, but for making the index survive. */
+static int FIBER volume_retire(struct disk *d, struct volume *v, const struct roll *roll,
+                               struct going *g)
 {
+    CHECK(g->count < GOING_MAX);
     rt_lock(&d->lock);
     volume_remove(d, v);
     rt_unlock(&d->lock);
     int err = index_retire_volume(d, v);
     if (err == 0)
-        err = forget_rows(d, v);
+        err = forget_rows(d, v, roll);
     if (err == 0)
         err = index_forget_volume(d, v);
-    if (err == 0)
-        err = index_flush(d, true);
     if (err)
         volume_restore(d, v);
     else
-        volume_put(d, v);
+        g->volumes[g->count++] = v;
     return err;
+}
+
+/* The rest of step 4, and 5. */
+static int FIBER going_go(struct disk *d, const struct going *g)
+{
+    if (g->count == 0)
+        return 0;
+    int err = index_flush(d, true);
+    for (unsigned i = 0; i < g->count; i++) {
+        if (err)
+            volume_restore(d, g->volumes[i]);
+        else
+            volume_put(d, g->volumes[i]);
+    }
+    if (err)
+        return err;
+    rt_lock(&d->lock);
+    d->stats.compactions += g->count;
+    d->stats.compacted_bytes += g->used_bytes;
+    rt_unlock(&d->lock);
+    return 0;
 }
 
 /* ---- choosing ------------------------------------------------------------------------------- */
@@ -394,18 +465,27 @@ static bool volume_worth_it(const struct volume *v, const struct appetite *a)
     return live == 0 || live * 100 < used * a->percent;
 }
 
-/* The sealed volume with the most dead bytes; one that failed goes before all others. */
+/* Nobody writes to it, and what lives in it was counted. */
+static bool volume_rests(const struct disk *d, const struct volume *v)
+{
+    return v != d->active && list_empty(&v->inflight) && v->row.low >= MIN(v->tail, v->stuck);
+}
+
+/* One that failed goes before all others, then the oldest in which nothing lives, for that costs
+ * next to nothing; then the sealed volume with the most dead bytes. */
 static struct volume *volume_choose(struct disk *d, const struct appetite *a)
 {
     struct volume *best = NULL;
     for (size_t i = 0; i < d->volume_count; i++) {
         struct volume *v = d->volumes[i];
-        bool still = v != d->active && list_empty(&v->inflight);
-        if (!still || v->damaged || v->row.live_bytes > a->room_bytes)
+        if (!volume_rests(d, v) || v->damaged || v->row.live_bytes > a->room_bytes)
             continue;
         if (v->failed)
             return v;
-        if (volume_worth_it(v, a) && (!best || volume_dead(v) > volume_dead(best)))
+        if (best && best->row.live_bytes == 0)
+            continue;
+        if (volume_worth_it(v, a) &&
+            (!best || v->row.live_bytes == 0 || volume_dead(v) > volume_dead(best)))
             best = v;
     }
     return best;
@@ -442,11 +522,24 @@ static int FIBER compact_begin(struct disk *d, struct volume **ret)
     return 0;
 }
 
-static int FIBER volume_compact(struct disk *d, struct volume *v, uint64_t *ret_freed_bytes)
+/* Another one in which nothing lives, with a reference; NULL: none. */
+static struct volume *choose_dead(struct disk *d)
+{
+    rt_lock(&d->lock);
+    struct volume *v = volume_choose(d, &(struct appetite){0});
+    if (v)
+        v->refs++;
+    rt_unlock(&d->lock);
+    return v;
+}
+
+/* Steps 1 to 4, but for making the index survive. */
+static int FIBER volume_compact(struct disk *d, struct volume *v, struct going *g)
 {
     uint64_t used = v->tail - VOLUME_DATA, moved;
-    int err = volume_move(d, v, &moved);
-    if (err == 0)
+    struct roll roll = {};
+    int err = volume_move(d, v, &roll, &moved);
+    if (err == 0 && moved > 0)
         err = index_flush(d, false);
     if (err == 0 && v->row.live_bytes > 0)
         err = -ERR_CORRUPT; /* the index knows needles that the walk did not meet */
@@ -454,15 +547,13 @@ static int FIBER volume_compact(struct disk *d, struct volume *v, uint64_t *ret_
     v->damaged |= err == -ERR_CORRUPT;
     rt_unlock(&d->lock);
     if (err == 0)
-        err = volume_retire(d, v);
-    if (err)
-        return err;
-    rt_lock(&d->lock);
-    d->stats.compactions++;
-    d->stats.compacted_bytes += used;
-    rt_unlock(&d->lock);
-    *ret_freed_bytes = used > moved ? used - moved : 0;
-    return 0;
+        err = volume_retire(d, v, &roll, g);
+    free(roll.rows);
+    if (err == 0) {
+        g->used_bytes += used;
+        g->freed_bytes += used > moved ? used - moved : 0;
+    }
+    return err;
 }
 
 /* One at a time. */
@@ -482,19 +573,33 @@ static void compacting_end(struct disk *d)
     rt_unlock(&d->lock);
 }
 
+/* The volume most worth it, and as long as nothing lives in them, further ones: making the index
+ * survive costs as much for one as for several. */
+static int FIBER compact_some(struct disk *d, struct going *g)
+{
+    struct volume *v = NULL;
+    int err = compact_begin(d, &v);
+    while (v) {
+        bool dead = v->row.live_bytes == 0;
+        err = volume_compact(d, v, g);
+        volume_put(d, v);
+        v = err == 0 && dead && g->count < GOING_MAX ? choose_dead(d) : NULL;
+    }
+    return err;
+}
+
 int FIBER disk_compact(struct disk *d, uint64_t *ret_freed_bytes)
 {
     *ret_freed_bytes = 0;
     if (!compacting_begin(d))
         return 0;
-    struct volume *v = NULL;
-    int err = compact_begin(d, &v);
-    if (v) {
-        err = volume_compact(d, v, ret_freed_bytes);
-        volume_put(d, v);
-    }
+    struct going g = {};
+    int err = compact_some(d, &g);
+    int gone = going_go(d, &g);
+    if (gone == 0)
+        *ret_freed_bytes = g.freed_bytes;
     compacting_end(d);
-    return err;
+    return err ? err : gone;
 }
 
 /* ---- erasing -------------------------------------------------------------------------------- */
@@ -547,9 +652,14 @@ static int FIBER erase_one(struct disk *d, uint32_t upto, struct disk_erased *re
     if (!v)
         return 0;
     err = erase_room(d, v);
+    struct going g = {};
     if (err == 0)
-        err = volume_compact(d, v, &ret->freed_bytes);
+        err = volume_compact(d, v, &g);
     volume_put(d, v);
+    if (err == 0)
+        err = going_go(d, &g);
+    if (err == 0)
+        ret->freed_bytes = g.freed_bytes;
     return err == -ERR_CORRUPT ? 0 : err; /* it is damaged: the next call counts it */
 }
 

@@ -289,6 +289,20 @@ static int FIBER store_find(struct disk *d, struct needle_key key, struct index_
     return err;
 }
 
+static bool windows_find(struct disk *d, struct needle_key key, struct index_row *ret)
+{
+    struct index_row row;
+    rt_lock(&d->lock);
+    d->stats.index_lookups++;
+    bool found = window_find(d->filling, key, ret);
+    if (window_find(d->flushing, key, &row) && (!found || row_newer(&row, ret))) {
+        *ret = row;
+        found = true;
+    }
+    rt_unlock(&d->lock);
+    return found;
+}
+
 /*
  * The windows are asked before the store: rows move that way, so none is missed between the two.
  * Both are asked in any case, for a copy made by compaction is younger in time but not in lsn.
@@ -296,14 +310,7 @@ static int FIBER store_find(struct disk *d, struct needle_key key, struct index_
 int FIBER index_find(struct disk *d, struct needle_key key, struct index_row *ret)
 {
     struct index_row best, row;
-    rt_lock(&d->lock);
-    d->stats.index_lookups++;
-    bool found = window_find(d->filling, key, &best);
-    if (window_find(d->flushing, key, &row) && (!found || row_newer(&row, &best))) {
-        best = row;
-        found = true;
-    }
-    rt_unlock(&d->lock);
+    bool found = windows_find(d, key, &best);
     int err = store_find(d, key, &row);
     if (err && err != -ERR_NOT_FOUND)
         return err;
@@ -315,6 +322,38 @@ int FIBER index_find(struct disk *d, struct needle_key key, struct index_row *re
         return -ERR_NOT_FOUND;
     *ret = best;
     return 0;
+}
+
+struct ask_job {
+    struct kv *kv;
+    struct index_ask *asks;
+    size_t count;
+    struct volume_draft *drafts;
+    size_t draft_count;
+};
+
+static int BLOCKING ask_job(void *arg)
+{
+    struct ask_job *j = arg;
+    return index_store_ask(j->kv, j->asks, j->count, j->drafts, j->draft_count);
+}
+
+int FIBER index_ask(struct disk *d, struct index_ask *asks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        asks[i].known = windows_find(d, asks[i].key, &asks[i].newest);
+        asks[i].buries = false;
+    }
+    rt_lock(&d->lock);
+    struct ask_job j = {
+        .kv = d->kv, .asks = asks, .count = count, .draft_count = d->volume_count};
+    j.drafts = malloc((j.draft_count + 1) * sizeof(*j.drafts));
+    if (j.drafts)
+        drafts_fill(d, j.drafts);
+    rt_unlock(&d->lock);
+    int err = j.drafts ? rt_offload(ask_job, &j) : -ENOMEM;
+    free(j.drafts);
+    return err;
 }
 
 struct page_job {

@@ -94,6 +94,41 @@ int BLOCKING index_store_page(struct kv *kv, const struct index_row *after, stru
     return err;
 }
 
+/* Whether a needle of the tombstone's key lies in another volume, by the rows from the iterator on.
+ */
+static int find_buried(struct kv_iter *it, const struct index_row *tombstone,
+                       struct volume_draft *drafts, size_t draft_count, bool *ret)
+{
+    struct index_row row;
+    int err;
+    *ret = false;
+    for (; !*ret && (err = row_at(it, tombstone->key, &row)) == 0; kv_iter_next(it))
+        *ret = !row.tombstone && row.volume != tombstone->volume &&
+               draft_find(drafts, draft_count, row.volume);
+    return *ret || err == -ERR_NOT_FOUND ? 0 : err;
+}
+
+int BLOCKING index_store_ask(struct kv *kv, struct index_ask *asks, size_t count,
+                             struct volume_draft *drafts, size_t draft_count)
+{
+    _cleanup_iter_ struct kv_iter *it = NULL;
+    int err = kv_iter_new_prefix(kv, NULL, NULL, ROWS_NEEDLES, 0, &it);
+    for (size_t i = 0; err == 0 && i < count; i++) {
+        struct row_bytes prefix = row_prefix(asks[i].key);
+        struct index_row row;
+        kv_iter_seek(it, row_key(&prefix));
+        err = row_at(it, asks[i].key, &row);
+        if (err == 0 && (!asks[i].known || row_newer(&row, &asks[i].newest))) {
+            asks[i].newest = row;
+            asks[i].known = true;
+        }
+        err = err == -ERR_NOT_FOUND ? 0 : err;
+        if (err == 0 && asks[i].known && asks[i].newest.tombstone)
+            err = find_buried(it, &asks[i].newest, drafts, draft_count, &asks[i].buries);
+    }
+    return err;
+}
+
 int BLOCKING index_store_volumes(struct kv *kv,
                                  int (*fn)(uint32_t, const struct volume_row *, void *), void *arg)
 {

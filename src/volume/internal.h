@@ -352,6 +352,17 @@ int index_store_cached(struct kv *kv, struct needle_key key, struct index_row *r
 /* Rows after `after` (NULL: from the first on). */
 int BLOCKING index_store_page(struct kv *kv, const struct index_row *after, struct index_row *rows,
                               size_t cap, size_t *ret_count);
+/* What compaction wants to know of a key. */
+struct index_ask {
+    struct needle_key key;
+    struct index_row newest; /* of its rows */
+    bool known;              /* it has one */
+    bool buries;             /* that is a tombstone, and a needle lies in another volume */
+};
+/* Rows of the store that are newer than what is given, and what tombstones bury in the volumes of
+ * the drafts. */
+int BLOCKING index_store_ask(struct kv *kv, struct index_ask *asks, size_t count,
+                             struct volume_draft *drafts, size_t draft_count);
 /* Empties a store that is not this disk's, and names it. */
 int BLOCKING index_store_claim(struct kv *kv, const uint8_t uuid[16]);
 int BLOCKING index_store_volumes(struct kv *kv,
@@ -377,6 +388,8 @@ int FIBER index_promise(struct disk *d, uint32_t n);
 void index_add(struct disk *d, const struct index_row *rows, uint32_t n, uint32_t unused);
 /* The newest row of the key, tombstone or not. -ERR_NOT_FOUND. */
 int FIBER index_find(struct disk *d, struct needle_key key, struct index_row *ret);
+/* The same of many keys at once, and what their tombstones bury. */
+int FIBER index_ask(struct disk *d, struct index_ask *asks, size_t count);
 /* All that was committed is in the index; `survive`: and stays there. */
 int FIBER index_flush(struct disk *d, bool survive);
 /* The same, surviving, without waiting for it. Under the lock. */
@@ -399,7 +412,7 @@ struct scan {
     struct volume *volume; /* borrowed; the caller holds a reference */
     uint64_t pos, end;     /* where to look next; where to stop */
     bool odd;              /* met bytes that are no needle, nor zeros */
-    bool peek;             /* the needle met last is long: little is read behind it */
+    size_t ahead;          /* to be read when the buffer is left */
     uint8_t *buf;
     uint64_t buf_off;
     size_t buf_len;
@@ -410,6 +423,9 @@ int scan_init(struct scan *s, struct volume *v, uint64_t from, uint64_t to);
 void scan_release(struct scan *s);
 /* 1 and a header, 0 at the end, or an error of reading. */
 int FIBER scan_next(struct scan *s);
+/* Whether the next call reads, and whether the buffer holds the needle met last whole until then. */
+bool scan_leaves(const struct scan *s);
+bool scan_holds(const struct scan *s);
 /* Of the needle met last: 1 when its footer holds and is in `footer`, 0 when not, or an error. */
 int FIBER scan_footer(struct scan *s);
 /* One cell, after scan_footer: 1 when it holds, 0 when not, or an error. Borrowed until the next.

@@ -7,8 +7,8 @@
  * Where none is, the walk goes on at the next place where one may begin. A stream that a crash cut
  * short may claim bytes beyond the end of the file: replay() sees to it that nothing is written
  * there, for a later walk will step over them. Reads go through one buffer, forwards; behind a long
- * needle only a little is read at first, for most walks want the headers of many and the bytes of
- * few.
+ * needle only a little is read, and twice as much at each further step, for most walks want the
+ * headers of many and the bytes of few.
  */
 
 #include "volume/internal.h"
@@ -21,7 +21,8 @@ static_assert(PEEK_BYTES >= RT_DIRECT_ALIGN + sizeof(struct needle_header), "whe
 
 int scan_init(struct scan *s, struct volume *v, uint64_t from, uint64_t to)
 {
-    *s = (struct scan){.volume = v, .pos = align_up(from, NEEDLE_ALIGN), .end = to};
+    *s = (struct scan){
+        .volume = v, .pos = align_up(from, NEEDLE_ALIGN), .end = to, .ahead = PEEK_BYTES};
     s->buf = malloc(SCAN_BUFFER_BYTES);
     s->footer = malloc(needle_footer_len(NEEDLE_PAYLOAD_MAX, v->cell_bytes));
     if (s->buf && s->footer)
@@ -83,18 +84,22 @@ static uint64_t scan_span(const struct scan *s)
     return needle_span(s->header.len_bytes, s->volume->cell_bytes);
 }
 
-/* Whether what is read next is not at hand. */
-static bool scan_misses(const struct scan *s)
+bool scan_leaves(const struct scan *s)
 {
     return s->pos < s->buf_off || s->pos + sizeof(s->header) > s->buf_off + s->buf_len;
+}
+
+bool scan_holds(const struct scan *s)
+{
+    return s->header.offset >= s->buf_off && s->pos <= s->buf_off + s->buf_len;
 }
 
 /* The bytes where a header may be. */
 static int FIBER scan_header(struct scan *s, bool *ret_whole)
 {
-    size_t ahead = s->peek ? PEEK_BYTES : SCAN_BUFFER_BYTES;
-    if (scan_misses(s))
-        s->peek = false; /* where that finds none, all of the buffer is read next */
+    size_t ahead = s->ahead;
+    if (scan_leaves(s))
+        s->ahead = MIN(2 * ahead, SCAN_BUFFER_BYTES);
     return scan_copy(s, s->pos, &s->header, sizeof(s->header), ahead, ret_whole);
 }
 
@@ -109,7 +114,8 @@ int FIBER scan_next(struct scan *s)
             return 0; /* the end of the file */
         if (needle_header_valid(&s->header, s->volume->incarnation, s->pos)) {
             s->pos += scan_span(s);
-            s->peek = scan_span(s) >= LONG_SPAN;
+            if (scan_span(s) >= LONG_SPAN)
+                s->ahead = PEEK_BYTES;
             return 1;
         }
         s->odd |= block_odd(&s->header);
