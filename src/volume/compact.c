@@ -17,6 +17,9 @@
  * A tombstone is needed as long as a needle that it buries lies in some other volume; the rows of
  * the index say so, for they name every needle on the disk, dead ones too. A needle that cannot be
  * read keeps its volume from going: better the dead bytes than the loss of the last copy.
+ *
+ * What lies in a volume is known from its roll, and only what lives is read; where there is none,
+ * all headers are.
  */
 
 #include "volume/internal.h"
@@ -27,7 +30,7 @@
 #define MOVE_ROOM_MAX    (DISK_PLACED_ROOM(MOVE_PAYLOAD_MAX) + RT_DIRECT_ALIGN)
 #define FORGET_ROWS      256
 #define MEET_NEEDLES     256
-#define ROLL_MAX         16384
+#define MET_MAX          16384 /* kept for the index to forget, rather than walking again */
 #define GOING_MAX        8
 #define SHORT_PERCENT    87u /* what counts as mostly dead when space is short */
 /* What may be dead on a disk: so many of a hundred live bytes; less than DEAD_MIN always. */
@@ -37,12 +40,11 @@
 static_assert(MOVE_PAYLOAD_MAX <= APPEND_PAYLOAD_MAX && MOVE_PAYLOAD_MAX <= MOVE_BUFFER / 2,
               "a payload fits with what is around it");
 
-/* What was met in a volume, for the index to forget. */
-struct roll {
-    struct index_row *rows;
-    size_t count, room;
-    bool partial; /* there was more than ROLL_MAX */
-    bool odd;     /* something there is no needle and may have been one */
+/* What compaction finds in a volume. */
+struct contents {
+    struct roll roll; /* for the index to forget */
+    uint64_t moved_bytes;
+    bool odd; /* something there is no needle and may have been one */
 };
 
 /* Needles whose fate the index is asked for together, and small ones that wait for a commit of
@@ -51,7 +53,7 @@ struct move {
     struct disk *d;
     struct volume *v;
     struct scan scan;
-    struct roll *roll;
+    struct roll *roll; /* of what is met */
     uint64_t moved_bytes;
     bool damaged;
     size_t met_count;
@@ -66,20 +68,6 @@ struct move {
 
 /* ---- what has to move ----------------------------------------------------------------------- */
 
-/* A roll that gets no longer is as good as none: who needs it walks again. */
-static void roll_add(struct roll *r, const struct index_row *row)
-{
-    if (r->count == r->room && !r->partial) {
-        size_t room = r->room ? 2 * r->room : MEET_NEEDLES;
-        struct index_row *rows = room > ROLL_MAX ? NULL : realloc(r->rows, room * sizeof(*rows));
-        r->partial = rows == NULL;
-        r->rows = rows ? rows : r->rows;
-        r->room = rows ? room : r->room;
-    }
-    if (!r->partial)
-        r->rows[r->count++] = *row;
-}
-
 /* The next needles, as far as the bytes of none that may be wanted leave the buffer: 1, 0 at the
  * end, or an error. */
 static int FIBER meet(struct move *m)
@@ -92,7 +80,7 @@ static int FIBER meet(struct move *m)
         if (got != 1)
             break;
         struct index_row row = row_of_header(&m->scan.header, m->v);
-        roll_add(m->roll, &row);
+        roll_add(m->roll, &row, MET_MAX);
         m->asks[m->met_count].key = row.key;
         m->met[m->met_count++] = m->scan.header;
         held |= row.len_bytes > 0 && scan_holds(&m->scan);
@@ -100,14 +88,13 @@ static int FIBER meet(struct move *m)
     return got < 0 ? got : m->met_count > 0;
 }
 
-/* Whether it has to be copied: it is what the index gives for its key, and if it is a tombstone,
- * there is something for it to bury. */
-static bool move_wanted(const struct move *m, const struct needle_header *h,
+/* Whether what lies there has to be copied: it is what the index gives for its key, and if it is a
+ * tombstone, there is something for it to bury. */
+static bool move_wanted(const struct move *m, uint64_t offset, uint64_t lsn,
                         const struct index_ask *ask)
 {
     const struct index_row *row = &ask->newest;
-    if (!ask->known || row->volume != m->v->number || row->offset != h->offset ||
-        row->lsn != h->lsn)
+    if (!ask->known || row->volume != m->v->number || row->offset != offset || row->lsn != lsn)
         return false;
     return !row->tombstone || ask->buries;
 }
@@ -272,7 +259,7 @@ static int FIBER move_met(struct move *m)
 {
     int err = index_ask(m->d, m->asks, m->met_count);
     for (size_t i = 0; err == 0 && i < m->met_count; i++) {
-        if (!move_wanted(m, &m->met[i], &m->asks[i]))
+        if (!move_wanted(m, m->met[i].offset, m->met[i].lsn, &m->asks[i]))
             continue;
         m->scan.header = m->met[i];
         err = move_one(m);
@@ -280,7 +267,7 @@ static int FIBER move_met(struct move *m)
     return err;
 }
 
-static int FIBER move_all(struct move *m)
+static int FIBER move_by_walk(struct move *m)
 {
     int got;
     while ((got = meet(m)) == 1) {
@@ -288,26 +275,78 @@ static int FIBER move_all(struct move *m)
         if (err)
             return err;
     }
-    m->roll->odd = m->scan.odd;
-    return got ? got : move_commit(m);
+    return got;
 }
 
-/* Copies what lives; *ret_moved_bytes is what that takes. -ERR_CORRUPT: not all of it could be. */
-static int FIBER volume_move(struct disk *d, struct volume *v, struct roll *roll,
-                             uint64_t *ret_moved_bytes)
+/* A needle whose place is known, read as far as one buffer takes it. */
+static int FIBER move_row(struct move *m, const struct index_row *row)
+{
+    m->scan.pos = row->offset;
+    m->scan.ahead = MIN(row_span(row), (uint64_t)SCAN_BUFFER_BYTES);
+    int got = scan_next(&m->scan);
+    if (got < 0)
+        return got;
+    if (got == 1 && m->scan.header.offset == row->offset && m->scan.header.lsn == row->lsn)
+        return move_one(m);
+    m->damaged = true;
+    return 0;
+}
+
+static int FIBER move_by_roll(struct move *m, const struct roll *roll)
+{
+    int err = 0;
+    for (size_t at = 0, n; err == 0 && at < roll->count; at += n) {
+        const struct index_row *rows = roll->rows + at;
+        n = MIN(roll->count - at, (size_t)MEET_NEEDLES);
+        for (size_t i = 0; i < n; i++)
+            m->asks[i].key = rows[i].key;
+        err = index_ask(m->d, m->asks, n);
+        for (size_t i = 0; err == 0 && i < n; i++)
+            if (move_wanted(m, rows[i].offset, rows[i].lsn, &m->asks[i]))
+                err = move_row(m, &rows[i]);
+    }
+    return err;
+}
+
+/* What a volume lost track of is found by a walk only. */
+static bool roll_is_all(struct disk *d, const struct volume *v, const struct roll *roll)
+{
+    rt_lock(&d->lock);
+    bool is = !roll->partial && v->stuck == UINT64_MAX && !v->failed;
+    rt_unlock(&d->lock);
+    return is;
+}
+
+/* By the volume's roll, or if that is no use, by a walk that makes one. */
+static int FIBER move_all(struct move *m, struct roll *roll)
+{
+    int err;
+    if (roll_is_all(m->d, m->v, roll)) {
+        err = move_by_roll(m, roll);
+    } else {
+        roll_release(roll);
+        roll->partial = false;
+        m->roll = roll;
+        err = move_by_walk(m);
+    }
+    return err ? err : move_commit(m);
+}
+
+/* Copies what lives. -ERR_CORRUPT: not all of it could be. */
+static int FIBER volume_move(struct disk *d, struct volume *v, struct contents *c)
 {
     struct move *m = calloc(1, sizeof(*m));
     if (!m)
         return -ENOMEM;
     m->d = d;
     m->v = v;
-    m->roll = roll;
     int err = scan_init(&m->scan, v, VOLUME_DATA, v->tail);
     if (err == 0)
-        err = move_all(m);
+        err = move_all(m, &c->roll);
     if (err == 0 && m->damaged)
         err = -ERR_CORRUPT;
-    *ret_moved_bytes = m->moved_bytes;
+    c->moved_bytes = m->moved_bytes;
+    c->odd = m->scan.odd;
     scan_release(&m->scan);
     free(m->buf);
     free(m);
@@ -350,10 +389,10 @@ static int FIBER forget_by_walk(struct disk *d, struct volume *v)
 
 /* The rows of what the walk met; where it met something that may have been a needle and cannot be
  * read, the rows of volumes that are not there any more. */
-static int FIBER forget_rows(struct disk *d, struct volume *v, const struct roll *roll)
+static int FIBER forget_rows(struct disk *d, struct volume *v, const struct contents *c)
 {
-    int err = roll->partial ? forget_by_walk(d, v) : forget_roll(d, roll);
-    return err == 0 && roll->odd ? index_recount(d) : err;
+    int err = c->roll.partial ? forget_by_walk(d, v) : forget_roll(d, &c->roll);
+    return err == 0 && c->odd ? index_recount(d) : err;
 }
 
 /* The index could not forget it all: the volume stays, to be replayed whole by the next start. */
@@ -375,7 +414,7 @@ struct going {
 };
 
 /* Steps 3 and 4, but for making the index survive. */
-static int FIBER volume_retire(struct disk *d, struct volume *v, const struct roll *roll,
+static int FIBER volume_retire(struct disk *d, struct volume *v, const struct contents *c,
                                struct going *g)
 {
     CHECK(g->count < GOING_MAX);
@@ -384,7 +423,7 @@ static int FIBER volume_retire(struct disk *d, struct volume *v, const struct ro
     rt_unlock(&d->lock);
     int err = index_retire_volume(d, v);
     if (err == 0)
-        err = forget_rows(d, v, roll);
+        err = forget_rows(d, v, c);
     if (err == 0)
         err = index_forget_volume(d, v);
     if (err)
@@ -536,10 +575,13 @@ static struct volume *choose_dead(struct disk *d)
 /* Steps 1 to 4, but for making the index survive. */
 static int FIBER volume_compact(struct disk *d, struct volume *v, struct going *g)
 {
-    uint64_t used = v->tail - VOLUME_DATA, moved;
-    struct roll roll = {};
-    int err = volume_move(d, v, &roll, &moved);
-    if (err == 0 && moved > 0)
+    uint64_t used = v->tail - VOLUME_DATA;
+    struct contents c = {};
+    rt_lock(&d->lock);
+    c.roll = roll_take(d, v);
+    rt_unlock(&d->lock);
+    int err = volume_move(d, v, &c);
+    if (err == 0 && (c.moved_bytes > 0 || v->row.live_bytes > 0))
         err = index_flush(d, false);
     if (err == 0 && v->row.live_bytes > 0)
         err = -ERR_CORRUPT; /* the index knows needles that the walk did not meet */
@@ -547,11 +589,11 @@ static int FIBER volume_compact(struct disk *d, struct volume *v, struct going *
     v->damaged |= err == -ERR_CORRUPT;
     rt_unlock(&d->lock);
     if (err == 0)
-        err = volume_retire(d, v, &roll, g);
-    free(roll.rows);
+        err = volume_retire(d, v, &c, g);
+    roll_release(&c.roll);
     if (err == 0) {
         g->used_bytes += used;
-        g->freed_bytes += used > moved ? used - moved : 0;
+        g->freed_bytes += used > c.moved_bytes ? used - c.moved_bytes : 0;
     }
     return err;
 }

@@ -98,6 +98,7 @@ int volume_new(struct volume **ret, uint32_t number)
     v->tail = v->allocated = v->low_swapped = VOLUME_DATA;
     v->stuck = UINT64_MAX;
     v->refs = 1;
+    v->roll.partial = true;
     list_init(&v->inflight);
     *ret = v;
     return 0;
@@ -109,6 +110,7 @@ void FIBER volume_free(struct volume *v)
         return;
     CHECK(list_empty(&v->inflight));
     rt_file_close(v->file);
+    roll_release(&v->roll);
     free(v);
 }
 
@@ -165,6 +167,7 @@ static int FIBER volume_create(struct disk *d, uint32_t number, struct volume **
     int err = volume_new(&v, number);
     if (err)
         return err;
+    v->roll.partial = false;
     char path[VOLUME_PATH_MAX];
     volume_path(d, number, path);
     rt_random(&v->incarnation, sizeof(v->incarnation));

@@ -256,6 +256,7 @@ void index_add(struct disk *d, const struct index_row *rows, uint32_t n, uint32_
     }
     for (uint32_t i = 0; i < n; i++) {
         window_add(d->filling, &rows[i]);
+        roll_note(d, &rows[i]);
         d->unsaved_bytes += row_span(&rows[i]);
     }
     if (flusher_due(d))
@@ -345,8 +346,7 @@ int FIBER index_ask(struct disk *d, struct index_ask *asks, size_t count)
         asks[i].buries = false;
     }
     rt_lock(&d->lock);
-    struct ask_job j = {
-        .kv = d->kv, .asks = asks, .count = count, .draft_count = d->volume_count};
+    struct ask_job j = {.kv = d->kv, .asks = asks, .count = count, .draft_count = d->volume_count};
     j.drafts = malloc((j.draft_count + 1) * sizeof(*j.drafts));
     if (j.drafts)
         drafts_fill(d, j.drafts);

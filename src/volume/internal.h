@@ -6,7 +6,8 @@
  *
  * Who does what: format.c bytes; file.c volume files, extents and their space; commit.c the shared
  * write and sync; writer.c needles written piece by piece; reader.c reads; scan.c walks the needles
- * of a volume; row.c, window.c, index.c the needle index; recover.c opening and closing; compact.c,
+ * of a volume; row.c, window.c, index.c the needle index;
+ * roll.c what lies in a volume; recover.c opening and closing; compact.c,
  * verify.c upkeep; disk.c the rest of volume.h.
  *
  * Locks: `disk.lock` guards all that is marked so below. It is held for a few hundred instructions
@@ -38,7 +39,9 @@
 #define DIRECT_EXTENT_MIN    (128 * KIB) /* longer extents begin on a block */
 #define PLACED_MIN           (128 * KIB) /* shorter payloads are not worth whole blocks */
 #define APPEND_CELLS_MAX     (APPEND_PAYLOAD_MAX / CELL_BYTES)
-#define VOLUME_SUFFICES_MIN  (64 * MIB) /* smaller ones are not sealed for what the disk holds */
+#define ROLL_MAX             4096       /* rows of a volume; one of more is walked */
+#define ROLLED_MAX           32768      /* of all a disk's */
+#define VOLUME_SUFFICES_MIN  (32 * MIB) /* smaller ones are not sealed for what the disk holds */
 #define VOLUME_SHARE         16         /* of what it holds: more than that is one volume enough */
 #define COMPACT_ACTIVE_MIN   (16 * MIB) /* dead bytes that seal a volume before it is full */
 
@@ -137,6 +140,24 @@ bool window_find(const struct window *w, struct needle_key key, struct index_row
 const struct index_row *window_rows(const struct window *w);
 void window_clear(struct window *w);
 
+/* ---- what lies in a volume (roll.c) --------------------------------------------------------- */
+
+struct roll {
+    struct index_row *rows;
+    size_t count, room;
+    bool partial; /* it does not have them all, and so none */
+};
+
+/* One more; if that makes more than `most`, it becomes partial. */
+void roll_add(struct roll *r, const struct index_row *row, size_t most);
+void roll_release(struct roll *r);
+
+struct volume;
+/* The following two under the lock. A row that goes into the index: */
+void roll_note(struct disk *d, const struct index_row *row);
+/* The volume's, which is the caller's now. */
+struct roll roll_take(struct disk *d, struct volume *v);
+
 /* ---- volumes and extents (file.c) ----------------------------------------------------------- */
 
 struct volume {
@@ -158,6 +179,7 @@ struct volume {
     bool gone;            /* no longer in disk.volumes; unlinked with the last reference */
     bool indexed;         /* the index has a row for it: */
     struct volume_row row;
+    struct roll roll;
 };
 
 /* A run of a volume that one writer fills: begins and ends on a sector. */
@@ -191,6 +213,7 @@ struct disk {
     struct volume *active; /* takes new extents; NULL: make one first */
     uint32_t next_volume;
     uint64_t next_lsn;
+    size_t rolled;                /* rows in the volumes' rolls */
     uint64_t room_bytes, room_ns; /* free when it was looked at last, and when that was */
     bool growing;                 /* someone makes a volume or allocates */
     struct rt_waitq grown;
@@ -423,7 +446,8 @@ int scan_init(struct scan *s, struct volume *v, uint64_t from, uint64_t to);
 void scan_release(struct scan *s);
 /* 1 and a header, 0 at the end, or an error of reading. */
 int FIBER scan_next(struct scan *s);
-/* Whether the next call reads, and whether the buffer holds the needle met last whole until then. */
+/* Whether the next call reads, and whether the buffer holds the needle met last whole until then.
+ */
 bool scan_leaves(const struct scan *s);
 bool scan_holds(const struct scan *s);
 /* Of the needle met last: 1 when its footer holds and is in `footer`, 0 when not, or an error. */

@@ -241,6 +241,88 @@ static unsigned rows_of(struct disk_home *h, uint64_t n)
     return count;
 }
 
+static bool has_roll(struct disk_home *h, uint32_t number)
+{
+    rt_lock(&h->disk->lock);
+    struct volume *v = volume_find(h->disk, number);
+    bool has = v && !v->roll.partial && v->roll.count > 0;
+    rt_unlock(&h->disk->lock);
+    return has;
+}
+
+CASE(what_was_there_at_the_start_is_walked_and_what_came_later_is_not)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    put_all(h, 0, 50); /* volumes 1 to 3 */
+    assert_true(has_roll(h, 1));
+    home_close(h);
+    home_open(h);
+    assert_false(has_roll(h, 1));
+    put_all(h, 100, 150);
+    assert_true(has_roll(h, 5));
+    for (uint64_t n = 0; n < 50; n++)
+        if (n % 4)
+            del(h, n);
+    for (uint64_t n = 100; n < 150; n++)
+        if (n % 4)
+            del(h, n);
+    assert_true(compact_all(h) > 60 * LEN);
+    for (unsigned number = 1; number <= 2; number++)
+        assert_false(volume_file_exists(h, number));
+    assert_false(volume_file_exists(h, 5));
+    for (uint64_t n = 0; n < 150; n = n == 49 ? 100 : n + 1)
+        assert_int_equal(check_try(h->disk, n, LEN, NULL), n % 4 ? -ERR_NOT_FOUND : 0);
+    assert_clean(h);
+    assert_rebuilds_the_same(h);
+    home_close(h);
+    return 0;
+}
+
+/* A needle that the roll names and that cannot be read keeps its volume, as one of a walk does. */
+CASE(what_a_roll_names_has_to_be_there)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    put_all(h, 0, 30);
+    for (uint64_t n = 1; n < 20; n++)
+        del(h, n);
+    struct put first = put(h->disk, 100, LEN);
+    assert_true(first.hint.volume > 1 && has_roll(h, 1));
+    struct index_row row;
+    assert_int_equal(index_find(h->disk, key_of(0), &row), 0);
+    assert_int_equal(row.volume, 1);
+    char path[128];
+    home_volume_path(h, 1, path);
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "gone", 4, (off_t)row.offset), 4);
+    close(fd);
+    uint64_t freed;
+    assert_int_equal(disk_compact(h->disk, &freed), -ERR_CORRUPT);
+    assert_true(volume_file_exists(h, 1));
+    home_close(h);
+    return 0;
+}
+
+CASE(dead_volumes_go_together)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    put_all(h, 0, 90); /* volumes 1 to 4, and some in 5 */
+    for (uint64_t n = 0; n < 90; n++)
+        del(h, n);
+    uint64_t freed;
+    assert_int_equal(disk_compact(h->disk, &freed), 0);
+    assert_true(freed > 3 * MIB);
+    for (unsigned number = 1; number <= 4; number++)
+        assert_false(volume_file_exists(h, number));
+    compact_all(h);
+    assert_clean(h);
+    assert_rebuilds_the_same(h);
+    home_close(h);
+    return 0;
+}
+
 CASE(tombstone_outlives_what_it_buries)
 {
     struct disk_home *h = arg;
@@ -654,6 +736,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compaction_keeps_the_living_and_frees_the_dead),
+        cmocka_unit_test(what_was_there_at_the_start_is_walked_and_what_came_later_is_not),
+        cmocka_unit_test(what_a_roll_names_has_to_be_there),
+        cmocka_unit_test(dead_volumes_go_together),
         cmocka_unit_test(long_needles_are_moved_as_well),
         cmocka_unit_test(needles_of_any_length_are_moved_among_each_other),
         cmocka_unit_test(well_filled_volumes_are_left_alone),
