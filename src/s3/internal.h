@@ -40,7 +40,8 @@ struct s3 {
     struct s3_counters *counters;
     struct md5_pool *md5_pools; /* one a loop thread */
     struct s3_logs *logs;
-    _Atomic unsigned selects; /* under way */
+    _Atomic unsigned selects;   /* under way */
+    uint64_t select_silence_ns; /* after which one gives a sign of life */
     struct account_quotas *account_quotas;
 };
 

@@ -12,6 +12,7 @@
 #include "s3/query/query.h"
 
 #define REGION_DEFAULT STR("us-east-1")
+#define SILENCE_NS     (3 * RT_S)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
@@ -69,6 +70,7 @@ int s3_new(struct s3 **ret, const struct s3_config *config)
     s3->sigv2 = config->sigv2;
     s3->lifecycle_day_ms = config->lifecycle_day_ms ? config->lifecycle_day_ms : LIFECYCLE_DAY_MS;
     s3->kms = config->kms;
+    s3->select_silence_ns = SILENCE_NS;
     s3->encrypt_all = config->encrypt_all;
     s3->insecure_sse_c = config->insecure_sse_c;
     int r = copy_strings(s3, config);

@@ -2,15 +2,17 @@
 """SelectObjectContent by boto3, whose reader of event streams holds each message against its sums."""
 import bz2
 import gzip
+import hashlib
 import json
 import os
+import time
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
 from conftest import make_client
-from raw import request
+from raw import Connection, Signer, request, request_bytes
 
 ROWS = 6000
 PEOPLE = b'name,age,city\n' + b''.join(b'n%d,%d,c%d\n' % (i, i % 90, i % 7) for i in range(ROWS))
@@ -128,12 +130,25 @@ def test_sealed_objects_and_versions(server, s3, bucket):
     key = os.urandom(32)
     sse_c = {'SSECustomerAlgorithm': 'AES256', 'SSECustomerKey': key}
     sql = 'SELECT COUNT(*) FROM S3Object'
-    s3.put_object(Bucket=bucket, Key='s3', Body=PEOPLE, ServerSideEncryption='AES256')
-    assert select(s3, bucket, 's3', sql)[0] == b'6000\n'
+    kinds = {'s3': ({'ServerSideEncryption': 'AES256'}, {}),
+             'kms': ({'ServerSideEncryption': 'aws:kms', 'SSEKMSEncryptionContext': 'eyJhIjoiYiJ9'}, {})}
     if server.tls:
-        s3.put_object(Bucket=bucket, Key='c', Body=PEOPLE, **sse_c)
-        assert select(s3, bucket, 'c', sql, **sse_c)[0] == b'6000\n'
+        kinds['c'] = (sse_c, sse_c)
+    whole = b''.join(b'n%d\n' % i for i in range(ROWS))
+    packed = {'CSV': {'FileHeaderInfo': 'USE'}, 'CompressionType': 'GZIP'}
+    for kind, (write, read) in kinds.items():
+        s3.put_object(Bucket=bucket, Key=kind, Body=PEOPLE, **write)
+        assert select(s3, bucket, kind, sql, **read)[0] == b'6000\n'
+        step = 30000  # ranges that begin inside of blocks
+        parts = [select(s3, bucket, kind, 'SELECT name FROM S3Object', ScanRange={'Start': at, 'End': min(at + step, len(PEOPLE)) - 1}, **read)[0]
+                 for at in range(0, len(PEOPLE), step)]
+        assert b''.join(parts) == whole and len(parts) > 2
+        s3.put_object(Bucket=bucket, Key=kind + '.gz', Body=gzip.compress(PEOPLE), **write)
+        assert select(s3, bucket, kind + '.gz', sql, packed, **read)[0] == b'6000\n'
+    if server.tls:
         refused('InvalidRequest', s3, bucket, 'c', sql)
+        refused('InvalidRequest', s3, bucket, 'c', sql, SSECustomerAlgorithm='AES256', SSECustomerKey=os.urandom(32))
+        refused('InvalidRequest', s3, bucket, 'kms', sql, **sse_c)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
     old = s3.put_object(Bucket=bucket, Key='v', Body=b'a\n1\n')['VersionId']
     s3.put_object(Bucket=bucket, Key='v', Body=b'a\n1\n2\n')
@@ -182,3 +197,27 @@ def test_the_right_to_read_is_needed(server, s3, bucket):
         refused('AccessDenied', theirs, bucket, 'k', 'SELECT * FROM S3Object', {'CSV': {}})
     finally:
         server.admin('user', 'rm', name)
+
+
+def gauge(server, name):
+    return next(int(line.split()[1]) for line in server.get('/metrics')[1].decode().splitlines() if line.startswith(name + ' '))
+
+
+def test_clients_that_go_away_in_the_middle_end_their_queries(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'0123456789abcde\n' * (1 << 19))  # more than sockets hold
+    body = (b'<SelectObjectContentRequest><Expression>SELECT * FROM S3Object</Expression><ExpressionType>SQL</ExpressionType>'
+            b'<InputSerialization><CSV/></InputSerialization><OutputSerialization><CSV/></OutputSerialization></SelectObjectContentRequest>')
+    path, query = '/%s/k' % bucket, 'select=&select-type=2'
+    before = gauge(server, 'cairn_http_connections')
+    for _ in range(4):
+        signer = Signer(server.access_key, server.secret_key)
+        headers = signer.headers('POST', path, query, [('Host', server.host), ('Content-Length', str(len(body)))],
+                                 hashlib.sha256(body).hexdigest())
+        with Connection(server) as c:
+            c.send(request_bytes('POST', path + '?' + query, headers, body))
+            assert c.socket.recv(12) == b'HTTP/1.1 200'
+    end = time.monotonic() + 300
+    while gauge(server, 'cairn_s3_selects') or gauge(server, 'cairn_http_connections') > before + 1:  # the one that asks
+        assert time.monotonic() < end, 'they go on'
+    rows, _, _ = select(s3, bucket, 'k', 'SELECT COUNT(*) FROM S3Object', {'CSV': {}})
+    assert rows == b'%d\n' % (1 << 19)

@@ -294,6 +294,62 @@ DOOR_CASE(list_pages_by_tokens_of_its_own)
     return 0;
 }
 
+/* ---- a query that finds nothing for long ----------------------------------------------------- */
+
+#define SELECT(out, progress)                                                            \
+    "<SelectObjectContentRequest><Expression>SELECT COUNT(*) FROM S3Object</Expression>" \
+    "<ExpressionType>SQL</ExpressionType>" progress                                      \
+    "<InputSerialization><CSV/></InputSerialization><OutputSerialization>" out           \
+    "</OutputSerialization></SelectObjectContentRequest>"
+
+static bool says(const struct answer *a, const char *text)
+{
+    return str_find(a->body, str_from(text), 0) >= 0;
+}
+
+DOOR_CASE(a_silent_query_gives_signs_of_life)
+{
+    static const char target[] = "/bucket/rows?select&select-type=2";
+    static char rows[256 * KIB];
+    memset(rows, '\n', sizeof(rows));
+    for (size_t i = 0; i < sizeof(rows); i += 2)
+        rows[i] = 'x';
+    set_up(d);
+    CHECK(ASK(d, "PUT", "/bucket/rows", str_make(rows, sizeof(rows))).status == 200);
+    struct str plain = STR(SELECT("<CSV/>", ""));
+    struct str told =
+        STR(SELECT("<CSV/>", "<RequestProgress><Enabled>true</Enabled></RequestProgress>"));
+    d->s3->select_silence_ns = RT_NEVER / 2;
+    struct answer a = ASK(d, "POST", target, plain);
+    CHECK(a.status == 200 && says(&a, "Records") && says(&a, "131072\n") && !says(&a, "Cont"));
+    size_t len = a.body.len;
+    d->s3->select_silence_ns = 0;
+    a = ASK(d, "POST", target, plain);
+    CHECK(a.status == 200 && says(&a, "131072\n") && says(&a, "Cont") && a.body.len > len);
+    CHECK(!says(&a, "Progress"));
+    a = ASK(d, "POST", target, told);
+    CHECK(a.status == 200 && says(&a, "131072\n") && says(&a, "Progress"));
+    CHECK(d->s3->selects == 0);
+    return 0;
+}
+
+DOOR_CASE(too_many_queries_at_once_are_refused_and_counted)
+{
+    static const char target[] = "/bucket/k?select&select-type=2";
+    set_up(d);
+    atomic_fetch_add(&d->s3->selects, 32);
+    for (unsigned i = 0; i < 3; i++) {
+        struct answer a = ASK(d, "POST", target, STR(SELECT("<CSV/>", "")));
+        CHECK(a.status == 503 && str_eq(a.code, STR("Busy")) && d->s3->selects == 32);
+    }
+    atomic_fetch_sub(&d->s3->selects, 1);
+    CHECK(ASK(d, "POST", target, STR(SELECT("<CSV/>", ""))).status == 200);
+    CHECK(ASK(d, "POST", target, STR(SELECT("<Other/>", ""))).status == 400);
+    CHECK(d->s3->selects == 31);
+    atomic_fetch_sub(&d->s3->selects, 31);
+    return 0;
+}
+
 #define CASES(X)                                     \
     X(error_body_names_what_clients_look_for)        \
     X(wrong_signature_shows_what_was_signed)         \
@@ -311,7 +367,9 @@ DOOR_CASE(list_pages_by_tokens_of_its_own)
     X(delete_objects_needs_a_digest)                 \
     X(location_must_be_the_region)                   \
     X(virtual_hosts_name_the_bucket)                 \
-    X(list_pages_by_tokens_of_its_own)
+    X(list_pages_by_tokens_of_its_own)               \
+    X(a_silent_query_gives_signs_of_life)            \
+    X(too_many_queries_at_once_are_refused_and_counted)
 
 int main(void)
 {

@@ -22,12 +22,11 @@
 #include "s3/version.h"
 #include "wire/event_stream.h"
 
-#define SELECTS_MAX  32
-#define SLICE        (64 * KIB)  /* fed, or decompressed, at once */
-#define PAYLOAD_MAX  (128 * KIB) /* of one message */
-#define SIGN_OF_LIFE (3 * RT_S)
-#define RATIO_MAX    1100 /* gzip cannot reach it */
-#define RATIO_FREE   (1 * MIB)
+#define SELECTS_MAX 32
+#define SLICE       (64 * KIB)  /* fed, or decompressed, at once */
+#define PAYLOAD_MAX (128 * KIB) /* of one message */
+#define RATIO_MAX   1100        /* gzip cannot reach it */
+#define RATIO_FREE  (1 * MIB)
 
 struct scan {
     struct s3_request *q;
@@ -110,7 +109,7 @@ static int FIBER take_breath(void *arg)
     rt_yield();
     if (rt_cancelled())
         return -ECANCELED;
-    if (rt_now() - s->sent_ns < SIGN_OF_LIFE)
+    if (rt_now() - s->sent_ns < s->q->s3->select_silence_ns)
         return 0;
     return s->asked->progress ? send_counts(s, "Progress")
                               : send_event(s, STR("Cont"), STR_NULL, STR_NULL);
