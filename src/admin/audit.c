@@ -137,6 +137,7 @@ static int FIBER send_line(struct str line, void *arg)
 void FIBER admin_audit(struct admin *a, struct http_exchange *x, struct str body)
 {
     struct audit_filter filter;
+    char dir[AUDIT_PATH_MAX];
     if (absent(a, x))
         return;
     int r = read_filter(x, &filter);
@@ -148,12 +149,34 @@ void FIBER admin_audit(struct admin *a, struct http_exchange *x, struct str body
     (void)audit_flush(a->config.audit); /* what cannot be written is told of by verify */
     http_set_header(x, "Content-Type", STR("application/x-ndjson"));
     r = http_begin(x, 200, UINT64_MAX);
+    audit_dir(a->config.audit, dir);
     if (r == 0)
-        r = audit_query(audit_dir(a->config.audit), &filter, send_line, x);
+        r = audit_query(dir, &filter, send_line, x);
     if (r == 0)
         r = http_end(x);
     if (r < 0)
         http_close_after(x, true);
+}
+
+/* Of each copy that is not behind: the first that is not sound, else one of them. */
+static int FIBER verify_copies(struct admin *a, struct audit_verdict *ret)
+{
+    struct audit_copy_status copies[AUDIT_COPIES_MAX];
+    unsigned count = audit_copies(a->config.audit, copies);
+    int r = -ERR_UNAVAILABLE;
+    ret->sound = true;
+    for (unsigned i = 0; i < count && ret->sound; i++) {
+        if (!copies[i].in)
+            continue;
+        r = audit_verify(copies[i].dir, ret);
+        if (r < 0)
+            return r;
+        char fault[sizeof(ret->fault)];
+        memcpy(fault, ret->fault, sizeof(fault));
+        if (!ret->sound && count > 1)
+            snprintf(ret->fault, sizeof(ret->fault), "%.80s: %.70s", copies[i].dir, fault);
+    }
+    return r;
 }
 
 void FIBER admin_audit_verify(struct admin *a, struct http_exchange *x, struct str body)
@@ -163,7 +186,7 @@ void FIBER admin_audit_verify(struct admin *a, struct http_exchange *x, struct s
         return;
     int r = audit_flush(a->config.audit);
     if (r == 0)
-        r = audit_verify(audit_dir(a->config.audit), &v);
+        r = verify_copies(a, &v);
     if (r < 0)
         admin_respond_error(x, r, NULL);
     else

@@ -32,6 +32,18 @@ static int FIBER on_event(const struct store_check_event *e, void *arg)
                                      admin_json_str(e->bucket), "key", admin_json_str(e->key)));
 }
 
+/* No faults of the store, and nothing is lost by them alone. */
+static void FIBER send_notes(struct admin *a, struct http_exchange *x)
+{
+    struct audit_copy_status copies[AUDIT_COPIES_MAX];
+    unsigned count = a->config.audit ? audit_copies(a->config.audit, copies) : 0;
+    for (unsigned i = 0; i < count; i++)
+        if (!copies[i].in)
+            (void)admin_send_line(
+                x,
+                json_pack("{s:s+}", "note", "a copy of the audit log is behind: ", copies[i].dir));
+}
+
 static bool wants_deep(struct http_exchange *x)
 {
     struct str path, raw;
@@ -53,6 +65,7 @@ void FIBER admin_check(struct admin *a, struct http_exchange *x, struct str body
     int r = http_begin(x, 200, UINT64_MAX);
     if (r == 0)
         r = store_check(a->config.store, wants_deep(x), on_event, &run);
+    send_notes(a, x);
     json_t *last = json_pack("{s:b, s:I}", "done", r == 0, "faults", (json_int_t)run.faults);
     if (r < 0)
         json_object_set_new(last, "error", json_string(err_text(r)));

@@ -15,6 +15,17 @@ static json_t *mirrors_json(struct admin *a)
     return list;
 }
 
+static json_t *audit_copies_json(struct admin *a)
+{
+    struct audit_copy_status copies[AUDIT_COPIES_MAX];
+    unsigned count = a->config.audit ? audit_copies(a->config.audit, copies) : 0;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "path", copies[i].dir, "state",
+                                              copies[i].in ? "in" : "behind"));
+    return list;
+}
+
 /* The bytes of the disks that are there, and what of them objects can have. */
 static uint64_t FIBER raw_bytes(struct admin *a)
 {
@@ -62,11 +73,12 @@ json_t *FIBER admin_redundancy_json(struct admin *a)
     blob_disks(a->config.blob, &active, &usable);
     struct blob_code code = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX);
     uint64_t raw = raw_bytes(a), usable_bytes = raw / (code.k + code.m) * code.k;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "disks",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "disks",
                      (json_int_t)active, "away", (json_int_t)away_count(a->config.nodes), "usable",
                      (json_int_t)usable, "code_k", (json_int_t)code.k, "code_m", (json_int_t)code.m,
                      "losses_survived", (json_int_t)admin_losses_survived(a), "raw_bytes",
                      (json_int_t)raw, "usable_bytes", (json_int_t)usable_bytes, "repair_waiting",
                      (json_int_t)jobs.repair_left, "repair_unreadable",
-                     (json_int_t)jobs.repair_lost, "metadata_mirrors", mirrors_json(a));
+                     (json_int_t)jobs.repair_lost, "metadata_mirrors", mirrors_json(a),
+                     "audit_copies", audit_copies_json(a));
 }

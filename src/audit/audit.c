@@ -2,19 +2,20 @@
 
 /*
  * Writing the log. Lines are sealed into a queue under the lock, so their order is that of the
- * chain; the writer, a fiber, takes the queue as a whole, writes it behind what is there, syncs,
- * and wakes who waits. A write that fails is tried again with the same bytes at the same place.
+ * chain; the writer, a fiber, takes the queue as a whole, has it written behind what is there in
+ * every copy, and wakes who waits. A write that fails in all of them is tried again with the same
+ * bytes at the same place. Between writes it brings up copies that are behind.
  *
  * Invariants
  *  1. The queue holds the lines behind those in the files, without a gap.
- *  2. `durable_seq` and all before it are synced.
+ *  2. `durable_seq` and all before it are synced in every copy that is in.
  */
 
 #include "audit/audit.h"
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "audit/files.h"
-#include "audit/line.h"
+#include "audit/copies.h"
 #include "audit/refused.h"
 #include "base/log.h"
 
@@ -24,14 +25,9 @@
 #define RETRY_NS      (1 * RT_S)
 #define BEGIN_WAIT_NS (10 * RT_S)
 #define DAY_MS        (86400ULL * 1000)
-
-struct kept_file {
-    uint32_t number;
-    uint64_t bytes, last_ms; /* of its last record, as far as it is known */
-};
+#define OPENING_STEPS 16 /* for copies that are not far behind */
 
 struct audit {
-    char dir[PATH_MAX - 32];
     bool required;
     uint64_t file_bytes, keep_bytes;
     unsigned keep_days;
@@ -47,14 +43,14 @@ struct audit {
     struct rt_waitq work, written;
     uint64_t records, lost_total, errors, bytes_written;
     struct refusals refused;
+    struct audit_place *places; /* to be gone by; NULL: as before */
+    unsigned place_count;
+    struct audit_copy_status status[AUDIT_COPIES_MAX];
+    unsigned status_count;
 
     /* The writer's own. */
     struct rt_fiber *fiber;
-    struct rt_file *file;
-    uint32_t number;
-    uint64_t off;
-    struct kept_file *kept; /* files before this one, oldest first */
-    size_t kept_count;
+    struct audit_copies copies;
 };
 
 /* ---- lines ---------------------------------------------------------------------------------- */
@@ -184,11 +180,6 @@ bool audit_is_required(const struct audit *a)
     return a && a->required;
 }
 
-const char *audit_dir(const struct audit *a)
-{
-    return a->dir;
-}
-
 int FIBER audit_flush(struct audit *a)
 {
     rt_lock(&a->lock);
@@ -199,48 +190,109 @@ int FIBER audit_flush(struct audit *a)
     return wait_written(a, seq);
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- copies --------------------------------------------------------------------------------- */
 
-static int FIBER open_file(struct audit *a, uint32_t number, uint64_t off)
+static_assert(sizeof(((struct audit_copy_status *)0)->dir) >= AUDIT_DIR_MAX, "the path fits");
+
+static void begin_record(struct audit *a, const char *operation, const char *text);
+
+/* Told in the log itself as well: who has only one copy sees when it was not the only one. */
+static void tell_copy(void *arg, enum audit_copy_change what, const struct audit_copy *k)
 {
-    char path[PATH_MAX];
-    audit_file_path(a->dir, number, path);
-    int r = rt_file_open(&a->file, path, RT_OPEN_WRITE | RT_OPEN_CREATE);
-    if (r == 0)
-        r = rt_dir_sync(a->dir);
-    if (r < 0)
-        return r;
-    a->number = number;
-    a->off = off;
-    return 0;
+    static const struct {
+        enum log_level level;
+        const char *operation, *text;
+    } tells[] = {
+        [AUDIT_COPY_IN] = {LOG_INFO, "audit:copy-in", "a copy of the audit log is whole"},
+        [AUDIT_COPY_OUT] = {LOG_ERROR, "audit:copy-out", "a copy of the audit log is behind"},
+        [AUDIT_COPY_ASIDE] = {LOG_ERROR, "audit:copy-aside",
+                              "what was in a copy of the audit log was not the log's, or damaged: "
+                              "it is put aside"},
+    };
+    char text[AUDIT_DIR_MAX + 128];
+    snprintf(text, sizeof(text), "%s%s%s", k->dir, k->err ? ": " : "",
+             k->err ? err_text(k->err) : "");
+    begin_record(arg, tells[what].operation, text);
+    log_event(tells[what].level, tells[what].text, "%s", text);
 }
 
-static int keep_file(struct audit *a, uint32_t number, uint64_t bytes, uint64_t last_ms)
+/* What others may see of the copies. */
+static void show_copies(struct audit *a)
 {
-    struct kept_file *more = reallocarray(a->kept, a->kept_count + 1, sizeof(*more));
-    if (!more)
-        return -ENOMEM;
-    a->kept = more;
-    a->kept[a->kept_count++] = (struct kept_file){number, bytes, last_ms};
-    return 0;
+    rt_lock(&a->lock);
+    a->status_count = a->copies.count;
+    for (unsigned i = 0; i < a->copies.count; i++) {
+        const struct audit_copy *k = a->copies.at[i];
+        struct audit_copy_status *s = &a->status[i];
+        snprintf(s->dir, sizeof(s->dir), "%s", k->dir);
+        s->in = k->in;
+        s->err = k->err;
+    }
+    rt_unlock(&a->lock);
 }
 
-/* Kept once, however often the next file cannot be made. */
-static int FIBER next_file(struct audit *a)
+unsigned audit_copies(struct audit *a, struct audit_copy_status ret[AUDIT_COPIES_MAX])
 {
-    if (a->off < a->file_bytes)
-        return 0;
-    int r = keep_file(a, a->number, a->off, rt_wall_ms());
-    if (r < 0)
-        return r;
-    rt_file_close(TAKE_PTR(a->file));
-    r = open_file(a, a->number + 1, 0);
-    if (r < 0)
-        a->kept_count--;
-    return r;
+    rt_lock(&a->lock);
+    unsigned count = a->status_count;
+    memcpy(ret, a->status, count * sizeof(*ret));
+    rt_unlock(&a->lock);
+    return count;
 }
 
-static void tell_removed(struct audit *a, const struct kept_file *f)
+void audit_dir(struct audit *a, char ret[AUDIT_PATH_MAX])
+{
+    rt_lock(&a->lock);
+    const struct audit_copy_status *s = &a->status[0];
+    for (unsigned i = 0; !s->in && i + 1 < a->status_count; i++)
+        s++;
+    memcpy(ret, s->dir, sizeof(s->dir));
+    rt_unlock(&a->lock);
+}
+
+static void places_free(struct audit_place *places, unsigned count)
+{
+    for (unsigned i = 0; places && i < count; i++)
+        free((void *)(uintptr_t)places[i].dir);
+    free(places);
+}
+
+/* Without memory it is as before: whoever tells of the disks tells again. */
+void audit_set_places(struct audit *a, const struct audit_place *places, unsigned count)
+{
+    struct audit_place *copy = calloc(MAX(count, 1u), sizeof(*copy));
+    for (unsigned i = 0; copy && i < count; i++) {
+        copy[i] = (struct audit_place){strdup(places[i].dir), places[i].there};
+        if (!copy[i].dir) {
+            places_free(copy, count);
+            copy = NULL;
+        }
+    }
+    if (!copy)
+        return;
+    rt_lock(&a->lock);
+    struct audit_place *old = a->places;
+    unsigned old_count = a->place_count;
+    a->places = copy;
+    a->place_count = count;
+    rt_unlock(&a->lock);
+    places_free(old, old_count);
+}
+
+static void FIBER follow_places(struct audit *a)
+{
+    rt_lock(&a->lock);
+    struct audit_place *places = TAKE_PTR(a->places);
+    unsigned count = a->place_count;
+    rt_unlock(&a->lock);
+    if (places)
+        copies_set_places(&a->copies, places, count);
+    places_free(places, count);
+}
+
+/* ---- removing ------------------------------------------------------------------------------- */
+
+static void tell_removed(struct audit *a, const struct audit_kept *f)
 {
     char text[96];
     snprintf(text, sizeof(text), "%08u.log, %llu bytes", f->number, (unsigned long long)f->bytes);
@@ -249,50 +301,26 @@ static void tell_removed(struct audit *a, const struct kept_file *f)
                                         .before = str_from(text)});
 }
 
-/* False: it is still there. Whoever took it away himself has done what there was to do. */
-static bool FIBER remove_file(struct audit *a, const struct kept_file *f)
-{
-    char path[PATH_MAX];
-    audit_file_path(a->dir, f->number, path);
-    int r = rt_unlink(path);
-    if (r == 0)
-        tell_removed(a, f);
-    return r == 0 || r == -ENOENT;
-}
-
 /* The oldest file goes when it is too old, or all are too many. */
 static void FIBER remove_old(struct audit *a)
 {
-    uint64_t sum = a->off, now_ms = rt_wall_ms();
-    for (size_t i = 0; i < a->kept_count; i++)
-        sum += a->kept[i].bytes;
-    while (a->kept_count) {
-        struct kept_file f = a->kept[0];
+    struct audit_copies *c = &a->copies;
+    uint64_t sum = c->off, now_ms = rt_wall_ms();
+    for (size_t i = 0; i < c->kept_count; i++)
+        sum += c->kept[i].bytes;
+    while (c->kept_count) {
+        struct audit_kept f = c->kept[0];
         bool old = f.last_ms + a->keep_days * DAY_MS < now_ms;
-        if ((!old && sum <= a->keep_bytes) || !remove_file(a, &f))
+        int r = old || sum > a->keep_bytes ? copies_remove_oldest(c) : -ENOENT;
+        if (r < 0)
             return;
+        if (r > 0)
+            tell_removed(a, &f);
         sum -= f.bytes;
-        memmove(a->kept, a->kept + 1, --a->kept_count * sizeof(f));
     }
 }
 
 /* ---- the writer ----------------------------------------------------------------------------- */
-
-static int FIBER write_lines(struct audit *a, struct str lines)
-{
-    struct iovec iov = {(void *)(uintptr_t)lines.ptr, lines.len};
-    int r = next_file(a);
-    if (r == 0 && !a->file)
-        r = open_file(a, a->number, a->off);
-    if (r == 0)
-        r = rt_file_write(a->file, &iov, 1, a->off);
-    if (r == 0)
-        r = rt_file_sync(a->file);
-    /* After a failed sync nothing is known of the page cache: the next try is by a new handle. */
-    if (r < 0 && a->file)
-        rt_file_close(TAKE_PTR(a->file));
-    return r;
-}
 
 static void note_result(struct audit *a, int r, uint64_t seq, size_t len)
 {
@@ -307,14 +335,14 @@ static void note_result(struct audit *a, int r, uint64_t seq, size_t len)
     rt_wake_all(&a->written);
     rt_unlock(&a->lock);
     if (first)
-        log_event(LOG_ERROR, "the audit log cannot be written, will be tried again", "%s: %s",
-                  a->dir, err_text(r));
+        log_event(LOG_ERROR, "the audit log cannot be written, will be tried again", "%s",
+                  err_text(r));
 }
 
 /* Takes the queue when there is one and it is time; false: nothing is left and it ends. */
-static bool FIBER take_queue(struct audit *a, struct buf *ret, uint64_t *ret_seq)
+static bool FIBER take_queue(struct audit *a, bool at_once, struct buf *ret, uint64_t *ret_seq)
 {
-    uint64_t deadline = rt_now() + AUDIT_FLUSH_NS;
+    uint64_t deadline = rt_now() + (at_once ? 0 : AUDIT_FLUSH_NS);
     rt_lock(&a->lock);
     while (!a->stop && !a->hurry && a->queue.len < AUDIT_QUEUE_MAX / 8)
         if (rt_wait_uncancelled(&a->work, &a->lock, deadline) == -ETIMEDOUT)
@@ -337,13 +365,12 @@ static bool stopped(struct audit *a)
 }
 
 /* Until it is written, or the end comes and it cannot be. */
-static void FIBER write_whole(struct audit *a, const struct buf *lines, uint64_t seq)
+static void FIBER write_whole(struct audit *a, struct audit_lines *lines, uint64_t seq)
 {
     for (;;) {
-        int r = write_lines(a, buf_str(lines));
-        if (r == 0)
-            a->off += lines->len;
-        note_result(a, r, seq, lines->len);
+        int r = copies_write(&a->copies, lines, a->file_bytes);
+        show_copies(a);
+        note_result(a, r, seq, lines->buf.len);
         if (r == 0 || stopped(a))
             return;
         rt_lock(&a->lock);
@@ -354,36 +381,39 @@ static void FIBER write_whole(struct audit *a, const struct buf *lines, uint64_t
     }
 }
 
+/* Without memory for a handle nothing can go on: what was sealed must be written. */
+static struct audit_lines *FIBER lines_of(struct buf *b)
+{
+    struct audit_lines *l = NULL;
+    while (!(l = audit_lines_new(b)))
+        rt_sleep_until(rt_now() + RETRY_NS);
+    return l;
+}
+
 static int FIBER writer_main(void *arg)
 {
     struct audit *a = arg;
-    struct buf lines;
+    struct buf queue;
     uint64_t seq;
-    while (take_queue(a, &lines, &seq)) {
-        if (lines.len)
-            write_whole(a, &lines, seq);
-        buf_release(&lines);
+    bool more = false;
+    while (take_queue(a, more, &queue, &seq)) {
+        if (queue.len) {
+            struct audit_lines *lines = lines_of(&queue);
+            write_whole(a, lines, seq);
+            audit_lines_unref(lines);
+        }
+        buf_release(&queue);
         remove_old(a);
         tell_refused(a, false);
+        follow_places(a);
+        more = copies_bring_up(&a->copies);
+        show_copies(a);
     }
-    buf_release(&lines);
+    buf_release(&queue);
     return 0;
 }
 
 /* ---- the start ------------------------------------------------------------------------------ */
-
-struct last_line {
-    struct audit_link link;
-    bool any, sound;
-};
-
-static int note_last(struct str line, void *arg)
-{
-    struct last_line *l = arg;
-    l->sound = audit_line_link(line, &l->link) && l->link.intact;
-    l->any = true;
-    return 0;
-}
 
 static void begin_record(struct audit *a, const char *operation, const char *text)
 {
@@ -392,88 +422,20 @@ static void begin_record(struct audit *a, const char *operation, const char *tex
                                         .after = str_from(text)});
 }
 
-/* Cuts what a crash left of a line. */
-static int FIBER cut_torn(struct audit *a, uint64_t whole, uint64_t *ret_torn)
+/* Goes on behind the last whole line. */
+static void go_on(struct audit *a, const struct audit_found *found)
 {
-    uint64_t size;
-    int r = rt_file_size(a->file, &size);
-    if (r < 0 || size == whole)
-        return r;
-    *ret_torn = size - whole;
-    r = rt_file_truncate(a->file, whole);
-    return r < 0 ? r : rt_file_sync(a->file);
-}
-
-/* The last record before a file in which there is none yet: a crash, or a full disk, came between
- * its making and its first. */
-static int FIBER look_back(struct audit *a, const struct audit_files *files, struct last_line *last)
-{
-    char path[PATH_MAX];
-    uint64_t whole;
-    int r = 0;
-    for (size_t i = files->count - 1; r == 0 && !last->any && i > 0; i--) {
-        audit_file_path(a->dir, files->numbers[i - 1], path);
-        r = audit_file_lines(path, note_last, last, &whole);
-    }
-    return r;
-}
-
-/* Goes on in the last file, behind its last whole line. */
-static int FIBER go_on(struct audit *a, const struct audit_files *files)
-{
-    struct last_line last = {.any = false};
-    char path[PATH_MAX], text[96];
-    uint64_t whole = 0, torn = 0;
-    uint32_t number = files->numbers[files->count - 1];
-    audit_file_path(a->dir, number, path);
-    int r = audit_file_lines(path, note_last, &last, &whole);
-    if (r == 0)
-        r = look_back(a, files, &last);
-    if (r == 0)
-        r = open_file(a, number, whole);
-    if (r == 0)
-        r = cut_torn(a, whole, &torn);
-    if (r < 0)
-        return r;
-    if (last.any && last.sound) {
-        a->seq = a->durable_seq = last.link.seq;
-        memcpy(a->hash, last.link.hash, AUDIT_HASH_LEN);
-    }
-    snprintf(text, sizeof(text), "%llu bytes of an unfinished record were cut off",
-             (unsigned long long)torn);
-    if (torn)
-        begin_record(a, "audit:cut", text);
-    if (last.any && !last.sound)
-        begin_record(a, "audit:broken", "the last record before this one is damaged");
-    return 0;
-}
-
-/* A file whose last record nobody wrote is continued by the writer alone; the others are kept. */
-static int FIBER find_files(struct audit *a)
-{
-    struct audit_files files;
-    int r = audit_files_list(a->dir, &files);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; r == 0 && i + 1 < files.count; i++) {
-        char path[PATH_MAX];
-        struct rt_file *f;
-        uint64_t bytes = 0;
-        audit_file_path(a->dir, files.numbers[i], path);
-        r = rt_file_open(&f, path, RT_OPEN_READ);
-        if (r == 0) {
-            r = rt_file_size(f, &bytes);
-            rt_file_close(f);
-        }
-        /* Its age counts from now: it may stay longer than it must, not shorter. */
-        if (r == 0)
-            r = keep_file(a, files.numbers[i], bytes, rt_wall_ms());
-    }
+    char text[96];
     memset(a->hash, '0', sizeof(a->hash));
-    if (r == 0)
-        r = files.count ? go_on(a, &files) : open_file(a, 1, 0);
-    free(files.numbers);
-    return r;
+    a->seq = a->durable_seq = found->seq;
+    if (found->any && found->sound)
+        memcpy(a->hash, found->hash, AUDIT_HASH_LEN);
+    snprintf(text, sizeof(text), "%llu bytes of an unfinished record were cut off",
+             (unsigned long long)found->torn_bytes);
+    if (found->torn_bytes)
+        begin_record(a, "audit:cut", text);
+    if (found->any && !found->sound)
+        begin_record(a, "audit:broken", "the last record before this one is damaged");
 }
 
 int FIBER audit_open(struct audit **ret, const struct audit_config *config)
@@ -481,7 +443,6 @@ int FIBER audit_open(struct audit **ret, const struct audit_config *config)
     struct audit *a = calloc(1, sizeof(*a));
     if (!a)
         return -ENOMEM;
-    snprintf(a->dir, sizeof(a->dir), "%s", config->dir);
     a->required = config->required;
     a->file_bytes = config->file_bytes ? config->file_bytes : FILE_DEFAULT;
     a->keep_bytes = config->keep_bytes ? config->keep_bytes : KEEP_DEFAULT;
@@ -490,9 +451,14 @@ int FIBER audit_open(struct audit **ret, const struct audit_config *config)
     rt_waitq_init(&a->work);
     rt_waitq_init(&a->written);
     buf_init(&a->queue, AUDIT_QUEUE_MAX);
-    int r = rt_mkdir(a->dir);
-    if (r == 0)
-        r = find_files(a);
+    a->copies.tell = tell_copy;
+    a->copies.tell_arg = a;
+    struct audit_found found = {.any = false};
+    int r = copies_open(&a->copies, config->places, config->place_count, &found);
+    go_on(a, &found);
+    for (unsigned i = 0; r == 0 && i < OPENING_STEPS && copies_bring_up(&a->copies); i++)
+        ;
+    show_copies(a);
     begin_record(a, "audit:start", a->required ? "required" : "on");
     if (r == 0)
         r = rt_spawn(&a->fiber, "audit", writer_main, a);
@@ -518,9 +484,9 @@ void FIBER audit_close(struct audit *a)
         rt_unlock(&a->lock);
         rt_join(a->fiber);
     }
-    rt_file_close(a->file);
+    copies_close(&a->copies);
     buf_release(&a->queue);
-    free(a->kept);
+    places_free(a->places, a->place_count);
     free(a);
 }
 
@@ -530,7 +496,15 @@ void audit_metrics(struct buf *out, void *arg)
     rt_lock(&a->lock);
     uint64_t records = a->records, lost = a->lost_total, errors = a->errors;
     uint64_t bytes = a->bytes_written, waiting = a->queue.len, refused = a->refused.total;
+    unsigned copies = a->status_count, behind = 0;
+    for (unsigned i = 0; i < copies; i++)
+        behind += !a->status[i].in;
     rt_unlock(&a->lock);
+    metrics_single(out, "cairn_audit_copies", "gauge",
+                   "Directories that hold the audit log, those that are behind among them.",
+                   copies);
+    metrics_single(out, "cairn_audit_copies_behind", "gauge",
+                   "Directories of the audit log that lack records.", behind);
     metrics_single(out, "cairn_audit_records_total", "counter", "Records of the audit log.",
                    records);
     metrics_single(out, "cairn_audit_lost_total", "counter",

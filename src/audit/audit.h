@@ -6,11 +6,14 @@
  * JSON in append-only files, each line with the SHA-256 of the one before, so that nothing can be
  * taken out, put in or altered without it being seen (docs/adr/015).
  *
+ * The log lies in up to AUDIT_COPIES_MAX directories, on as many disks, with the same files
+ * (docs/adr/030): losing all of them but one loses nothing that was written.
+ *
  * Promises
  *  - A record that audit_put() takes is on disk within AUDIT_FLUSH_NS, in the order of the calls.
  *    What a crash takes is at most what came in that time. Nothing here holds up a request.
- *  - Once audit_begin() has returned 0 (with `required`), its record is durable: no operation that
- *    changes something runs without a trace.
+ *  - Once audit_begin() has returned 0 (with `required`), its record is durable, in each directory
+ *    that is not known to be behind: no operation that changes something runs without a trace.
  *  - A record that cannot be taken is counted, and the count is a record as soon as there is room.
  *  - Files are removed only by age and total size, oldest first, and each removal is a record.
  */
@@ -24,10 +27,20 @@
 #define AUDIT_QUEUE_MAX (8 * MIB) /* lines that wait to be written */
 #define AUDIT_LINE_MAX  (48 * KIB)
 
+#define AUDIT_COPIES_MAX 3
+#define AUDIT_PATH_MAX   4096
+
 struct audit;
 
+/* A directory that may have a copy, made when it is not there. */
+struct audit_place {
+    const char *dir;
+    bool there; /* its disk is: otherwise nothing is looked for, nor made */
+};
+
 struct audit_config {
-    const char *dir;     /* copied; made when it is not there */
+    const struct audit_place *places; /* best first; copied */
+    unsigned place_count;
     bool required;       /* operations wait for their first record, and fail without it */
     uint64_t file_bytes; /* before the next file is begun; 0: 64 MiB */
     uint64_t keep_bytes; /* of all files; 0: 1 GiB */
@@ -64,7 +77,17 @@ int FIBER audit_begin(struct audit *a, const struct audit_record *r);
 bool audit_is_required(const struct audit *a); /* `a` may be NULL */
 /* Whatever was put before is in the files. */
 int FIBER audit_flush(struct audit *a);
-const char *audit_dir(const struct audit *a);
+/* The disks are others now, or some have gone or are back. A copy whose place is none any more is
+ * left alone, and another one made, as there are places. Any thread. */
+void audit_set_places(struct audit *a, const struct audit_place *places, unsigned count);
+struct audit_copy_status {
+    char dir[AUDIT_PATH_MAX];
+    bool in; /* it has all that is durable; else it is behind */
+    int err; /* why it is behind; 0: it is new */
+};
+unsigned audit_copies(struct audit *a, struct audit_copy_status ret[AUDIT_COPIES_MAX]);
+/* One that has all. */
+void audit_dir(struct audit *a, char ret[AUDIT_PATH_MAX]);
 void audit_metrics(struct buf *out, void *audit);
 
 /* ---- reading: of a directory, whether or not a server writes there -------------------------- */

@@ -64,6 +64,16 @@ static void show_fault(struct check_report *r, const char *text, const char *buc
     }
 }
 
+/* Worth knowing, and no fault. */
+static void show_note(struct check_report *r, const char *text)
+{
+    clear_progress(r);
+    if (admin_options.json)
+        print_line(json_pack("{s:s}", "note", text));
+    else
+        printf("note: %s\n", text);
+}
+
 static int finish(struct check_report *r)
 {
     clear_progress(r);
@@ -88,6 +98,8 @@ static void on_line(json_t *line, void *arg)
     } else if (json_object_get(line, "fault")) {
         show_fault(r, admin_text_of(line, "fault"), admin_text_of(line, "bucket"),
                    admin_text_of(line, "key"));
+    } else if (json_object_get(line, "note")) {
+        show_note(r, admin_text_of(line, "note"));
     } else {
         show_progress(r, (uint64_t)json_integer_value(json_object_get(line, "done_count")),
                       (uint64_t)json_integer_value(json_object_get(line, "total")));

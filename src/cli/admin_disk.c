@@ -41,6 +41,15 @@ static void print_disk(const json_t *d)
            admin_format_bytes(admin_number_of(d, "total_bytes"), total), admin_text_of(d, "path"));
 }
 
+static void print_audit_copies(const json_t *copies)
+{
+    if (json_array_size(copies) == 0)
+        return;
+    printf("; audit log on %zu:", json_array_size(copies));
+    for (size_t i = 0; i < json_array_size(copies); i++)
+        printf(" %s", admin_text_of(json_array_get(copies, i), "state"));
+}
+
 void admin_print_redundancy(const json_t *r)
 {
     char raw[32], usable[32];
@@ -58,6 +67,7 @@ void admin_print_redundancy(const json_t *r)
            json_array_size(mirrors));
     for (size_t i = 0; i < json_array_size(mirrors); i++)
         printf(" %s", json_string_value(json_array_get(mirrors, i)));
+    print_audit_copies(json_object_get(r, "audit_copies"));
     puts("");
     if (admin_number_of(r, "repair_waiting"))
         printf("ATTENTION: %llu chunks want repair and wait for a disk; %llu cannot be read\n",

@@ -73,7 +73,9 @@ static int FIBER open_events(struct engine *e, const struct engine_config *confi
 
 static void disk_changed(void *arg, const struct node *n, enum node_state state)
 {
-    (void)arg;
+    const struct engine *e = arg;
+    if (e->moved)
+        e->moved(e->looked_arg);
     if (state == NODE_ONLINE)
         log_event(LOG_INFO, "a disk is online again", "disk %u, %s", node_number(n), node_path(n));
     else if (state == NODE_SUSPECT)
@@ -103,6 +105,7 @@ static int FIBER start_jobs(struct engine *e, const struct engine_config *config
                                .scrub_days = config->scrub_days,
                                .lifecycle_day_ms = config->lifecycle_day_ms};
     e->nodes.changed = disk_changed;
+    e->nodes.changed_arg = e;
     int r = nodes_watch(&e->nodes, 0);
     if (r == 0)
         r = jobs_start(&e->jobs, &jobs);

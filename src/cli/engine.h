@@ -56,7 +56,9 @@ struct engine {
     bool changing;   /* the table: one change at a time */
     /* Every few seconds, on thread 0: the disks are as they are now. May be NULL. */
     void (*looked)(void *arg);
-    void *looked_arg;
+    /* A disk has gone or is back. It must not suspend. Likewise. */
+    void (*moved)(void *arg);
+    void *looked_arg; /* of both */
 };
 
 struct engine_config {

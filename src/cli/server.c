@@ -101,7 +101,7 @@ static const struct cli_option option_table[] = {
      "not "
      "given"},
     {"audit-dir", CLI_TEXT, &options.audit_dir, "DIR",
-     "where the audit log lies; 'audit' in the first directory if not given"},
+     "where the audit log lies; 'audit' on up to three disks if not given"},
     {"audit-keep", CLI_NUMBER, &options.audit_keep_mib, "MIB",
      "of the audit log at most, the oldest goes; 1024 if not given"},
     {"audit-days", CLI_NUMBER, &options.audit_days, "DAYS",
@@ -422,7 +422,39 @@ static int FIBER serve(struct server *s)
     return r == -ECANCELED ? 0 : r;
 }
 
-/* Disks that have left the store hold no copy of the keys that anybody counts on. */
+/* Where the audit log may have its copies: disks that stay. */
+struct audit_dirs {
+    struct audit_place places[NODES_MAX];
+    char paths[NODES_MAX][STORE_DISK_PATH_MAX + 8];
+    unsigned count;
+};
+
+/* NULL: no memory, or the log is elsewhere. */
+static struct audit_dirs *audit_dirs_new(struct server *s)
+{
+    struct audit_dirs *d = options.audit_dir ? NULL : calloc(1, sizeof(*d));
+    for (uint32_t i = 0; d && i < nodes_count(&s->engine.nodes); i++) {
+        const struct node *n = nodes_get(&s->engine.nodes, i);
+        if (!n || node_role(n) != NODE_ACTIVE)
+            continue;
+        snprintf(d->paths[d->count], sizeof(*d->paths), "%s/audit", node_path(n));
+        d->places[d->count] = (struct audit_place){d->paths[d->count], node_state(n) != NODE_GONE};
+        d->count++;
+    }
+    return d;
+}
+
+static void disks_moved(void *arg)
+{
+    struct server *s = arg;
+    struct audit_dirs *audit = s->audit ? audit_dirs_new(s) : NULL;
+    if (audit)
+        audit_set_places(s->audit, audit->places, audit->count);
+    free(audit);
+}
+
+/* What is on several disks goes by which they are. Disks that have left the store hold no copy of
+ * the keys that anybody counts on. */
 static void FIBER disks_looked(void *arg)
 {
     struct server *s = arg;
@@ -434,28 +466,38 @@ static void FIBER disks_looked(void *arg)
             dirs[count++] = node_path(n);
     }
     (void)kms_keep_dirs(s->kms, dirs, count);
+    disks_moved(s);
 }
 
 /* A log that cannot be opened keeps the server from serving only if it is required. */
 static int FIBER open_audit(struct server *s)
 {
-    char dir[PATH_MAX];
-    struct audit_config config = {.dir = dir,
+    struct audit_place elsewhere = {options.audit_dir, true};
+    struct audit_config config = {.places = &elsewhere,
+                                  .place_count = 1,
                                   .required = str_eq(str_from(options.audit), STR("required")),
                                   .keep_bytes = options.audit_keep_mib * MIB,
                                   .keep_days = (unsigned)options.audit_days};
     if (str_eq(str_from(options.audit), STR("off")))
         return 0;
-    if (options.audit_dir)
-        snprintf(dir, sizeof(dir), "%s", options.audit_dir);
-    else
-        snprintf(dir, sizeof(dir), "%s/audit", s->dirs[0]);
-    int r = audit_open(&s->audit, &config);
-    if (r < 0 && config.required)
-        return cli_fail("cannot write the audit log in %s: %s", dir, err_text(r));
+    struct audit_dirs *dirs = audit_dirs_new(s);
+    if (dirs) {
+        config.places = dirs->places;
+        config.place_count = dirs->count;
+    }
+    int r = dirs || options.audit_dir ? audit_open(&s->audit, &config) : -ENOMEM;
+    const char *dir = config.place_count && config.places->dir ? config.places->dir : "-";
     if (r < 0)
-        log_event(LOG_ERROR, "serving without an audit log", "%s: %s", dir, err_text(r));
-    return 0;
+        log_event(LOG_ERROR,
+                  config.required ? "the audit log cannot be written"
+                                  : "serving without an audit log",
+                  "%s: %s", dir, err_text(r));
+    if (r < 0 && config.required)
+        r = cli_fail("cannot write the audit log in %s: %s", dir, err_text(r));
+    else
+        r = 0;
+    free(dirs);
+    return r;
 }
 
 /* The password of lookups, and whether the directory can be asked so. */
@@ -511,7 +553,10 @@ static int FIBER server_fiber(void *arg)
     if (r == 0)
         jobs_set_audit(s->engine.jobs, s->audit);
     s->engine.looked_arg = s;
-    s->engine.looked = r == 0 ? disks_looked : NULL;
+    if (r == 0) {
+        s->engine.looked = disks_looked;
+        s->engine.moved = disks_moved;
+    }
     if (r == 0)
         r = serve(s);
     admin_free(s->admin);

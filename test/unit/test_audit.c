@@ -16,6 +16,7 @@
 
 struct home {
     char dir[64];
+    struct audit_place places[4];
     struct audit_config config;
     struct audit *audit;
 };
@@ -29,7 +30,9 @@ static void run_case(int (*fn)(void *))
 {
     struct home h = {.dir = "/tmp/cairn-audit-XXXXXX"};
     assert_non_null(mkdtemp(h.dir));
-    h.config.dir = h.dir;
+    h.places[0] = (struct audit_place){h.dir, true};
+    h.config.places = h.places;
+    h.config.place_count = 1;
     assert_int_equal(rt_run(&(struct rt_config){.threads = 1}, fn, &h), 0);
     nftw(h.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -322,9 +325,9 @@ CASE(filters_meet)
 
 CASE(a_log_that_cannot_be_written_refuses_or_loses_and_says_so)
 {
-    h->config.dir = "/proc/nowhere/audit";
+    h->places[0].dir = "/proc/nowhere/audit";
     assert_true(audit_open(&h->audit, &h->config) < 0);
-    h->config.dir = h->dir;
+    h->places[0].dir = h->dir;
     open_log(h);
     char key[1025];
     memset(key, 1, 1024); /* six bytes each, escaped */
@@ -368,6 +371,245 @@ CASE(changes_are_refused_while_a_required_log_cannot_be_written)
     assert_int_equal(err, 0);
     audit_close(h->audit);
     assert_true(verify(h).sound);
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+/* Three directories, /a to /c of the home, in place of the one. */
+static void use_copies(struct home *h, unsigned count)
+{
+    static char dirs[3][80];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(dirs[i], sizeof(dirs[i]), "%s/%c", h->dir, 'a' + i);
+        h->places[i] = (struct audit_place){dirs[i], true};
+    }
+    h->config.place_count = count;
+    h->config.required = true;
+}
+
+static void begin(struct home *h, const char *key)
+{
+    struct audit_record r = {
+        .operation = STR("DeleteObject"), .outcome = AUDIT_BEGUN, .key = str_from(key)};
+    assert_int_equal(audit_begin(h->audit, &r), 0);
+}
+
+static void PRINTF_LIKE(1, 2) shell(const char *fmt, ...)
+{
+    char command[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(command, sizeof(command), fmt, ap);
+    va_end(ap);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): of the test's own words */
+}
+
+static struct audit_verdict verify_dir(const char *dir)
+{
+    struct audit_verdict v;
+    assert_int_equal(audit_verify(dir, &v), 0);
+    return v;
+}
+
+static unsigned found_in(const char *dir, const char *operation)
+{
+    struct audit_filter filter = {.operation = str_from(operation), .max = 1000000};
+    struct buf b;
+    buf_init(&b, 0);
+    assert_int_equal(audit_query(dir, &filter, collect, &b), 0);
+    unsigned n = count_lines(&b);
+    buf_release(&b);
+    return n;
+}
+
+/* Each is sound, and all end alike. */
+static void expect_alike(struct home *h)
+{
+    struct audit_verdict first = verify_dir(h->places[0].dir);
+    assert_true(first.sound && first.records > 0);
+    for (unsigned i = 1; i < h->config.place_count; i++) {
+        struct audit_verdict v = verify_dir(h->places[i].dir);
+        assert_true(v.sound);
+        assert_string_equal(v.last_hash, first.last_hash);
+        assert_int_equal(v.records, first.records);
+    }
+}
+
+static unsigned copies_in(struct home *h)
+{
+    struct audit_copy_status status[AUDIT_COPIES_MAX];
+    unsigned count = audit_copies(h->audit, status), in = 0;
+    for (unsigned i = 0; i < count; i++)
+        in += status[i].in;
+    return in;
+}
+
+/* The writer looks at the places each time that it writes. */
+static void wait_in(struct home *h, unsigned wanted)
+{
+    for (unsigned i = 0; i < 6000 && copies_in(h) != wanted; i++) {
+        assert_int_equal(audit_flush(h->audit), 0);
+        rt_sleep_until(rt_now() + 10 * RT_MS);
+    }
+    assert_int_equal(copies_in(h), wanted);
+}
+
+static void a_dozen(struct home *h)
+{
+    for (unsigned i = 0; i < 12; i++)
+        begin(h, "k");
+}
+
+CASE(each_copy_has_every_record)
+{
+    use_copies(h, 3);
+    h->config.file_bytes = 3000;
+    for (unsigned i = 0; i < 3; i++) {
+        open_log(h);
+        assert_int_equal(copies_in(h), 3);
+        a_dozen(h);
+        audit_close(h->audit);
+        expect_alike(h);
+    }
+    assert_true(verify_dir(h->places[2].dir).files > 3);
+    assert_int_equal(found_in(h->places[2].dir, "DeleteObject"), 36);
+}
+
+CASE(losing_a_disk_loses_no_record)
+{
+    use_copies(h, 3);
+    open_log(h);
+    for (unsigned i = 0; i < 3; i++) {
+        a_dozen(h); /* acknowledged; the rest the power takes */
+        shell("cp -a %s %s.copy", h->dir, h->dir);
+        char kept[100];
+        snprintf(kept, sizeof(kept), "%s.copy/%c", h->dir, 'a' + (i + 1) % 3);
+        assert_int_equal(found_in(kept, "DeleteObject"), 12 * (i + 1));
+        shell("rm -r %s.copy", h->dir);
+    }
+    audit_close(h->audit);
+    for (unsigned i = 0; i < 3; i++) { /* whichever is lost, with what follows */
+        shell("rm -r %s", h->places[i].dir);
+        open_log(h);
+        wait_in(h, 3);
+        audit_close(h->audit);
+        expect_alike(h);
+        assert_int_equal(found_in(h->places[i].dir, "DeleteObject"), 36);
+    }
+}
+
+CASE(a_copy_whose_disk_is_away_follows_when_it_is_back)
+{
+    use_copies(h, 3);
+    h->config.file_bytes = 3000;
+    open_log(h);
+    a_dozen(h);
+    h->places[0].there = false;
+    audit_set_places(h->audit, h->places, 3);
+    wait_in(h, 2);
+    shell("mv %s %s.aside", h->places[0].dir, h->places[0].dir);
+    a_dozen(h);
+    assert_int_equal(access(h->places[0].dir, F_OK), -1);
+    shell("mv %s.aside %s", h->places[0].dir, h->places[0].dir);
+    h->places[0].there = true;
+    audit_set_places(h->audit, h->places, 3);
+    wait_in(h, 3);
+    a_dozen(h);
+    audit_close(h->audit);
+    expect_alike(h);
+    assert_int_equal(found_in(h->places[0].dir, "DeleteObject"), 36);
+    assert_int_equal(found_in(h->places[0].dir, "audit:copy-out"), 1);
+    assert_int_equal(found_in(h->places[0].dir, "audit:copy-in"), 1);
+}
+
+CASE(another_directory_takes_the_place_of_one_that_left)
+{
+    use_copies(h, 3);
+    h->config.place_count = 2;
+    open_log(h);
+    a_dozen(h);
+    audit_set_places(h->audit, h->places + 1, 2);
+    wait_in(h, 2);
+    for (unsigned i = 0; i < 6000 && found_in(h->places[2].dir, "DeleteObject") < 12; i++)
+        assert_int_equal(audit_flush(h->audit), 0);
+    a_dozen(h);
+    audit_close(h->audit);
+    assert_int_equal(found_in(h->places[0].dir, "DeleteObject"), 12);
+    assert_int_equal(found_in(h->places[1].dir, "DeleteObject"), 24);
+    assert_int_equal(found_in(h->places[2].dir, "DeleteObject"), 24);
+    h->places[0] = h->places[2];
+    h->config.place_count = 2;
+    expect_alike(h);
+}
+
+CASE(a_write_that_fails_in_one_copy_counts_in_the_others)
+{
+    use_copies(h, 2);
+    h->config.file_bytes = 2000;
+    open_log(h);
+    a_dozen(h);
+    shell("mv %s %s.aside", h->places[0].dir, h->places[0].dir);
+    a_dozen(h); /* a next file is wanted, and there is no directory */
+    assert_int_equal(copies_in(h), 1);
+    shell("mv %s.aside %s", h->places[0].dir, h->places[0].dir);
+    audit_close(h->audit);
+    open_log(h);
+    wait_in(h, 2);
+    audit_close(h->audit);
+    expect_alike(h);
+    assert_int_equal(found_in(h->places[0].dir, "DeleteObject"), 24);
+    assert_int_equal(found_in(h->places[0].dir, "audit:copy-out"), 1);
+}
+
+CASE(who_goes_furthest_leads_and_an_old_copy_follows)
+{
+    use_copies(h, 2);
+    h->config.file_bytes = 3000;
+    open_log(h);
+    a_dozen(h);
+    audit_close(h->audit);
+    shell("cp -a %s %s.old", h->places[0].dir, h->places[0].dir);
+    open_log(h);
+    a_dozen(h);
+    audit_close(h->audit);
+    shell("rm -r %s && mv %s.old %s", h->places[0].dir, h->places[0].dir, h->places[0].dir);
+    open_log(h);
+    wait_in(h, 2);
+    audit_close(h->audit);
+    expect_alike(h);
+    assert_int_equal(found_in(h->places[0].dir, "DeleteObject"), 24);
+}
+
+CASE(a_copy_that_is_damaged_or_anothers_is_put_aside)
+{
+    use_copies(h, 2);
+    open_log(h);
+    begin(h, "secret-plan");
+    a_dozen(h);
+    audit_close(h->audit);
+    struct home first = *h; /* alter() looks into the home's own directory */
+    snprintf(first.dir, sizeof(first.dir), "%s", h->places[0].dir);
+    alter(&first, 1, "secret-plan", "public-plan");
+    open_log(h);
+    wait_in(h, 2);
+    audit_close(h->audit);
+    expect_alike(h);
+    shell("grep -q public-plan %s.aside.*/00000001.log", h->places[0].dir);
+    assert_int_equal(found_in(h->places[1].dir, "audit:copy-aside"), 1);
+
+    shell("rm -r %s", h->places[1].dir);
+    struct audit_place other = h->places[1];
+    struct audit_config config = {.places = &other, .place_count = 1, .required = true};
+    struct audit *log;
+    assert_int_equal(audit_open(&log, &config), 0);
+    audit_put(log, &(struct audit_record){.operation = STR("OtherStore"), .outcome = AUDIT_DONE});
+    audit_close(log);
+    open_log(h);
+    wait_in(h, 2);
+    audit_close(h->audit);
+    expect_alike(h);
+    assert_int_equal(found_in(h->places[1].dir, "DeleteObject"), 13);
+    shell("grep -q OtherStore %s.aside.*/00000001.log", h->places[1].dir);
 }
 
 CASE(a_long_field_hides_nothing)
@@ -457,6 +699,13 @@ int main(void)
         cmocka_unit_test(a_file_that_has_no_record_yet_breaks_no_chain),
         cmocka_unit_test(a_next_file_that_cannot_be_made_is_counted_once),
         cmocka_unit_test(a_file_that_somebody_took_away_holds_up_no_removal),
+        cmocka_unit_test(each_copy_has_every_record),
+        cmocka_unit_test(losing_a_disk_loses_no_record),
+        cmocka_unit_test(a_copy_whose_disk_is_away_follows_when_it_is_back),
+        cmocka_unit_test(another_directory_takes_the_place_of_one_that_left),
+        cmocka_unit_test(a_write_that_fails_in_one_copy_counts_in_the_others),
+        cmocka_unit_test(who_goes_furthest_leads_and_an_old_copy_follows),
+        cmocka_unit_test(a_copy_that_is_damaged_or_anothers_is_put_aside),
         cmocka_unit_test(a_long_field_hides_nothing),
         cmocka_unit_test(filters_meet),
         cmocka_unit_test(changes_are_refused_while_a_required_log_cannot_be_written),
