@@ -11,7 +11,7 @@ def install():
     marker = os.path.join(JS, 'node_modules', '.package-lock.json')
     lock = os.path.join(JS, 'package-lock.json')
     if not os.path.exists(marker) or os.path.getmtime(marker) < os.path.getmtime(lock):
-        subprocess.run(['npm', 'ci', '--silent', '--no-audit', '--no-fund'], cwd=JS, check=True)
+        subprocess.run(['npm', 'ci', '--loglevel=error', '--no-audit', '--no-fund'], cwd=JS, check=True)
 
 
 def test_javascript_sdk(server):
