@@ -251,6 +251,7 @@ int FIBER iam_open(struct iam **ret, const struct iam_config *config)
     table_init(&iam->roles, IAM_ROLES_MAX);
     table_init(&iam->providers, IAM_PROVIDERS_MAX);
     table_init(&iam->ldap_map, IAM_LDAP_MAPPINGS_MAX);
+    tries_init(&iam->ldap_tries);
     rt_waitq_init(&iam->fetchers);
     iam->key_caches = iam_key_caches_new(rt_thread_count());
     int r = iam->key_caches ? add_root(iam, config) : -ENOMEM;

@@ -11,6 +11,7 @@
 #include "iam/iam.h"
 #include "iam/keys.h"
 #include "iam/ldap.h"
+#include "iam/tries.h"
 #include "iam/roles.h"
 #include "iam/sessions.h"
 #include "iam/share.h"
@@ -29,8 +30,9 @@ struct iam {
     struct table providers;        /* struct iam_provider_entry: see oidc.c */
     struct rt_waitq fetchers;      /* who waits for a provider's keys */
     struct iam_oidc oidc;
-    struct table roles;            /* struct iam_role_entry */
-    struct ldap *ldap;             /* the directory; NULL: none */
+    struct table roles; /* struct iam_role_entry */
+    struct ldap *ldap;  /* the directory; NULL: none */
+    struct tries ldap_tries;
     struct table ldap_map;         /* struct iam_ldap_entry */
     struct iam_sessions *sessions; /* tokens, and the key they are sealed with */
     const struct policy *deny_all; /* what stands for a policy that cannot be read */

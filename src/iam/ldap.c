@@ -313,11 +313,25 @@ static int find_groups(const struct iam_ldap_config *c, LDAP *ld, struct login *
     return r == -ERR_TOO_LARGE ? failed("more than 1000 groups", LDAP_SIZELIMIT_EXCEEDED) : r;
 }
 
+/* Whoever is not there takes as long as a wrong password does: a bind, by a name that nobody has.
+ */
+static int prove_nobody(const struct iam_ldap_config *c, struct login *g)
+{
+    uint64_t random[2];
+    rt_random(random, sizeof(random));
+    struct str dn = arena_printf(g->arena, "cn=%016llx%016llx,%s", (unsigned long long)random[0],
+                                 (unsigned long long)random[1], c->user_base);
+    int r = dn.ptr ? prove(c, g, dn) : -ENOMEM;
+    return r < 0 ? r : -ERR_ACCESS_DENIED;
+}
+
 static int find_and_prove(const struct iam_ldap_config *c, struct login *g)
 {
     struct str dn;
     LDAP *ld = g->lookup.ld;
     int r = find_user(c, ld, g, &dn);
+    if (r == -ERR_ACCESS_DENIED)
+        return prove_nobody(c, g);
     if (r == 0)
         r = prove(c, g, dn);
     if (r < 0)

@@ -82,7 +82,8 @@ int iam_ldap_list(struct iam *iam, struct arena *a, struct iam_ldap_mapping **re
 /* Of that DN, which need not be in normal form. -ERR_NOT_FOUND, -EINVAL. */
 int iam_ldap_get(struct iam *iam, struct arena *a, struct str dn, struct iam_ldap_mapping *ret);
 
-/* Logs in; groups to which nothing is attached are left out. As ldap_login; -ERR_NOT_FOUND: there
- * is no directory, or nothing is attached to the user nor its groups. */
+/* Logs in from an address; groups to which nothing is attached are left out. As ldap_login;
+ * -ERR_NOT_FOUND: there is no directory, or nothing is attached to the user nor its groups;
+ * -ERR_SLOW_DOWN: too many were refused (tries.h). */
 int FIBER iam_ldap_login(struct iam *iam, struct arena *a, struct str name, struct str password,
-                         struct ldap_user *ret);
+                         struct str address, struct ldap_user *ret);

@@ -285,6 +285,19 @@ def test_the_directory_is_trusted_by_its_certificate(directory, kind):
         s.remove()
 
 
+def test_a_password_is_not_guessed_at_will(directory):
+    """CVE-2026-33419: somebody else's name, over and over."""
+    s = start(directory, 'ldaps://127.0.0.1:%d' % directory.tls_port)
+    s.start()
+    try:
+        assert [login(s, name, 'guess') for name in ['DAN', 'dan'] * 5] == [(403, 'AccessDenied')] * 10
+        assert any(login(s, 'dan', 'guess') == (503, 'SlowDown') for _ in range(60))  # of which it allows two a minute
+        assert login(s, 'eve', 'guess') == (403, 'AccessDenied')
+    finally:
+        assert s.stop() == 0
+        s.remove()
+
+
 @pytest.mark.parametrize('scheme,said', [('ldaps', b''), ('ldaps', b'\x16\x03\x03\x10\x00\x02'), ('ldap', b'\x30\x0c\x02\x01')])
 def test_a_directory_that_stops_in_the_middle_of_a_message_is_done_without(directory, scheme, said):
     """Of a TLS handshake, too: the library's own timeouts end neither."""

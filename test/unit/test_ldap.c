@@ -5,6 +5,8 @@
 #include "unit.h"
 
 #include "iam/ldap.h"
+#include "iam/tries.h"
+#include <stdio.h>
 
 static struct arena arena;
 
@@ -98,6 +100,64 @@ static void what_is_no_name_is_refused(void **state)
     assert_null(ldap_dn_normal(&arena, STR("uid=a\0b")).ptr);
 }
 
+static unsigned taken(struct tries *t, const char *name, const char *address, unsigned wanted,
+                      uint64_t now_ns)
+{
+    unsigned n = 0;
+    while (n < wanted && tries_take(t, str_from(name), str_from(address), now_ns))
+        n++;
+    return n;
+}
+
+/* CVE-2026-33419 */
+static void passwords_are_not_guessed_at_will(void **state)
+{
+    static struct tries t;
+    uint64_t now = 1000 * RT_S;
+    tries_init(&t);
+    t.salt = 1; /* so that the slots are the same each time */
+    assert_int_equal(taken(&t, "dan", "192.0.2.1", 1000, now), TRIES_OF_NAME);
+    assert_true(taken(&t, "dan", "198.51.100.7", 1, now)); /* the user, from elsewhere */
+    assert_false(taken(&t, "dan", "192.0.2.1", 1, now + 29 * RT_S));
+    assert_int_equal(taken(&t, "dan", "192.0.2.1", 1000, now + 30 * RT_S), 1);
+    assert_int_equal(taken(&t, "dan", "192.0.2.1", 1000, now + 3600 * RT_S), TRIES_OF_NAME);
+}
+
+static void what_was_well_done_does_not_count(void **state)
+{
+    static struct tries t;
+    tries_init(&t);
+    t.salt = 1; /* so that the slots are the same each time */
+    for (unsigned i = 0; i < 10000; i++) {
+        assert_true(tries_take(&t, STR("dan"), STR("192.0.2.1"), RT_S));
+        tries_give_back(&t, STR("dan"), STR("192.0.2.1"));
+    }
+    assert_int_equal(taken(&t, "dan", "192.0.2.1", 1000, RT_S), TRIES_OF_NAME);
+}
+
+static unsigned names_from(struct tries *t, const char *form, uint64_t now_ns)
+{
+    char name[32], address[64];
+    unsigned n = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof(name), "user%u", i);
+        snprintf(address, sizeof(address), form, i);
+        n += taken(t, name, address, 1, now_ns);
+    }
+    return n;
+}
+
+/* Slots may be shared, so a few of the names may be refused for another's sake. */
+static void many_names_from_one_network_have_a_limit_too(void **state)
+{
+    static struct tries t;
+    tries_init(&t);
+    t.salt = 1; /* so that the slots are the same each time */
+    assert_true(names_from(&t, "192.0.2.1", RT_S) <= TRIES_OF_ADDRESS);
+    assert_true(names_from(&t, "2001:db8:0:1::%x", RT_S) <= TRIES_OF_ADDRESS);
+    assert_true(names_from(&t, "2001:db8:0:%x::1", RT_S) > 2 * TRIES_OF_ADDRESS);
+}
+
 static void a_configuration_that_would_give_passwords_away_is_refused(void **state)
 {
     struct iam_ldap_config good = {.url = "ldaps://ldap.example.org",
@@ -133,6 +193,9 @@ int main(void)
         cmocka_unit_test(equal_names_are_equal_bytes),
         cmocka_unit_test(different_names_stay_different),
         cmocka_unit_test(what_is_no_name_is_refused),
+        cmocka_unit_test(passwords_are_not_guessed_at_will),
+        cmocka_unit_test(what_was_well_done_does_not_count),
+        cmocka_unit_test(many_names_from_one_network_have_a_limit_too),
         cmocka_unit_test(a_configuration_that_would_give_passwords_away_is_refused),
     };
     arena_init(&arena, 0);

@@ -384,7 +384,8 @@ int FIBER query_assume_role_with_ldap_identity(struct query *y)
     if (!r)
         r = read_policy(y, &spec.policy);
     if (!r)
-        r = explain_login(y, iam_ldap_login(y->iam, y->arena, spec.name, password, &user));
+        r = explain_login(y, iam_ldap_login(y->iam, y->arena, spec.name, password,
+                                            http_client_ip(y->q->x), &user));
     if (!r)
         r = iam_session_make(y->iam, y->arena, &spec, &session, &y->fault);
     if (!r)
