@@ -180,11 +180,14 @@ struct http_thread {
     unsigned index;
     struct rt_socket *listener;
     struct rt_fiber *acceptor, *reloader;
-    bool listening, reloading, stopping;
+    bool listening; /* atomic */
+    bool reloading, stopping;
     struct list active, parked; /* struct http_conn */
     unsigned conn_count, waiting, refusing;
-    struct rt_lock lock; /* for the waitq only */
+    unsigned load;       /* atomic: connections, and what is on its way to it */
+    struct rt_lock lock; /* for the waitq, and `handing` */
     struct rt_waitq quiet;
+    unsigned handing; /* accepted here and on their way to other threads */
     struct list exchanges; /* pool */
     unsigned exchange_count;
     char *large[16]; /* pool of HTTP_PIECE_BYTES */

@@ -20,6 +20,8 @@
 #define BACKOFF_MAX_NS   (500 * RT_MS)
 #define RELOAD_NS        (5 * RT_S)
 #define NAME_MAX_BYTES   64 /* keeps the fixed lines inside RESPONSE_RESERVE */
+#define SLACK_PART       8 /* connections by which a thread may have more than another: so much of them \
+                            */
 
 /* ---- what the connections of a thread share ------------------------------------------------- */
 
@@ -128,6 +130,7 @@ void thread_conn_ended(struct http_thread *t, bool refused)
     else
         __atomic_fetch_sub(&s->connections, 1, __ATOMIC_RELAXED);
     STAT_ADD(t, connections, -1);
+    __atomic_fetch_sub(&t->load, 1, __ATOMIC_RELAXED);
     t->conn_count--;
     thread_wake(t);
 }
@@ -178,6 +181,7 @@ static void FIBER admit(struct http_thread *t, struct rt_socket *socket,
     bool refuse;
     STAT_ADD(t, connections_total, 1);
     if (!may_admit(t, &refuse)) {
+        __atomic_fetch_sub(&t->load, 1, __ATOMIC_RELAXED);
         rt_socket_close(socket);
         return;
     }
@@ -189,6 +193,85 @@ static void FIBER admit(struct http_thread *t, struct rt_socket *socket,
         rt_socket_close(socket);
         thread_conn_ended(t, refuse);
     }
+}
+
+/*
+ * The kernel gives each thread's listener connections by chance. Where there are few and busy ones,
+ * one thread would have most of the work and another a processor to spare; so the thread that has
+ * fewest gets what it lacks from those that accepted it.
+ */
+static struct http_thread *thread_for(struct http_thread *t)
+{
+    struct http_server *s = t->server;
+    struct http_thread *best = t;
+    unsigned own = __atomic_load_n(&t->load, __ATOMIC_RELAXED), least = own;
+    for (unsigned i = 0; i < s->thread_count; i++) {
+        struct http_thread *other = &s->threads[i];
+        unsigned load = __atomic_load_n(&other->load, __ATOMIC_RELAXED);
+        if (load < least && __atomic_load_n(&other->listening, __ATOMIC_ACQUIRE)) {
+            best = other;
+            least = load;
+        }
+    }
+    return own > least + least / SLACK_PART ? best : t;
+}
+
+/* A connection on its way from the thread that accepted it to the one that is to serve it. */
+struct handed {
+    struct http_thread *from, *to;
+    struct rt_socket *socket;
+    struct rt_address peer;
+};
+
+static void FIBER handed_main(void *arg)
+{
+    struct handed h = *(struct handed *)arg;
+    free(arg);
+    if (h.to->stopping) {
+        __atomic_fetch_sub(&h.to->load, 1, __ATOMIC_RELAXED);
+        rt_socket_close(h.socket);
+    } else {
+        admit(h.to, h.socket, &h.peer);
+    }
+    rt_lock(&h.from->lock);
+    h.from->handing--;
+    rt_wake_all(&h.from->quiet);
+    rt_unlock(&h.from->lock);
+}
+
+static void handing_add(struct http_thread *t, int n)
+{
+    rt_lock(&t->lock);
+    t->handing += (unsigned)n;
+    rt_unlock(&t->lock);
+}
+
+/* False: it stays. */
+static bool hand_over(struct http_thread *from, struct http_thread *to, struct rt_socket *socket,
+                      const struct rt_address *peer)
+{
+    struct handed *h = malloc(sizeof(*h));
+    if (!h)
+        return false;
+    *h = (struct handed){.from = from, .to = to, .socket = socket, .peer = *peer};
+    handing_add(from, 1);
+    __atomic_fetch_add(&to->load, 1, __ATOMIC_RELAXED);
+    if (rt_spawn_on(to->index, "http-handed", handed_main, h) == 0)
+        return true;
+    __atomic_fetch_sub(&to->load, 1, __ATOMIC_RELAXED);
+    handing_add(from, -1);
+    free(h);
+    return false;
+}
+
+static void FIBER accepted(struct http_thread *t, struct rt_socket *socket,
+                           const struct rt_address *peer)
+{
+    struct http_thread *to = thread_for(t);
+    if (to != t && hand_over(t, to, socket, peer))
+        return;
+    __atomic_fetch_add(&t->load, 1, __ATOMIC_RELAXED);
+    admit(t, socket, peer);
 }
 
 /* Accepts until it is cancelled. Out of descriptors or memory it pauses: others may give some up.
@@ -203,7 +286,7 @@ static void FIBER accept_all(struct http_thread *t)
         int rc = rt_accept(t->listener, RT_NEVER, &socket, &peer);
         if (rc == 0) {
             backoff = BACKOFF_MIN_NS;
-            admit(t, socket, &peer);
+            accepted(t, socket, &peer);
         } else if (rc == -ECANCELED || rt_sleep_until(rt_now() + backoff) < 0) {
             return;
         } else {
@@ -262,12 +345,16 @@ static void FIBER acceptor_main(void *arg)
     struct http_thread *t = arg;
     int rc = thread_listen(t);
     t->acceptor = rc == 0 ? rt_self() : NULL;
-    t->listening = rc == 0;
+    __atomic_store_n(&t->listening, rc == 0, __ATOMIC_RELEASE);
     report(t->server, rc == 0 ? &t->server->up : &t->server->down, rc);
     if (rc < 0)
         return;
     accept_all(t);
     rt_socket_close(TAKE_PTR(t->listener));
+    rt_lock(&t->lock);
+    while (t->handing > 0) /* the other threads take what they were given */
+        rt_wait_uncancelled(&t->quiet, &t->lock, RT_NEVER);
+    rt_unlock(&t->lock);
     t->acceptor = NULL;
     thread_wake(t);
 }

@@ -94,6 +94,8 @@ static void FIBER help_handler(struct http_exchange *x, void *arg)
         http_respond(x, 204, STR_NULL);
     } else if (str_eq(target, STR("/not-modified"))) {
         http_respond(x, 304, STR_NULL);
+    } else if (str_eq(target, STR("/thread"))) {
+        http_respond(x, 200, arena_printf(http_arena(x), "thread %u.", rt_thread_index()));
     } else if (str_eq(target, STR("/refuse"))) {
         http_respond(x, 403, STR("no"));
     } else if (str_eq(target, STR("/peek"))) {

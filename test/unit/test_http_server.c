@@ -21,6 +21,46 @@ static int FIBER keep_alive_reuses_the_connection(struct env *e)
     return 0;
 }
 
+#define THREADS 4u
+
+static int FIBER every_thread_gets_as_many_connections(struct env *e)
+{
+    struct raw *conns[8 * THREADS];
+    for (unsigned i = 0; i < ARRAY_LEN(conns); i++) {
+        conns[i] = raw_open(e);
+        raw_send(conns[i], GET("/hello"));
+        raw_expect(conns[i], "hello");
+    }
+    for (unsigned n = 0; n < THREADS; n++) {
+        unsigned count = 0;
+        for (unsigned i = 0; i < ARRAY_LEN(conns); i++) {
+            char text[32];
+            snprintf(text, sizeof(text), "thread %u.", n);
+            raw_send(conns[i], GET("/thread"));
+            raw_expect(conns[i], "thread ");
+            count += conns[i]->data[0] == text[7];
+            raw_expect(conns[i], ".");
+        }
+        CHECK(count == ARRAY_LEN(conns) / THREADS);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(conns); i++)
+        raw_close(conns[i]);
+    return 0;
+}
+
+/* Some are on their way from the thread that accepted them to another. */
+static int FIBER stop_waits_for_connections_just_accepted(struct env *e)
+{
+    struct raw *conns[16 * THREADS];
+    for (unsigned i = 0; i < ARRAY_LEN(conns); i++)
+        conns[i] = raw_open(e);
+    e->keep_server = true;
+    http_server_stop(e->server, SOON);
+    for (unsigned i = 0; i < ARRAY_LEN(conns); i++)
+        raw_close(conns[i]);
+    return 0;
+}
+
 static int FIBER pipelined_requests_are_answered_in_order(struct env *e)
 {
     struct raw *r = raw_open(e);
@@ -447,10 +487,23 @@ static int FIBER a_large_body_is_echoed_while_it_comes(struct env *e)
 CASES(X)
 #undef X
 
+#define THREADED(X)                          \
+    X(every_thread_gets_as_many_connections) \
+    X(stop_waits_for_connections_just_accepted)
+
+#define X(name)                              \
+    static void run_##name(void **state)     \
+    {                                        \
+        struct env e = {.threads = THREADS}; \
+        help_run(&e, name);                  \
+    }
+THREADED(X)
+#undef X
+
 int main(void)
 {
 #define X(name) cmocka_unit_test(run_##name),
-    const struct CMUnitTest tests[] = {CASES(X)};
+    const struct CMUnitTest tests[] = {CASES(X) THREADED(X)};
 #undef X
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
