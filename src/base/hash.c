@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * SHA-1, SHA-256, HMAC and xxHash. OpenSSL's one-structure digests are deprecated in favour of
- * EVP, but they run the same code without its fetch, lock and allocation, which cost more than a
+ * SHA, MD5 in one stream, HMAC and xxHash. OpenSSL's one-structure digests are deprecated in favour
+ * of EVP, but they run the same code without its fetch, lock and allocation, which cost more than a
  * block of SHA-256 does.
  */
 
@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/error.h"
 #include "base/sha256.h"
+#include <openssl/md5.h>
 #include <openssl/sha.h>
 #include <xxhash.h>
 
@@ -18,8 +19,41 @@ struct hash_stream {
     union {
         SHA_CTX sha1;
         SHA256_CTX sha256;
+        SHA512_CTX sha512;
+        MD5_CTX md5;
+        XXH64_state_t *xxh64;
+        XXH3_state_t *xxh3;
     };
 };
+
+/* -ENOMEM, of xxHash alone. */
+static int stream_init(struct hash_stream *h)
+{
+    switch (h->kind) {
+    case HASH_SHA1:
+        SHA1_Init(&h->sha1);
+        return 0;
+    case HASH_SHA256:
+        SHA256_Init(&h->sha256);
+        return 0;
+    case HASH_SHA512:
+        SHA512_Init(&h->sha512);
+        return 0;
+    case HASH_MD5:
+        MD5_Init(&h->md5);
+        return 0;
+    case HASH_XXH64:
+        h->xxh64 = XXH64_createState();
+        return h->xxh64 && XXH64_reset(h->xxh64, 0) == XXH_OK ? 0 : -ENOMEM;
+    case HASH_XXH3:
+        h->xxh3 = XXH3_createState();
+        return h->xxh3 && XXH3_64bits_reset(h->xxh3) == XXH_OK ? 0 : -ENOMEM;
+    case HASH_XXH128:
+        h->xxh3 = XXH3_createState();
+        return h->xxh3 && XXH3_128bits_reset(h->xxh3) == XXH_OK ? 0 : -ENOMEM;
+    }
+    CHECK(!"a kind of digest");
+}
 
 int hash_stream_new(struct hash_stream **ret, enum hash_kind kind)
 {
@@ -27,20 +61,39 @@ int hash_stream_new(struct hash_stream **ret, enum hash_kind kind)
     if (!h)
         return -ENOMEM;
     h->kind = kind;
-    if (kind == HASH_SHA1)
-        SHA1_Init(&h->sha1);
+    int r = stream_init(h);
+    if (r < 0)
+        free(h);
     else
-        SHA256_Init(&h->sha256);
-    *ret = h;
-    return 0;
+        *ret = h;
+    return r;
 }
 
 void hash_stream_update(struct hash_stream *h, const void *data, size_t len)
 {
-    if (h->kind == HASH_SHA1)
+    switch (h->kind) {
+    case HASH_SHA1:
         SHA1_Update(&h->sha1, data, len);
-    else
+        break;
+    case HASH_SHA256:
         SHA256_Update(&h->sha256, data, len);
+        break;
+    case HASH_SHA512:
+        SHA512_Update(&h->sha512, data, len);
+        break;
+    case HASH_MD5:
+        MD5_Update(&h->md5, data, len);
+        break;
+    case HASH_XXH64:
+        XXH64_update(h->xxh64, data, len);
+        break;
+    case HASH_XXH3:
+        XXH3_64bits_update(h->xxh3, data, len);
+        break;
+    case HASH_XXH128:
+        XXH3_128bits_update(h->xxh3, data, len);
+        break;
+    }
 }
 
 static void count_blocks(SHA256_CTX *c, size_t blocks)
@@ -70,15 +123,38 @@ void hash_stream_update_two(struct hash_stream *a, struct str data_a, struct has
 
 void hash_stream_finish(struct hash_stream *h, uint8_t *ret)
 {
-    if (h->kind == HASH_SHA1)
+    switch (h->kind) {
+    case HASH_SHA1:
         SHA1_Final(ret, &h->sha1);
-    else
+        break;
+    case HASH_SHA256:
         SHA256_Final(ret, &h->sha256);
-    free(h);
+        break;
+    case HASH_SHA512:
+        SHA512_Final(ret, &h->sha512);
+        break;
+    case HASH_MD5:
+        MD5_Final(ret, &h->md5);
+        break;
+    case HASH_XXH64:
+        XXH64_canonicalFromHash((XXH64_canonical_t *)ret, XXH64_digest(h->xxh64));
+        break;
+    case HASH_XXH3:
+        XXH64_canonicalFromHash((XXH64_canonical_t *)ret, XXH3_64bits_digest(h->xxh3));
+        break;
+    case HASH_XXH128:
+        XXH128_canonicalFromHash((XXH128_canonical_t *)ret, XXH3_128bits_digest(h->xxh3));
+        break;
+    }
+    hash_stream_free(h);
 }
 
 void hash_stream_free(struct hash_stream *h)
 {
+    if (h && h->kind == HASH_XXH64)
+        XXH64_freeState(h->xxh64);
+    else if (h && (h->kind == HASH_XXH3 || h->kind == HASH_XXH128))
+        XXH3_freeState(h->xxh3);
     free(h);
 }
 

@@ -30,17 +30,27 @@ struct hash128 hash_xxh128(const void *data, size_t len);
 
 #define HASH_SHA1_LEN   20
 #define HASH_SHA256_LEN 32
+#define HASH_SHA512_LEN 64
 #define HASH_MD5_LEN    16
+#define HASH_LEN_MAX    HASH_SHA512_LEN
 
-/* SHA-1 and SHA-256 as streams (OpenSSL). */
-enum hash_kind { HASH_SHA1, HASH_SHA256 };
+/* Digests as streams (OpenSSL; libxxhash, big-endian as its canonical form is). */
+enum hash_kind {
+    HASH_SHA1,
+    HASH_SHA256,
+    HASH_SHA512,
+    HASH_MD5,
+    HASH_XXH64,
+    HASH_XXH3,
+    HASH_XXH128,
+};
 struct hash_stream; /* opaque */
 int hash_stream_new(struct hash_stream **ret, enum hash_kind kind);
 void hash_stream_update(struct hash_stream *h, const void *data, size_t len);
 /* The same for two streams of SHA-256, side by side where the processor can. */
 void hash_stream_update_two(struct hash_stream *a, struct str data_a, struct hash_stream *b,
                             struct str data_b);
-/* Writes 20 or 32 bytes and frees the stream. */
+/* Writes the digest, HASH_LEN_MAX bytes at most, and frees the stream. */
 void hash_stream_finish(struct hash_stream *h, uint8_t *ret);
 /* Accepts NULL. */
 void hash_stream_free(struct hash_stream *h);

@@ -80,7 +80,7 @@ static int find_checksum_header(struct s3_body *b)
     return 0;
 }
 
-/* x-amz-trailer: one name, one of the five. */
+/* x-amz-trailer: one name, of a checksum. */
 static int find_checksum_trailer(struct s3_body *b)
 {
     struct str name = http_header(b->q->x, STR("x-amz-trailer"));
@@ -235,8 +235,8 @@ static int FIBER take_framed(struct pump *p, struct str piece)
     while (piece.len > 0) {
         struct str data = STR_NULL;
         size_t used = 0;
-        if (p->ended) /* bytes after the last chunk */
-            return -ERR_INCOMPLETE_BODY;
+        if (p->ended)
+            return aws_chunked_behind(p->b->chunked, piece);
         int r = aws_chunked_next(p->b->chunked, piece, &used, &data);
         if (r < 0)
             return r;

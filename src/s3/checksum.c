@@ -16,6 +16,11 @@ static const struct kind {
     [STORE_CRC64NVME] = {"CRC64NVME", "x-amz-checksum-crc64nvme", "ChecksumCRC64NVME", 8},
     [STORE_SHA1] = {"SHA1", "x-amz-checksum-sha1", "ChecksumSHA1", HASH_SHA1_LEN},
     [STORE_SHA256] = {"SHA256", "x-amz-checksum-sha256", "ChecksumSHA256", HASH_SHA256_LEN},
+    [STORE_SHA512] = {"SHA512", "x-amz-checksum-sha512", "ChecksumSHA512", HASH_SHA512_LEN},
+    [STORE_MD5] = {"MD5", "x-amz-checksum-md5", "ChecksumMD5", HASH_MD5_LEN},
+    [STORE_XXHASH64] = {"XXHASH64", "x-amz-checksum-xxhash64", "ChecksumXXHASH64", 8},
+    [STORE_XXHASH3] = {"XXHASH3", "x-amz-checksum-xxhash3", "ChecksumXXHASH3", 8},
+    [STORE_XXHASH128] = {"XXHASH128", "x-amz-checksum-xxhash128", "ChecksumXXHASH128", 16},
 };
 
 const char *s3_checksum_name(enum store_checksum_kind kind)
@@ -96,11 +101,7 @@ bool s3_checksum_eq(const struct store_checksum *a, const struct store_checksum 
 int s3_checksum_init(struct s3_checksum *c, enum store_checksum_kind kind)
 {
     *c = (struct s3_checksum){.used = true, .kind = kind};
-    if (kind == STORE_SHA1)
-        return hash_stream_new(&c->sha, HASH_SHA1);
-    if (kind == STORE_SHA256)
-        return hash_stream_new(&c->sha, HASH_SHA256);
-    return 0;
+    return store_checksum_is_crc(kind) ? 0 : hash_stream_new(&c->digest, store_checksum_hash(kind));
 }
 
 void s3_checksum_update(struct s3_checksum *c, const void *data, size_t len)
@@ -117,7 +118,7 @@ void s3_checksum_update(struct s3_checksum *c, const void *data, size_t len)
         c->crc = hash_crc64nvme(c->crc, data, len);
         break;
     default:
-        hash_stream_update(c->sha, data, len);
+        hash_stream_update(c->digest, data, len);
     }
 }
 
@@ -130,13 +131,13 @@ struct store_checksum s3_checksum_finish(struct s3_checksum *c)
     else if (c->kind == STORE_CRC32 || c->kind == STORE_CRC32C)
         put_be32(out.bytes, (uint32_t)c->crc);
     else
-        hash_stream_finish(TAKE_PTR(c->sha), out.bytes);
+        hash_stream_finish(TAKE_PTR(c->digest), out.bytes);
     s3_checksum_release(c);
     return out;
 }
 
 void s3_checksum_release(struct s3_checksum *c)
 {
-    hash_stream_free(c->sha);
+    hash_stream_free(c->digest);
     *c = (struct s3_checksum){0};
 }

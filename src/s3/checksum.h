@@ -17,7 +17,7 @@ const char *s3_checksum_header(enum store_checksum_kind kind);
 const char *s3_checksum_element(enum store_checksum_kind kind);
 /* Bytes of a value. */
 unsigned s3_checksum_len(enum store_checksum_kind kind);
-/* Algorithm names compare without case. False when it is none of S3's five. */
+/* Algorithm names compare without case. False when it is none of S3's. */
 bool s3_checksum_kind_parse(struct str name, enum store_checksum_kind *ret);
 
 /*
@@ -27,7 +27,7 @@ bool s3_checksum_kind_parse(struct str name, enum store_checksum_kind *ret);
 int s3_checksum_parse(enum store_checksum_kind kind, struct str text, struct store_checksum *ret,
                       uint32_t *ret_parts);
 /* The same text back; `parts` is used for a composite value. Room for CHECKSUM_TEXT_MAX bytes. */
-#define CHECKSUM_TEXT_MAX 56
+#define CHECKSUM_TEXT_MAX 96
 struct str s3_checksum_format(const struct store_checksum *c, uint32_t parts,
                               char ret[CHECKSUM_TEXT_MAX]);
 bool s3_checksum_eq(const struct store_checksum *a, const struct store_checksum *b);
@@ -37,7 +37,7 @@ struct s3_checksum {
     bool used;
     enum store_checksum_kind kind;
     uint64_t crc;
-    struct hash_stream *sha;
+    struct hash_stream *digest;
 };
 int s3_checksum_init(struct s3_checksum *c, enum store_checksum_kind kind);
 void s3_checksum_update(struct s3_checksum *c, const void *data, size_t len);

@@ -246,9 +246,6 @@ static const struct refused {
     bool acl;           /* nor by those that take an ACL */
 } refused_headers[] = {
     {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}, .acl = true},
-    {WORD("checksum-md5"), false},
-    {WORD("checksum-sha512"), false},
-    {WORD("checksum-xxhash"), true},
     {WORD("create-session-mode"), false},
     {WORD("grant-"), true, .acl = true},
     {WORD("if-match-"), true, .served = "DeleteObject"},

@@ -47,14 +47,21 @@ static uint64_t crc_update(enum store_checksum_kind kind, uint64_t crc, const vo
     }
 }
 
-static bool is_crc(enum store_checksum_kind kind)
+enum hash_kind store_checksum_hash(enum store_checksum_kind kind)
 {
-    return kind == STORE_CRC32 || kind == STORE_CRC32C || kind == STORE_CRC64NVME;
+    static const enum hash_kind hashes[STORE_CHECKSUM_KINDS] = {
+        [STORE_SHA1] = HASH_SHA1,        [STORE_SHA256] = HASH_SHA256,
+        [STORE_SHA512] = HASH_SHA512,    [STORE_MD5] = HASH_MD5,
+        [STORE_XXHASH64] = HASH_XXH64,   [STORE_XXHASH3] = HASH_XXH3,
+        [STORE_XXHASH128] = HASH_XXH128,
+    };
+    CHECK(kind < STORE_CHECKSUM_KINDS && !store_checksum_is_crc(kind));
+    return hashes[kind];
 }
 
 static int assemble_whole(const struct parts *parts, struct store_checksum *ret)
 {
-    if (!is_crc(ret->kind))
+    if (!store_checksum_is_crc(ret->kind))
         return -ERR_INVALID_REQUEST;
     uint64_t crc = 0;
     for (size_t i = 0; i < parts->count; i++) {
@@ -75,10 +82,10 @@ static void composite_crc(const struct parts *parts, struct store_checksum *ret)
     crc_set(ret, crc);
 }
 
-static int composite_sha(const struct parts *parts, struct store_checksum *ret)
+static int composite_digest(const struct parts *parts, struct store_checksum *ret)
 {
     struct hash_stream *h;
-    int r = hash_stream_new(&h, ret->kind == STORE_SHA1 ? HASH_SHA1 : HASH_SHA256);
+    int r = hash_stream_new(&h, store_checksum_hash(ret->kind));
     if (r < 0)
         return r;
     for (size_t i = 0; i < parts->count; i++)
@@ -101,10 +108,10 @@ int checksum_assemble(enum store_checksum_kind kind, bool composite, const struc
     int r = 0;
     if (!composite)
         r = assemble_whole(parts, &c);
-    else if (is_crc(kind))
+    else if (store_checksum_is_crc(kind))
         composite_crc(parts, &c);
     else
-        r = composite_sha(parts, &c);
+        r = composite_digest(parts, &c);
     if (r == 0)
         *ret = c;
     return r;

@@ -14,8 +14,16 @@
 uint8_t store_checksum_len(enum store_checksum_kind kind)
 {
     static const uint8_t lengths[STORE_CHECKSUM_KINDS] = {
-        [STORE_CRC32] = 4, [STORE_CRC32C] = 4,  [STORE_CRC64NVME] = 8,
-        [STORE_SHA1] = 20, [STORE_SHA256] = 32,
+        [STORE_CRC32] = 4,
+        [STORE_CRC32C] = 4,
+        [STORE_CRC64NVME] = 8,
+        [STORE_SHA1] = HASH_SHA1_LEN,
+        [STORE_SHA256] = HASH_SHA256_LEN,
+        [STORE_SHA512] = HASH_SHA512_LEN,
+        [STORE_MD5] = HASH_MD5_LEN,
+        [STORE_XXHASH64] = 8,
+        [STORE_XXHASH3] = 8,
+        [STORE_XXHASH128] = 16,
     };
     return (unsigned)kind < STORE_CHECKSUM_KINDS ? lengths[kind] : 0;
 }

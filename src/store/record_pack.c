@@ -50,8 +50,8 @@ int attrs_pack(const struct store_attrs *attrs, struct arena *a, Cairn__Attrs *r
     if (bytes > RECORD_ATTRS_MAX)
         return -ERR_METADATA_TOO_LARGE;
     if (attrs->owner.len > RECORD_OWNER_MAX || attrs->initiator.len > RECORD_OWNER_MAX ||
-        attrs->storage_class.len > RECORD_CLASS_MAX ||
-        attrs->acl.len > RECORD_ACL_MAX || attrs->seal.len > SEAL_MAX)
+        attrs->storage_class.len > RECORD_CLASS_MAX || attrs->acl.len > RECORD_ACL_MAX ||
+        attrs->seal.len > SEAL_MAX)
         return -EINVAL;
     cairn__attrs__init(ret);
     ret->content_type = pb_bytes(attrs->content_type);

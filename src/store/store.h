@@ -147,22 +147,34 @@ struct store_pair {
     struct str name, value;
 };
 
-/* S3's five flexible checksums. */
+/* S3's flexible checksums; records keep the numbers. */
 enum store_checksum_kind {
     STORE_CRC32,
     STORE_CRC32C,
     STORE_CRC64NVME,
     STORE_SHA1,
     STORE_SHA256,
+    STORE_SHA512,
+    STORE_MD5,
+    STORE_XXHASH64,
+    STORE_XXHASH3,
+    STORE_XXHASH128,
     STORE_CHECKSUM_KINDS
 };
+/* A CRC can be of the whole of several parts; a digest only of their digests. */
+static inline bool store_checksum_is_crc(enum store_checksum_kind kind)
+{
+    return kind <= STORE_CRC64NVME;
+}
+/* That digest; `kind` is no CRC. */
+enum hash_kind store_checksum_hash(enum store_checksum_kind kind);
 
 struct store_checksum {
     bool present;
     bool composite; /* of the parts' values; else of the whole object's bytes */
     enum store_checksum_kind kind;
-    uint8_t len;       /* 4, 8, 20 or 32 */
-    uint8_t bytes[32]; /* big-endian for the CRCs, as S3 encodes them */
+    uint8_t len;
+    uint8_t bytes[HASH_LEN_MAX]; /* big-endian for the CRCs, as S3 encodes them */
 };
 
 struct store_etag {

@@ -35,6 +35,7 @@ struct aws_chunked {
     struct trailer trailers[AWS_CHUNK_TRAILERS];
     unsigned trailer_count;
     bool trailers_signed, saw_empty_line;
+    unsigned behind; /* bytes of the empty line behind the end */
     char line[AWS_CHUNK_LINE_MAX];
     size_t line_len;
 };
@@ -354,6 +355,16 @@ int aws_chunked_next(struct aws_chunked *c, struct str in, size_t *ret_used, str
     *ret_used = used;
     *ret_data = data;
     return c->state == ENDED;
+}
+
+int aws_chunked_behind(struct aws_chunked *c, struct str in)
+{
+    static const char line[] = "\r\n";
+    for (size_t i = 0; i < in.len; i++)
+        if (is_signed(c) || c->trailer_count == 0 || c->behind == 2 ||
+            in.ptr[i] != line[c->behind++])
+            return -ERR_INCOMPLETE_BODY;
+    return 0;
 }
 
 int aws_chunked_eof(const struct aws_chunked *c)

@@ -11,8 +11,9 @@
  * caller is told that it ended; the caller must not make data visible before 1 was returned, and
  * must refuse bytes after that.
  *
- * Trailers are exactly those declared. Their lines may end in LF alone, and an empty line may
- * stand before x-amz-trailer-signature: both are sent in the wild.
+ * Trailers are exactly those declared. Their lines may end in LF alone, an empty line may stand
+ * before x-amz-trailer-signature, and another one behind that which ends unsigned trailers: all are
+ * sent in the wild.
  */
 
 #include "wire/sigv4.h"
@@ -44,6 +45,8 @@ void aws_chunked_free(struct aws_chunked *c);
  * -ERR_MALFORMED_TRAILER, -ERR_PARSE, -ENOMEM.
  */
 int aws_chunked_next(struct aws_chunked *c, struct str in, size_t *ret_used, struct str *ret_data);
+/* What lies behind the end: 0, or -ERR_INCOMPLETE_BODY for anything but that empty line. */
+int aws_chunked_behind(struct aws_chunked *c, struct str in);
 /* The input ended before 1 was returned: always a negative code. */
 int aws_chunked_eof(const struct aws_chunked *c);
 /* A trailer's value after the end (name in lower case); ptr NULL when absent. */

@@ -203,8 +203,14 @@ static bool is_bare_bucket(struct str path, struct str bucket_path)
     return bucket_path.len == 0 && path.len > 1 && str_find_char(path, '/', 1) < 0;
 }
 
+/* Clients differ in how they write the same resource. */
+#define WITH_SLASH 1u /* a bucket's path as virtual hosts have it, with a slash they do not send \
+                       */
+#define BARE_EMPTY 2u /* `?uploads` for `?uploads=` */
+#define MANNERS    4u
+
 static int put_resource(struct arena *a, struct buf *b, const struct http1_request *r,
-                        struct str bucket_path, bool with_slash)
+                        struct str bucket_path, unsigned manner)
 {
     struct str path, raw;
     struct uri_query q;
@@ -215,7 +221,7 @@ static int put_resource(struct arena *a, struct buf *b, const struct http1_reque
         return rc;
     buf_put_str(b, bucket_path);
     buf_put_str(b, path);
-    if (with_slash)
+    if (manner & WITH_SLASH)
         buf_put_char(b, '/');
     if (q.count)
         qsort(q.params, q.count, sizeof(*q.params), compare_params);
@@ -224,7 +230,7 @@ static int put_resource(struct arena *a, struct buf *b, const struct http1_reque
             continue;
         buf_put_char(b, separator);
         buf_put_str(b, q.params[i].name);
-        if (q.params[i].has_value) {
+        if (q.params[i].has_value && (q.params[i].value.len || !(manner & BARE_EMPTY))) {
             buf_put_char(b, '=');
             buf_put_str(b, q.params[i].value);
         }
@@ -234,7 +240,7 @@ static int put_resource(struct arena *a, struct buf *b, const struct http1_reque
 }
 
 static int make_text(struct arena *a, const struct http1_request *r, const struct sigv2_auth *auth,
-                     struct str bucket_path, bool with_slash, struct str *ret)
+                     struct str bucket_path, unsigned manner, struct str *ret)
 {
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
@@ -250,7 +256,7 @@ static int make_text(struct arena *a, const struct http1_request *r, const struc
         put_header(&b, r, "date");
     int rc = put_amz_headers(a, &b, r);
     if (!rc)
-        rc = put_resource(a, &b, r, bucket_path, with_slash);
+        rc = put_resource(a, &b, r, bucket_path, manner);
     if (!rc)
         rc = buf_error(&b);
     if (rc)
@@ -289,20 +295,27 @@ int sigv2_verify(struct arena *a, const struct http1_request *r, const struct si
                  struct str bucket_path, struct str secret, uint64_t now_ms,
                  struct str *ret_to_sign)
 {
-    struct str path, raw;
+    struct str path, raw, text;
+    unsigned known = BARE_EMPTY;
     uri_split(r->target, &path, &raw);
+    if (is_bare_bucket(path, bucket_path))
+        known |= WITH_SLASH;
     *ret_to_sign = STR_NULL;
     int rc = check_time(r, auth, now_ms);
-    if (!rc)
-        rc = make_text(a, r, auth, bucket_path, false, ret_to_sign);
-    if (!rc)
-        rc = compare(*ret_to_sign, auth->signature, secret);
-    /* Some clients sign a bucket's path as virtual hosts have it, with the slash they do not send.
-     */
-    if (rc != -ERR_SIGNATURE_MISMATCH || !is_bare_bucket(path, bucket_path))
+    if (rc)
         return rc;
-    rc = make_text(a, r, auth, bucket_path, true, ret_to_sign);
-    return rc ? rc : compare(*ret_to_sign, auth->signature, secret);
+    rc = -ERR_SIGNATURE_MISMATCH;
+    for (unsigned manner = 0; manner < MANNERS && rc == -ERR_SIGNATURE_MISMATCH; manner++) {
+        if (manner & ~known)
+            continue;
+        rc = make_text(a, r, auth, bucket_path, manner, &text);
+        if (rc)
+            return rc;
+        if (manner == 0)
+            *ret_to_sign = text;
+        rc = compare(text, auth->signature, secret);
+    }
+    return rc;
 }
 
 int sigv2_verify_text(struct str text, struct str signature, struct str secret)

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import make_client
-from raw import Signer, request
+from raw import UNSIGNED_TRAILER, Signer, request
 
 
 def code_of(call, *args, **kwargs):
@@ -502,7 +502,10 @@ def test_ten_thousand_small_parts_are_kept_apart(server, s3, bucket):
 
 def test_checksums_are_verified_stored_and_returned(server, bucket):
     data = b'checksummed' * 1000
-    values = {'crc32': binascii.crc32(data).to_bytes(4, 'big'), 'sha1': hashlib.sha1(data).digest(), 'sha256': hashlib.sha256(data).digest()}
+    values = {'crc32': binascii.crc32(data).to_bytes(4, 'big'), 'sha1': hashlib.sha1(data).digest(),
+              'sha256': hashlib.sha256(data).digest(), 'sha512': hashlib.sha512(data).digest(), 'md5': hashlib.md5(data).digest(),
+              'xxhash64': bytes.fromhex('246e9b99ce1c2c58'), 'xxhash3': bytes.fromhex('dd1836da36e7c64e'),
+              'xxhash128': bytes.fromhex('83fe28d2ce44ab44dd1836da36e7c64e')}
     for kind, value in values.items():
         name = 'x-amz-checksum-' + kind
         text = base64.b64encode(value).decode()
@@ -520,6 +523,45 @@ def test_checksums_are_verified_stored_and_returned(server, bucket):
     assert request(server, 'HEAD', '/%s/bad' % bucket).status == 404
     plain = request(server, 'PUT', '/%s/plain' % bucket, body=data)
     assert 'x-amz-checksum-crc64nvme' in plain.headers
+
+
+@pytest.mark.parametrize('kind', ['sha512', 'md5'])
+def test_digests_of_parts_make_one_of_the_whole(server, s3, bucket, kind):
+    digest = getattr(hashlib, kind)
+    name = 'x-amz-checksum-' + kind
+    created = request(server, 'POST', '/%s/m' % bucket, query='uploads', headers=[('x-amz-checksum-algorithm', kind.upper())])
+    assert (created.headers['x-amz-checksum-algorithm'], created.headers['x-amz-checksum-type']) == (kind.upper(), 'COMPOSITE')
+    upload = created.body.split(b'<UploadId>')[1].split(b'<')[0].decode()
+    body = b'<CompleteMultipartUpload>'
+    parts = [data_of(5 << 20, 1), b'the rest']
+    for n, data in enumerate(parts, 1):
+        text = base64.b64encode(digest(data).digest()).decode()
+        put = request(server, 'PUT', '/%s/m' % bucket, query='partNumber=%d&uploadId=%s' % (n, upload), headers=[(name, text)], body=data)
+        assert put.headers[name] == text
+        body += b'<Part><PartNumber>%d</PartNumber><ETag>%s</ETag><Checksum%s>%s</Checksum%s></Part>' % (
+            n, put.headers['etag'].encode(), kind.upper().encode(), text.encode(), kind.upper().encode())
+    done = request(server, 'POST', '/%s/m' % bucket, query='uploadId=' + upload, body=body + b'</CompleteMultipartUpload>')
+    assert done.status == 200, done.body
+    whole = base64.b64encode(digest(b''.join(digest(p).digest() for p in parts)).digest()).decode() + '-2'
+    got = request(server, 'HEAD', '/%s/m' % bucket, headers=[('x-amz-checksum-mode', 'ENABLED')]).headers
+    assert (got[name], got['x-amz-checksum-type']) == (whole, 'COMPOSITE')
+    full = request(server, 'POST', '/%s/m' % bucket, query='uploads', headers=[('x-amz-checksum-algorithm', kind.upper()),
+                                                                            ('x-amz-checksum-type', 'FULL_OBJECT')])
+    assert full.code == 'InvalidRequest'
+
+
+@pytest.mark.parametrize('end,status', [(b'\r\n', 200), (b'\r\n\r\n', 200), (b'\r\n\r\n\r\n', 400), (b'\r\nx', 400)])
+def test_trailers_as_the_go_client_of_minio_ends_them(server, bucket, end, status):
+    data = b'trailed' * 2000
+    text = base64.b64encode(binascii.crc32(data).to_bytes(4, 'big'))
+    body = b'%x\r\n%s\r\n0\r\nx-amz-checksum-crc32:%s\n' % (len(data), data, text) + end
+    put = request(server, 'PUT', '/%s/k' % bucket, body=body, payload=UNSIGNED_TRAILER, headers=[
+        ('x-amz-decoded-content-length', str(len(data))), ('x-amz-trailer', 'x-amz-checksum-crc32'), ('content-encoding', 'aws-chunked')])
+    assert put.status == status
+    if status == 200:
+        assert request(server, 'GET', '/%s/k' % bucket).body == data
+    else:
+        assert put.code == 'IncompleteBody'
 
 
 # ---- what is not served ---------------------------------------------------------------------------

@@ -108,6 +108,17 @@ def test_wrong_ones_stay_out(old_server, place):
     assert request(old_server, 'GET', '/%s/k' % name, payload=UNSIGNED, signer=four).status == 200, 'version 4 goes on'
 
 
+@pytest.mark.parametrize('signed', ['?uploads', '?uploads='])
+def test_a_subresource_without_a_value_is_signed_in_either_way(old_server, place, signed):
+    _, name = place
+    date = datetime.datetime.now(datetime.timezone.utc).strftime('%a, %d %b %Y %H:%M:%S GMT')
+    text = 'GET\n\n\n%s\n/%s/%s' % (date, name, signed)
+    signature = base64.b64encode(hmac.new(old_server.secret_key.encode(), text.encode(), hashlib.sha1).digest()).decode()
+    headers = [('Date', date), ('Authorization', 'AWS %s:%s' % (old_server.access_key, signature))]
+    for path in ('/%s/' % name, '/' + name):
+        assert request(old_server, 'GET', path, 'prefix=&uploads=', headers=headers, signer=False).status == 200
+
+
 def test_forms(old_server, place):
     s3, name = place
 

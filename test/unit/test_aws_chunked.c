@@ -216,6 +216,31 @@ static void bytes_after_the_end_are_left_to_the_caller(void **state)
     assert_int_equal(o.used, len);
 }
 
+static void one_empty_line_may_follow_unsigned_trailers(void **state)
+{
+    static const struct {
+        const char *text;
+        int rc;
+    } cases[] = {{"", 0},
+                 {"\r", 0},
+                 {"\r\n", 0},
+                 {"\r\n\r\n", -ERR_INCOMPLETE_BODY},
+                 {"x", -ERR_INCOMPLETE_BODY},
+                 {"\n", -ERR_INCOMPLETE_BODY}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct aws_chunked *c;
+        struct aws_chunked_config config = {.payload = SIGV4_PAYLOAD_UNSIGNED_TRAILER,
+                                            .trailer_names = STR(CRC_NAME)};
+        assert_int_equal(aws_chunked_new(&c, &arena, &config), 0);
+        size_t used;
+        struct str data, end = STR("0\r\n" CRC_LINE "\n\r\n");
+        assert_int_equal(aws_chunked_next(c, end, &used, &data), 1);
+        assert_int_equal(used, end.len);
+        assert_int_equal(aws_chunked_behind(c, str_from(cases[i].text)), cases[i].rc);
+        aws_chunked_free(c);
+    }
+}
+
 static void empty_upload_is_one_chunk(void **state)
 {
     _cleanup_buf_ struct buf b;
@@ -458,6 +483,7 @@ int main(void)
         T(a_flipped_byte_of_data_is_refused),
         T(every_truncation_is_refused),
         T(bytes_after_the_end_are_left_to_the_caller),
+        T(one_empty_line_may_follow_unsigned_trailers),
         T(empty_upload_is_one_chunk),
         T(trailers_do_not_belong_to_the_plain_signed_mode),
         T(only_the_last_chunk_may_be_small),

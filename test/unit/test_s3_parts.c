@@ -81,6 +81,12 @@ static void checksums_match_known_values(void **state)
         [STORE_CRC64NVME] = "M3eFcAZSQlc=",
         [STORE_SHA1] = "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
         [STORE_SHA256] = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+        [STORE_SHA512] = "m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcj"
+                         "I8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==",
+        [STORE_MD5] = "XUFAKrxLKna5cZ2REBfFkg==",
+        [STORE_XXHASH64] = "JseCfYifbaM=",
+        [STORE_XXHASH3] = "lVXoVVxi3P0=",
+        [STORE_XXHASH128] = "tenBrQcbPn/Hec+qXlI4GA==",
     };
     for (unsigned kind = 0; kind < STORE_CHECKSUM_KINDS; kind++) {
         struct s3_checksum c;
@@ -124,7 +130,9 @@ static void kinds_compare_without_case(void **state)
     enum store_checksum_kind kind;
     assert_true(s3_checksum_kind_parse(STR("crc64NVME"), &kind));
     assert_int_equal(kind, STORE_CRC64NVME);
-    assert_false(s3_checksum_kind_parse(STR("MD5"), &kind));
+    assert_true(s3_checksum_kind_parse(STR("XXHash3"), &kind));
+    assert_int_equal(kind, STORE_XXHASH3);
+    assert_false(s3_checksum_kind_parse(STR("XXHASH"), &kind));
     assert_false(s3_checksum_kind_parse(STR("CRC"), &kind));
 }
 

@@ -136,6 +136,17 @@ static int forbidden(struct s3_request *q, const char *message)
     return s3_error(q, -ERR_CORS_FORBIDDEN, "CORSResponse: %s", message);
 }
 
+/* In lower case, as S3 answers. */
+static void set_allowed_headers(struct s3_request *q, struct str headers)
+{
+    char *text = arena_alloc(q->arena, headers.len);
+    for (size_t i = 0; text && i < headers.len; i++)
+        text[i] =
+            headers.ptr[i] >= 'A' && headers.ptr[i] <= 'Z' ? headers.ptr[i] | 0x20 : headers.ptr[i];
+    if (text)
+        (void)http_set_header(q->x, "Access-Control-Allow-Headers", str_make(text, headers.len));
+}
+
 static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *cors)
 {
     struct str origin = http_header(q->x, ORIGIN), headers = http_header(q->x, HEADERS);
@@ -152,7 +163,7 @@ static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *co
                             "resource's CORS spec.");
     set_rule(q, r, origin, any);
     if (headers.len)
-        (void)http_set_header(q->x, "Access-Control-Allow-Headers", headers);
+        set_allowed_headers(q, headers);
     return s3_respond_empty(q, 200);
 }
 

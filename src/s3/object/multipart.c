@@ -23,11 +23,6 @@ struct upload_checksum {
     bool composite;
 };
 
-static bool is_sha(enum store_checksum_kind kind)
-{
-    return kind == STORE_SHA1 || kind == STORE_SHA256;
-}
-
 static int unfit_type(struct s3_request *q, struct str type, enum store_checksum_kind kind)
 {
     return s3_error(q, -ERR_INVALID_REQUEST,
@@ -35,7 +30,8 @@ static int unfit_type(struct s3_request *q, struct str type, enum store_checksum
                     STR_FMT(type), s3_checksum_name(kind));
 }
 
-/* S3 User Guide, "Checking object integrity": SHA is composite, CRC64NVME whole, CRC32 either. */
+/* S3 User Guide, "Checking object integrity": digests are composite, CRC64NVME whole, CRC32 either.
+ */
 static int read_checksum(struct s3_request *q, struct upload_checksum *ret)
 {
     struct str algorithm = s3_header(q, STR("x-amz-checksum-algorithm"));
@@ -49,10 +45,11 @@ static int read_checksum(struct s3_request *q, struct upload_checksum *ret)
                         "x-amz-checksum-algorithm header.");
     }
     if (!s3_checksum_kind_parse(algorithm, &ret->kind))
-        return s3_error(q, -ERR_INVALID_REQUEST,
-                        "Checksum algorithm provided is unsupported. "
-                        "Please try again with any of the valid types: "
-                        "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+        return s3_error(
+            q, -ERR_INVALID_REQUEST,
+            "Checksum algorithm provided is unsupported. "
+            "Please try again with any of the valid types: "
+            "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256, SHA512, MD5, XXHASH64, XXHASH3, XXHASH128]");
     ret->named = true;
     ret->composite = ret->kind != STORE_CRC64NVME;
     if (!type.ptr)
@@ -61,7 +58,7 @@ static int read_checksum(struct s3_request *q, struct upload_checksum *ret)
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "Value for x-amz-checksum-type header is invalid.");
     ret->composite = str_eq(type, STR("COMPOSITE"));
-    if (ret->composite ? ret->kind == STORE_CRC64NVME : is_sha(ret->kind))
+    if (ret->composite ? ret->kind == STORE_CRC64NVME : !store_checksum_is_crc(ret->kind))
         return unfit_type(q, type, ret->kind);
     return 0;
 }
