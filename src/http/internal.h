@@ -187,7 +187,7 @@ struct http_thread {
     unsigned load;       /* atomic: connections, and what is on its way to it */
     struct rt_lock lock; /* for the waitq, and `handing` */
     struct rt_waitq quiet;
-    unsigned handing; /* accepted here and on their way to other threads */
+    unsigned handing;      /* accepted here and on their way to other threads */
     struct list exchanges; /* pool */
     unsigned exchange_count;
     char *large[16]; /* pool of HTTP_PIECE_BYTES */

@@ -20,8 +20,7 @@
 #define BACKOFF_MAX_NS   (500 * RT_MS)
 #define RELOAD_NS        (5 * RT_S)
 #define NAME_MAX_BYTES   64 /* keeps the fixed lines inside RESPONSE_RESERVE */
-#define SLACK_PART       8 /* connections by which a thread may have more than another: so much of them \
-                            */
+#define SLACK_PART       8  /* of a thread's connections: another may have so many more */
 
 /* ---- what the connections of a thread share ------------------------------------------------- */
 

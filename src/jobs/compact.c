@@ -11,7 +11,8 @@
 #define INTERVAL_MS   1000
 #define CHECKPOINT_MS 10000
 #define BYTES_PER_S   (64 * MIB) /* freed, of a disk */
-#define HURRY         4          /* times that, while a third as much is dead as lives */
+#define HURRY         4 /* times that, for each time that a third as much is dead as lives */
+#define HURRY_MOST    64
 #define HURRY_MIN     (64 * MIB)
 
 /* One disk's share of a round. */
@@ -23,6 +24,29 @@ struct task {
     int err;
 };
 
+/* The more is dead beyond what a disk would let lie, the more haste: else the rate at which clients
+ * overwrite would decide how much of it comes together. */
+static uint64_t haste(struct node *n)
+{
+    struct node_stats s;
+    node_stats(n, &s);
+    uint64_t times = s.disk.dead_bytes / MAX(HURRY_MIN, s.disk.live_bytes / 3);
+    return times ? MIN(HURRY * times, (uint64_t)HURRY_MOST) : 1;
+}
+
+/* Each disk its share, as things are now. */
+static void set_pace(struct jobs *j)
+{
+    uint64_t one = j->config.compact_bytes_per_s ? j->config.compact_bytes_per_s : BYTES_PER_S;
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < nodes_count(j->config.nodes); i++) {
+        struct node *n = nodes_get(j->config.nodes, i);
+        if (n && node_state(n) != NODE_GONE)
+            all += haste(n) * one;
+    }
+    job_set_pace(j->compact, MAX(all, one), 0);
+}
+
 /* Volumes of one disk, as long as that frees space. */
 static int FIBER compact_disk(struct jobs *j, struct node *n)
 {
@@ -33,6 +57,7 @@ static int FIBER compact_disk(struct jobs *j, struct node *n)
         r = node_compact(n, &freed);
         if (r == 0 && freed) {
             jobs_count(&j->compact_runs, 1);
+            set_pace(j);
             r = job_pace(j->compact, freed, 1);
         }
     } while (r == 0 && freed);
@@ -90,25 +115,6 @@ static bool checkpoint_due(struct jobs *j)
     return true;
 }
 
-/* More is dead than the disk would let lie. */
-static bool in_need(struct node *n)
-{
-    struct node_stats s;
-    node_stats(n, &s);
-    return s.disk.dead_bytes > MAX(HURRY_MIN, s.disk.live_bytes / 3);
-}
-
-/* Each disk its share; where overwriting outruns that, space counts more than what else is to do.
- */
-static void set_pace(struct jobs *j, const struct task *tasks, size_t count)
-{
-    uint64_t one = j->config.compact_bytes_per_s ? j->config.compact_bytes_per_s : BYTES_PER_S;
-    uint64_t all = 0;
-    for (size_t i = 0; i < count; i++)
-        all += in_need(tasks[i].node) ? HURRY * one : one;
-    job_set_pace(j->compact, MAX(all, one), 0);
-}
-
 static int FIBER compact_round(struct job *job, void *arg)
 {
     struct jobs *j = arg;
@@ -122,7 +128,7 @@ static int FIBER compact_round(struct job *job, void *arg)
         if (n && node_state(n) != NODE_GONE)
             tasks[count++] = (struct task){.jobs = j, .node = n, .checkpoint = checkpoint};
     }
-    set_pace(j, tasks, count);
+    set_pace(j);
     int r = run_tasks(tasks, count);
     free(tasks);
     return r < 0 ? r : JOB_IDLE;
