@@ -79,7 +79,7 @@ static unsigned pick(struct sm *m, struct sim_random *r, int state)
     return i;
 }
 
-static unsigned dead_count(const struct sm *m)
+unsigned sm_dead_disks(const struct sm *m)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < m->disk_count; i++)
@@ -140,12 +140,12 @@ static bool FIBER repair(struct sm *m)
     }
     EXPECT(m->h, found.lost == 0, "repair finds %llu chunks that cannot be read",
            (unsigned long long)found.lost);
-    return chunks == 0 && found.rows == 0 && dead_count(m) == 0;
+    return chunks == 0 && found.rows == 0 && sm_dead_disks(m) == 0;
 }
 
 void FIBER sm_disk_event(struct sm *m, struct sim_random *r)
 {
-    unsigned survives = blob_code_for(BLOB_STANDARD, m->width, 64 * MIB).m, dead = dead_count(m);
+    unsigned survives = blob_code_for(BLOB_STANDARD, m->width, 64 * MIB).m, dead = sm_dead_disks(m);
     bool room = m->disk_count < SM_DISKS_MAX - 4;
     switch (sim_random_below(r, 4)) {
     case 0:

@@ -139,6 +139,8 @@ int FIBER sm_list_client(struct sm *m, unsigned client, size_t max);
 /* store_disks.c: opens the nodes of several disks; something happens to one of them; all are there
  * again, and every chunk is whole. */
 int FIBER sm_open_disks(struct sm *m);
+/* How many answer nothing but errors now. */
+unsigned sm_dead_disks(const struct sm *m);
 /* Whatever was wrong with it is no more. */
 void FIBER sm_disk_comes_back(struct sm *m, unsigned i);
 void FIBER sm_disk_event(struct sm *m, struct sim_random *r);

@@ -237,8 +237,9 @@ static void FIBER op_read_deleted(struct op *o)
         err = store_read(r, sink.at, MIN(len - sink.at, 70 * KIB), slow_sink, &sink);
     }
     store_reader_close(r);
-    /* Its record, from before repairs, may name disks that have been lost one after another. */
-    if (o->m->disk_count && err == -ERR_DISK_GONE)
+    /* Its record, from before repairs, may name disks that have been lost one after another; of the
+     * last of them it may be this read that finds out. */
+    if (o->m->disk_count && (err == -ERR_DISK_GONE || (err == -EIO && sm_dead_disks(o->m) > 0)))
         return;
     sm_excused(o->m, err, "read after delete", o->number);
 }
