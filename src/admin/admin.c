@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "admin/internal.h"
 #include "iam/authenticate.h"
+#include "wire/date.h"
 #include "wire/uri.h"
 
 #define PREFIX "/-/admin/v1/"
@@ -69,6 +70,10 @@ static const struct route routes[] = {
     {"GET", PREFIX "purge", false, admin_purge_status},
     {"POST", PREFIX "purge", false, admin_purge_change},
     {"POST", PREFIX "purge-look", false, admin_purge_look},
+    {"GET", PREFIX "batch", false, admin_batch_list},
+    {"POST", PREFIX "batch", false, admin_batch_start},
+    {"GET", PREFIX "batch/", false, admin_batch_status},
+    {"DELETE", PREFIX "batch/", false, admin_batch_cancel},
     {"GET", PREFIX "retention", false, admin_retention_list},
     {"POST", PREFIX "retention/", false, admin_retention_set},
     {"GET", PREFIX "scrub", false, admin_scrub_status},
@@ -287,6 +292,15 @@ json_t *admin_json_str(struct str s)
     text = json_stringn(b.data ? b.data : "", b.len);
     buf_release(&b);
     return text;
+}
+
+json_t *admin_json_time(uint64_t ms)
+{
+    char text[DATE_ISO_LEN];
+    if (ms == 0)
+        return json_null();
+    date_format_iso(ms, text);
+    return json_stringn(text, sizeof(text));
 }
 
 json_t *admin_json_names(const struct str *names, size_t count)

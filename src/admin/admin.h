@@ -30,6 +30,9 @@
  *   them; erase
  * - POST /-/admin/v1/purge-look: the same: a line for each that would go or stay, nothing is
  * removed
+ * - GET /-/admin/v1/batch: the batch jobs; POST: action (delete, tag, untag), manifest_bucket,
+ *   manifest_key and perhaps tags, report_bucket, report_prefix, user, bypass_governance, rate
+ * - GET /-/admin/v1/batch/ID; DELETE: cancels it
  * - GET /-/admin/v1/retention; POST /-/admin/v1/retention/BUCKET: class, min_days, mode, max_days;
  *   without days nothing is said of the class any more
  * - GET /-/admin/v1/audit[?from=&to=&user=&bucket=&prefix=&operation=&outcome=&max=]: a line each

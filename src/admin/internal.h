@@ -24,6 +24,8 @@ void FIBER admin_respond_error(struct http_exchange *x, int err, const char *mes
 /* A JSON string of bytes that may be no UTF-8 (invalid ones are replaced); never NULL but out of
  * memory. */
 json_t *admin_json_str(struct str s);
+/* As ISO 8601; null for 0. */
+json_t *admin_json_time(uint64_t ms);
 /* A list of such strings. */
 json_t *admin_json_names(const struct str *names, size_t count);
 
@@ -76,6 +78,10 @@ json_t *admin_scrub_json(struct admin *a);
 void FIBER admin_purge_status(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_purge_change(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_purge_look(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_batch_list(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_batch_start(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_batch_status(struct admin *a, struct http_exchange *x, struct str body);
+void FIBER admin_batch_cancel(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_retention_list(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_retention_set(struct admin *a, struct http_exchange *x, struct str body);
 void FIBER admin_heal(struct admin *a, struct http_exchange *x, struct str body);

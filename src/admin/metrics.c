@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "admin/internal.h"
+#include "jobs/batch.h"
 #include "base/reserve.h"
 #include "kms/kms.h"
 
@@ -262,6 +263,7 @@ static void write_rooms(struct admin *a, struct buf *out)
     jobs_lifecycle_metrics(out, a->config.jobs);
     jobs_retention_metrics(out, a->config.jobs);
     jobs_restore_metrics(out, a->config.jobs);
+    jobs_batch_metrics(out, a->config.jobs);
     if (a->config.audit)
         audit_metrics(out, a->config.audit);
     if (a->config.kms)

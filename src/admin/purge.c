@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include "admin/internal.h"
 #include "jobs/purge.h"
-#include "wire/date.h"
 
 /* ---- what is meant -------------------------------------------------------------------------- */
 
@@ -70,15 +69,6 @@ static void FIBER refuse(struct http_exchange *x, int r)
 
 /* ---- the report ----------------------------------------------------------------------------- */
 
-static json_t *time_json(uint64_t ms)
-{
-    char text[DATE_ISO_LEN];
-    if (ms == 0)
-        return json_null();
-    date_format_iso(ms, text);
-    return json_stringn(text, sizeof(text));
-}
-
 static json_t *removed_json(const struct purge_counts *c)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "versions",
@@ -99,8 +89,8 @@ static json_t *report_json(struct admin *a)
     json_t *o = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
                           "id", (json_int_t)s->id, "phase", purge_phase_text(s->phase), "bucket",
                           admin_json_str(what.bucket), "prefix", admin_json_str(what.prefix),
-                          "started", time_json(s->id), "ended", time_json(s->ended_ms), "removed",
-                          removed_json(c), "held", (json_int_t)c->held, "retained",
+                          "started", admin_json_time(s->id), "ended", admin_json_time(s->ended_ms),
+                          "removed", removed_json(c), "held", (json_int_t)c->held, "retained",
                           (json_int_t)c->retained, "hides", (json_int_t)c->hides, "left",
                           (json_int_t)c->left, "refused", (json_int_t)s->refused, "rounds",
                           (json_int_t)s->rounds, "proved", purge_is_proved(s));
@@ -181,7 +171,7 @@ static json_t *item_json(const struct store_purge_item *item)
     if (item->lock.retention != STORE_RETENTION_NONE) {
         bool compliance = item->lock.retention == STORE_RETENTION_COMPLIANCE;
         json_object_set_new(o, "mode", json_string(compliance ? "COMPLIANCE" : "GOVERNANCE"));
-        json_object_set_new(o, "until", time_json(item->lock.until_ms));
+        json_object_set_new(o, "until", admin_json_time(item->lock.until_ms));
     }
     return o;
 }

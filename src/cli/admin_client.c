@@ -63,6 +63,7 @@ static int find_credentials(struct arena *a, struct target *t)
 
 struct call_state {
     const struct admin_call *call;
+    struct str raw; /* a body that is no JSON */
     json_t *answer;
     struct arena arena;
     struct target target;
@@ -130,12 +131,24 @@ static void take_lines(struct call_state *s)
     }
 }
 
+/* The words of the S3 door's answer. */
+static struct str message_of_s3(struct str xml)
+{
+    static const struct str open = {"<Message>", 9};
+    ptrdiff_t from = str_find(xml, open, 0);
+    ptrdiff_t to = from < 0 ? -1 : str_find_char(xml, '<', (size_t)from + open.len);
+    if (to < 0)
+        return STR("");
+    return str_from_offset(str_prefix(xml, (size_t)to), (size_t)from + open.len);
+}
+
 static int refused(struct call_state *s, int status)
 {
     const json_t *error = json_object_get(s->answer, "error");
     const char *message = json_string_value(json_object_get(error, "message"));
+    struct str of_s3 = message ? STR("") : message_of_s3(buf_str(&s->text));
     if (!message)
-        message = "(no message)";
+        message = of_s3.len ? arena_cstr(&s->arena, of_s3) : "(no message)";
     if (s->refused)
         snprintf(s->refused, ADMIN_CALL_WHY_MAX, "%s", message);
     else
@@ -171,7 +184,7 @@ static int FIBER request(struct call_state *s)
     struct http1_header headers[4];
     struct http_reply reply;
     _cleanup_free_ char *text = s->call->body ? json_dumps(s->call->body, JSON_COMPACT) : NULL;
-    struct str body = str_from(text);
+    struct str body = text ? str_from(text) : s->raw;
     int r = sign(s, body, headers);
     if (r == 0)
         r = http_client_request(s->client, str_from(s->call->method), str_from(s->call->path),
@@ -219,6 +232,15 @@ int admin_call(const struct admin_call *call, json_t **ret_json)
         *ret_json = s.answer;
     else
         json_decref(s.answer);
+    return r;
+}
+
+int admin_put_object(const char *path, struct str bytes)
+{
+    const struct admin_call call = {.method = "PUT", .path = path};
+    struct call_state s = {.call = &call, .raw = bytes};
+    int r = run(&s, call_fiber, &s);
+    json_decref(s.answer);
     return r;
 }
 
@@ -306,7 +328,7 @@ int admin_set_number(json_t *body, const char *name, const char *text, bool size
     return json_object_set_new(body, name, json_integer((json_int_t)v));
 }
 
-int admin_read_policy(const char *path, struct buf *ret)
+int admin_read_file(const char *path, struct buf *ret)
 {
     bool stdin_named = str_eq(str_from(path), STR("-"));
     FILE *f = stdin_named ? stdin : fopen(path, "r");
@@ -319,8 +341,14 @@ int admin_read_policy(const char *path, struct buf *ret)
     bool failed = ferror(f);
     if (!stdin_named)
         (void)fclose(f);
-    if (failed)
-        return cli_fail("cannot read %s", path);
+    return failed ? cli_fail("cannot read %s", path) : 0;
+}
+
+int admin_read_policy(const char *path, struct buf *ret)
+{
+    int r = admin_read_file(path, ret);
+    if (r != 0)
+        return r;
     return buf_error(ret) < 0 ? cli_fail("a policy has at most %llu bytes", POLICY_DOCUMENT_MAX)
                               : 0;
 }

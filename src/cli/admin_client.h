@@ -49,6 +49,9 @@ struct admin_call {
  */
 int admin_call(const struct admin_call *call, json_t **ret_json);
 
+/* Puts an object of these bytes by the S3 door: its path, encoded. 0, or 1 with the fault told. */
+int admin_put_object(const char *path, struct str bytes);
+
 /*
  * Many calls over one connection. `fn` makes them in a world of its own and returns an exit status,
  * which is given back.
@@ -82,5 +85,8 @@ void admin_print_job(const json_t *job);
 void admin_print_damages(const json_t *scrub);
 /* As admin_call. */
 int admin_pause_job(const char *name, bool paused, json_t **ret_job);
+/* Appends a file's bytes, or standard input's for "-"; beyond the buffer's limit that has its
+ * error. 0, or 1 with the fault told. */
+int admin_read_file(const char *path, struct buf *ret);
 /* Appends a policy's document: a file, or standard input for "-". 0, or 1 with the fault told. */
 int admin_read_policy(const char *path, struct buf *ret);

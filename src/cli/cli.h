@@ -57,6 +57,8 @@ extern const struct cli_command cli_admin_policy_add, cli_admin_policy_list, cli
     cli_admin_group_leave;
 
 extern const struct cli_command cli_admin_purge, cli_admin_purge_status, cli_admin_purge_stop;
+extern const struct cli_command cli_admin_batch_start, cli_admin_batch_list, cli_admin_batch_status,
+    cli_admin_batch_cancel;
 extern const struct cli_command cli_admin_retention_set, cli_admin_retention_list,
     cli_admin_retention_rm;
 

@@ -5,6 +5,7 @@
  * What the jobs share: one file each, whose `_add` puts it on the schedule.
  */
 
+#include "jobs/batch.h"
 #include "jobs/jobs.h"
 #include "jobs/objects.h"
 #include "jobs/purge.h"
@@ -33,6 +34,7 @@ struct jobs {
     struct audit *audit;              /* NULL: off */
     bool audit_known;                 /* until then nothing is done that it would have to tell */
     struct restore_job *restore;      /* likewise */
+    struct batch_job *batch;          /* likewise */
     struct spares *spares;            /* NULL: nobody is to be told */
     uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
@@ -75,6 +77,8 @@ int purge_add(struct jobs *j);
 void purge_free(struct purge_job *p);
 int retention_add(struct jobs *j);
 void retention_free(struct retention_job *j);
+int batch_add(struct jobs *j);
+void batch_free(struct batch_job *b);
 int restore_add(struct jobs *j);
 void restore_free(struct restore_job *r);
 void move_free(struct mover *m);

@@ -17,6 +17,7 @@
  *   lifecycle  once a day: removes, or moves to another storage class, what the buckets' lifecycle
  *            rules say is due
  *   purge    removes what belongs to somebody, when asked (purge.h)
+ *   batch    deletes or tags what manifests name, when asked (batch.h)
  *   retention  once a day: removes what its class of data lets stay no longer
  *   restore  makes archived objects readable that were asked for, and ends that again
  *   scrub    reads every byte and every record in so many days, lists what is damaged

@@ -71,3 +71,42 @@ int FIBER jobs_object_may_put(struct jobs *j, const struct jobs_actor *who,
     leave(j);
     return r;
 }
+
+int FIBER jobs_object_judge(struct jobs *j, struct str user, const char *action, struct str bucket,
+                            struct str key)
+{
+    const struct jobs_objects *o = enter(j);
+    if (!o)
+        return -ERR_UNAVAILABLE;
+    int r = o->judge(o->arg, user, action, bucket, key);
+    leave(j);
+    return r;
+}
+
+int FIBER jobs_object_batch_tags(struct jobs *j, struct str tags)
+{
+    const struct jobs_objects *o = enter(j);
+    if (!o)
+        return -ERR_UNAVAILABLE;
+    int r = o->batch_tags(o->arg, tags);
+    leave(j);
+    return r;
+}
+
+int FIBER jobs_object_batch(struct jobs *j, const struct batch_state *s, struct batch_step *step)
+{
+    const struct jobs_objects *o = enter(j);
+    if (!o)
+        return -ERR_UNAVAILABLE;
+    int r = o->batch(o->arg, s, step);
+    leave(j);
+    return r;
+}
+
+bool jobs_objects_are_lent(struct jobs *j)
+{
+    bool lent = enter(j) != NULL;
+    if (lent)
+        leave(j);
+    return lent;
+}

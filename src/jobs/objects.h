@@ -72,6 +72,23 @@ int FIBER jobs_object_put(struct jobs *j, const struct jobs_actor *who,
 int FIBER jobs_object_may_put(struct jobs *j, const struct jobs_actor *who,
                               const struct jobs_writing *what);
 
+/* Whether that user of the server may do that to the object, as things stand now:
+ * -ERR_ACCESS_DENIED, -ERR_NO_SUCH_BUCKET, -ERR_NOT_FOUND (there is no such user). */
+int FIBER jobs_object_judge(struct jobs *j, struct str user, const char *action, struct str bucket,
+                            struct str key);
+/* Whether "k=v&k2=v2" are an object's tags. */
+int FIBER jobs_object_batch_tags(struct jobs *j, struct str tags);
+/*
+ * Does a step of a batch job (batch.h), once: each item as if its user had asked for it by a
+ * request, with its rights as they are now, the locks, the events and records in the audit log.
+ * What concerns an item alone is its `err`. -ERR_NO_SUCH_BUCKET, -ERR_NOT_FOUND (the user is gone),
+ * what store_step_run() returns: nothing was done.
+ */
+struct batch_state;
+struct batch_step;
+int FIBER jobs_object_batch(struct jobs *j, const struct batch_state *s, struct batch_step *step);
+bool jobs_objects_are_lent(struct jobs *j);
+
 /* ---- for doors ------------------------------------------------------------------------------ */
 
 struct jobs_objects {
@@ -80,6 +97,9 @@ struct jobs_objects {
     int (*put)(void *arg, const struct jobs_actor *who, const struct jobs_writing *what,
                struct str data);
     int (*may_put)(void *arg, const struct jobs_actor *who, const struct jobs_writing *what);
+    int (*judge)(void *arg, struct str user, const char *action, struct str bucket, struct str key);
+    int (*batch_tags)(void *arg, struct str tags);
+    int (*batch)(void *arg, const struct batch_state *s, struct batch_step *step);
     void *arg;
 };
 /* Copied; NULL: none any more, and when it returns none of them is under way. */

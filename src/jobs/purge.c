@@ -91,21 +91,16 @@ static int load(struct purge_job *p)
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
-static struct str text_of(const struct purge_text *t)
-{
-    return str_make(t->bytes, t->len);
-}
-
 static struct audit_record record_of(const struct purge_job *p, const char *operation)
 {
     const struct purge_state *s = &p->state;
     return (struct audit_record){
         .operation = str_from(operation),
         .outcome = AUDIT_DONE,
-        .user = text_of(&s->user),
-        .access_key = text_of(&s->access_key),
-        .source = text_of(&s->source),
-        .request_id = text_of(&s->request_id),
+        .user = job_text_str(&s->user),
+        .access_key = job_text_str(&s->access_key),
+        .source = job_text_str(&s->source),
+        .request_id = job_text_str(&s->request_id),
     };
 }
 
@@ -140,8 +135,8 @@ static void audit_end(struct purge_job *p)
         (unsigned long long)c->gone[STORE_PURGE_UPLOAD], (unsigned long long)c->bytes,
         (unsigned long long)c->held, (unsigned long long)c->retained, (unsigned long long)c->hides,
         (unsigned long long)c->left, purge_is_proved(&p->state) ? "true" : "false");
-    record.bucket = text_of(&p->state.bucket);
-    record.key = text_of(&p->state.prefix);
+    record.bucket = job_text_str(&p->state.bucket);
+    record.key = job_text_str(&p->state.prefix);
     record.outcome = p->state.phase == PURGE_DONE ? AUDIT_DONE : AUDIT_FAILED;
     record.after = str_make(text, (size_t)MIN(len, (int)sizeof(text) - 1));
     audit_put(p->jobs->audit, &record);
@@ -254,7 +249,7 @@ static int FIBER next_bucket(struct purge_job *p, struct str *ret)
 {
     struct store_purge_place *at = &p->state.place;
     struct store_bucket_page page;
-    *ret = text_of(&p->state.bucket);
+    *ret = job_text_str(&p->state.bucket);
     if (ret->len && at->bucket_len)
         *ret = STR("");
     if (p->state.bucket.len)
@@ -458,33 +453,23 @@ static bool hand_over(struct purge_job *p, enum ask ask, const struct purge_stat
     return is_free;
 }
 
-static int set_text(struct purge_text *to, struct str text, size_t max)
-{
-    if (text.len > MIN(max, sizeof(to->bytes)))
-        return -ERR_INVALID_ARGUMENT;
-    if (text.len)
-        memcpy(to->bytes, text.ptr, text.len);
-    to->len = text.len;
-    return 0;
-}
-
 static int fill_request(struct purge_state *s, const struct purge_request *q)
 {
     const struct store_purge_what *w = &q->what;
     s->tagged = w->tagged;
     s->erase = q->erase;
-    int r = set_text(&s->bucket, w->bucket, sizeof(s->place.bucket));
+    int r = job_text_set(&s->bucket, w->bucket, sizeof(s->place.bucket));
     if (r == 0)
-        r = set_text(&s->prefix, w->prefix, STORE_KEY_MAX);
+        r = job_text_set(&s->prefix, w->prefix, STORE_KEY_MAX);
     if (r == 0)
-        r = set_text(&s->tag_name, w->tag.name, STORE_KEY_MAX);
+        r = job_text_set(&s->tag_name, w->tag.name, STORE_KEY_MAX);
     if (r == 0)
-        r = set_text(&s->tag_value, w->tag.value, STORE_KEY_MAX);
+        r = job_text_set(&s->tag_value, w->tag.value, STORE_KEY_MAX);
     /* Who asks is for people: a long one is cut short. */
-    (void)set_text(&s->user, str_prefix(q->user, PURGE_NAME_MAX), PURGE_NAME_MAX);
-    (void)set_text(&s->access_key, str_prefix(q->access_key, PURGE_NAME_MAX), PURGE_NAME_MAX);
-    (void)set_text(&s->source, str_prefix(q->source, PURGE_NAME_MAX), PURGE_NAME_MAX);
-    (void)set_text(&s->request_id, str_prefix(q->request_id, PURGE_NAME_MAX), PURGE_NAME_MAX);
+    (void)job_text_set(&s->user, str_prefix(q->user, PURGE_NAME_MAX), PURGE_NAME_MAX);
+    (void)job_text_set(&s->access_key, str_prefix(q->access_key, PURGE_NAME_MAX), PURGE_NAME_MAX);
+    (void)job_text_set(&s->source, str_prefix(q->source, PURGE_NAME_MAX), PURGE_NAME_MAX);
+    (void)job_text_set(&s->request_id, str_prefix(q->request_id, PURGE_NAME_MAX), PURGE_NAME_MAX);
     return r;
 }
 

@@ -20,6 +20,7 @@
  * that it was done. So a crash may leave a page's removals out of the counts, never out of the log.
  */
 
+#include "jobs/text.h"
 #include "store/purge.h"
 
 #define PURGE_NAME_MAX 128 /* of who asked */
@@ -52,18 +53,12 @@ struct purge_counts {
     uint64_t left; /* neither kept nor gone: came, or changed, meanwhile */
 };
 
-/* A text with its length; what a report is about. */
-struct purge_text {
-    size_t len;
-    char bytes[STORE_KEY_MAX];
-};
-
 struct purge_state {
     uint64_t id; /* when it was asked for, ms: unique */
     enum purge_phase phase;
     bool tagged, erase;
-    struct purge_text bucket, prefix, tag_name, tag_value;
-    struct purge_text user, access_key, source, request_id;
+    struct job_text bucket, prefix, tag_name, tag_value;
+    struct job_text user, access_key, source, request_id;
     struct store_purge_place place;
     uint64_t rounds; /* of removing */
     struct purge_counts counts;

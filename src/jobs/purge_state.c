@@ -14,18 +14,13 @@ const char *purge_phase_text(enum purge_phase phase)
     return texts[phase];
 }
 
-static struct str text_of(const struct purge_text *t)
-{
-    return str_make(t->bytes, t->len);
-}
-
 struct store_purge_what purge_what(const struct purge_state *s)
 {
     return (struct store_purge_what){
-        .bucket = text_of(&s->bucket),
-        .prefix = text_of(&s->prefix),
+        .bucket = job_text_str(&s->bucket),
+        .prefix = job_text_str(&s->prefix),
         .tagged = s->tagged,
-        .tag = {text_of(&s->tag_name), text_of(&s->tag_value)},
+        .tag = {job_text_str(&s->tag_name), job_text_str(&s->tag_value)},
     };
 }
 
@@ -41,26 +36,11 @@ bool purge_is_erased(const struct purge_state *s)
 
 /* ---- unpacking ------------------------------------------------------------------------------ */
 
-static int take_bytes(ProtobufCBinaryData in, char *ret, size_t cap, size_t *ret_len)
-{
-    if (in.len > cap)
-        return -ERR_CORRUPT;
-    if (in.len)
-        memcpy(ret, in.data, in.len);
-    *ret_len = in.len;
-    return 0;
-}
-
-static int take_text(ProtobufCBinaryData in, struct purge_text *ret)
-{
-    return take_bytes(in, ret->bytes, sizeof(ret->bytes), &ret->len);
-}
-
 static int take_texts(const Jobs__Purge *pb, struct purge_state *s)
 {
     const struct {
         ProtobufCBinaryData in;
-        struct purge_text *to;
+        struct job_text *to;
     } texts[] = {
         {pb->bucket, &s->bucket},     {pb->prefix, &s->prefix},
         {pb->tag_name, &s->tag_name}, {pb->tag_value, &s->tag_value},
@@ -69,17 +49,17 @@ static int take_texts(const Jobs__Purge *pb, struct purge_state *s)
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(texts); i++)
-        r = take_text(texts[i].in, texts[i].to);
+        r = job_text_take(texts[i].in, texts[i].to);
     return r;
 }
 
 static int take_place(const Jobs__Purge *pb, struct store_purge_place *p)
 {
     p->uploads = pb->at_uploads;
-    int r = take_bytes(pb->at_bucket, p->bucket, sizeof(p->bucket), &p->bucket_len);
+    int r = job_bytes_take(pb->at_bucket, p->bucket, sizeof(p->bucket), &p->bucket_len);
     if (r == 0)
-        r = take_bytes(pb->at_key, p->key, sizeof(p->key), &p->key_len);
-    return r < 0 ? r : take_bytes(pb->at_upload, p->upload, sizeof(p->upload), &p->upload_len);
+        r = job_bytes_take(pb->at_key, p->key, sizeof(p->key), &p->key_len);
+    return r < 0 ? r : job_bytes_take(pb->at_upload, p->upload, sizeof(p->upload), &p->upload_len);
 }
 
 static void take_numbers(const Jobs__Purge *pb, struct purge_state *s)
@@ -122,30 +102,20 @@ int purge_unpack(struct str cursor, struct purge_state *ret)
 
 /* ---- packing -------------------------------------------------------------------------------- */
 
-static ProtobufCBinaryData bytes_of(const char *bytes, size_t len)
-{
-    return (ProtobufCBinaryData){len, (uint8_t *)(uintptr_t)bytes};
-}
-
-static ProtobufCBinaryData give_text(const struct purge_text *t)
-{
-    return bytes_of(t->bytes, t->len);
-}
-
 static void give_texts(const struct purge_state *s, Jobs__Purge *pb)
 {
-    pb->bucket = give_text(&s->bucket);
-    pb->prefix = give_text(&s->prefix);
-    pb->tag_name = give_text(&s->tag_name);
-    pb->tag_value = give_text(&s->tag_value);
-    pb->user = give_text(&s->user);
-    pb->access_key = give_text(&s->access_key);
-    pb->source = give_text(&s->source);
-    pb->request_id = give_text(&s->request_id);
+    pb->bucket = job_text_give(&s->bucket);
+    pb->prefix = job_text_give(&s->prefix);
+    pb->tag_name = job_text_give(&s->tag_name);
+    pb->tag_value = job_text_give(&s->tag_value);
+    pb->user = job_text_give(&s->user);
+    pb->access_key = job_text_give(&s->access_key);
+    pb->source = job_text_give(&s->source);
+    pb->request_id = job_text_give(&s->request_id);
     pb->at_uploads = s->place.uploads;
-    pb->at_bucket = bytes_of(s->place.bucket, s->place.bucket_len);
-    pb->at_key = bytes_of(s->place.key, s->place.key_len);
-    pb->at_upload = bytes_of(s->place.upload, s->place.upload_len);
+    pb->at_bucket = job_bytes_give(s->place.bucket, s->place.bucket_len);
+    pb->at_key = job_bytes_give(s->place.key, s->place.key_len);
+    pb->at_upload = job_bytes_give(s->place.upload, s->place.upload_len);
 }
 
 static void give_numbers(const struct purge_state *s, Jobs__Purge *pb)

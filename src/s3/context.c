@@ -96,9 +96,19 @@ static struct str list_value(const struct s3_context *c, const char *param)
     return s3_param(c->q, param);
 }
 
+/* Of what no request asks for (batch.c) there is no more to be known. */
+static struct str value_without_request(const struct s3_context *c, enum iam_key key)
+{
+    if (key == IAM_KEY_REQUESTED_REGION)
+        return c->q->s3->region;
+    return key == IAM_KEY_S3_VERSION_ID && c->version_id.len ? c->version_id : STR_NULL;
+}
+
 static struct str one_value(const struct s3_context *c, enum iam_key key)
 {
     const struct s3_request *q = c->q;
+    if (!q->x)
+        return value_without_request(c, key);
     switch (key) {
     case IAM_KEY_SOURCE_IP:
         return http_client_ip(q->x);
@@ -138,7 +148,8 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
 static int request_tags(const struct s3_context *c, struct s3_tags *ret)
 {
     const struct s3_request *q = c->q;
-    struct str text = s3_header(q, q->form ? STR("tagging") : STR("x-amz-tagging"));
+    struct str text =
+        !q->x ? STR_NULL : s3_header(q, q->form ? STR("tagging") : STR("x-amz-tagging"));
     struct s3_tags_fault fault;
     *ret = c->tags ? *c->tags : (struct s3_tags){0};
     if (c->tags || !text.len)

@@ -260,5 +260,13 @@ static int FIBER lent_read(void *arg, const struct jobs_reading *what, jobs_obje
 
 void s3_lend_objects(struct s3 *s3, struct jobs_objects *ret)
 {
-    *ret = (struct jobs_objects){lent_read, lent_put, lent_may_put, s3};
+    *ret = (struct jobs_objects){
+        .read = lent_read,
+        .put = lent_put,
+        .may_put = lent_may_put,
+        .judge = s3_batch_judge,
+        .batch_tags = s3_batch_tags,
+        .batch = s3_batch_step,
+        .arg = s3,
+    };
 }

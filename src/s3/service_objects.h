@@ -18,3 +18,11 @@ int FIBER s3_service_authorise(struct s3 *s3, const struct store_bucket *target,
  * the bucket, open, its name and the key. No right is asked. */
 int FIBER s3_service_put(struct s3_request *q, const struct jobs_actor *who,
                          const struct jobs_writing *what, struct str data);
+
+/* batch.c: steps of batch jobs, for s3_lend_objects(); `arg` is the door. As in jobs/objects.h. */
+struct batch_state;
+struct batch_step;
+int FIBER s3_batch_judge(void *arg, struct str user, const char *action, struct str bucket,
+                         struct str key);
+int s3_batch_tags(void *arg, struct str tags);
+int FIBER s3_batch_step(void *arg, const struct batch_state *s, struct batch_step *step);

@@ -11,7 +11,7 @@
 #include "s3/context.h"
 #include "s3/notice.h"
 #include "s3/object/lock.h"
-#include "s3/tags.h"
+#include "s3/object/tagging.h"
 #include "s3/version.h"
 
 int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *fault)
@@ -68,15 +68,9 @@ void s3_set_tag_count(struct s3_request *q, const struct store_object *o)
 
 /* ---- the operations ------------------------------------------------------------------------- */
 
-struct new_tags {
-    struct s3_request *q;
-    const struct s3_tags *tags;
-};
-
-/* Another class of data may lock it for longer, from when it was written. */
-static int replace_tags(const struct store_object *o, struct store_attrs *attrs, void *arg)
+int s3_tags_replace(const struct store_object *o, struct store_attrs *attrs, void *arg)
 {
-    const struct new_tags *n = arg;
+    const struct s3_new_tags *n = arg;
     attrs->tags = n->tags->pairs;
     attrs->tag_count = n->tags->count;
     return s3_lock_by_class(n->q, attrs, o->mtime_ms);
@@ -87,12 +81,12 @@ static int FIBER set_tags(struct s3_request *q, struct s3_tags *tags, enum event
     struct store_written written = {.seq = 0};
     struct store_conditions conditions = {.notice = NULL};
     struct event_names names = EVENT_NAMES(EVENT_CREATED_PUT);
-    struct new_tags new_tags = {q, tags};
+    struct s3_new_tags new_tags = {q, tags};
     names.changed = kind;
     int r = s3_notice(q, names, &conditions.notice);
     if (!r)
         r = store_change_attrs(q->s3->store, q->bucket.id, q->key, q->version, &conditions, false,
-                               replace_tags, &new_tags, &written);
+                               s3_tags_replace, &new_tags, &written);
     struct store_object o = {.seq = written.seq, .null_version = written.null_version};
     if (!r)
         s3_set_version(q, &o);
