@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * What the background jobs keep: their rows, the places of scrub, rebalance and purge, the list of
- * damage. The first byte of the input chooses one. A scrub's or purge's place that decodes must
- * come out the same after it is packed again.
+ * What the background jobs keep: their rows, the places of scrub, rebalance and purge, the states
+ * of batch jobs, the list of damage. The first byte of the input chooses one. A scrub's, purge's or
+ * batch job's that decodes must come out the same after it is packed again.
  */
 
 #include "fuzz.h"
@@ -53,6 +53,21 @@ static void fuzz_purge(struct str cursor)
     free((void *)(uintptr_t)twice.ptr);
 }
 
+static void fuzz_batch(struct str row)
+{
+    static struct batch_state s, again;
+    struct str packed, twice;
+    if (batch_unpack(row, &s) < 0)
+        return;
+    CHECK(s.tags_len <= sizeof(s.tags) && s.why_len <= sizeof(s.why) && s.id > 0);
+    CHECK(batch_phase_text(s.phase) && batch_action_text(s.action));
+    CHECK(batch_pack(&s, &packed) == 0);
+    CHECK(batch_unpack(packed, &again) == 0 && batch_pack(&again, &twice) == 0);
+    CHECK(str_eq(packed, twice));
+    free((void *)(uintptr_t)packed.ptr);
+    free((void *)(uintptr_t)twice.ptr);
+}
+
 static void fuzz_damage(struct str value)
 {
     struct damage d;
@@ -77,6 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_move(value);
     else if (data[0] == 4)
         fuzz_purge(value);
+    else if (data[0] == 5)
+        fuzz_batch(value);
     else
         fuzz_damage(value);
     return 0;

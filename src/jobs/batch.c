@@ -300,11 +300,11 @@ static int FIBER next_line(struct batch_job *b, struct manifest_line *ret,
     return 1;
 }
 
-/* A fifth of a second's, so that a pause or a cancellation is not long in coming. It depends on the
- * durable state alone: a step that is asked for again is the same. */
+/* A twentieth of a second's, so that a pause or a cancellation is not long in coming. It depends on
+ * the durable state alone: a step that is asked for again is the same. */
 static size_t step_lines(const struct batch_state *s)
 {
-    return MIN(MAX(s->rate / 5, 1), (uint64_t)BATCH_STEP);
+    return (size_t)MIN(MAX(s->rate / 20, (uint64_t)1), (uint64_t)BATCH_STEP);
 }
 
 /* Lines of one bucket; *place: behind them. Those before a line that is none are done first. */
@@ -522,28 +522,13 @@ static void clear(struct batch_job *b)
     b->count = 0;
 }
 
-/* Nobody is let in before: the table is the loader's alone. */
-static int FIBER load(struct batch_job *b)
-{
-    clear(b);
-    int r = batch_rows_load(b->jobs->config.meta, load_one, b);
-    if (r < 0)
-        return r;
-    rt_lock(&b->lock);
-    b->loaded = true;
-    rt_unlock(&b->lock);
-    return 0;
-}
-
 static int FIBER batch_round(struct job *job, void *arg)
 {
     struct batch_job *b = arg;
     bool cancel = false;
     if (!b->jobs->audit_known || !jobs_objects_are_lent(b->jobs))
         return JOB_IDLE;
-    int r = b->loaded ? 0 : load(b);
-    if (r == 0)
-        r = cancel_waiting(b);
+    int r = cancel_waiting(b);
     if (r == 0)
         r = take_next(b, &cancel);
     if (r <= 0)
@@ -560,7 +545,7 @@ static int FIBER batch_round(struct job *job, void *arg)
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
 
-int batch_add(struct jobs *j)
+int FIBER batch_add(struct jobs *j)
 {
     if (!j->config.meta)
         return 0; /* without a place it could not go on after a restart */
@@ -583,7 +568,8 @@ int batch_add(struct jobs *j)
         .interval_ms = INTERVAL_MS,
         .gives_way = true,
     };
-    return schedule_add(j->schedule, &def, &b->job);
+    int r = batch_rows_load(j->config.meta, load_one, b);
+    return r < 0 ? r : schedule_add(j->schedule, &def, &b->job);
 }
 
 void batch_free(struct batch_job *b)

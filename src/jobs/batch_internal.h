@@ -20,7 +20,6 @@ struct batch_job {
     struct jobs *jobs;
     struct job *job;
     struct rt_lock lock;
-    bool loaded; /* the table is */
     struct batch_entry
         *table[2 * BATCH_LISTED_MAX]; /* by id; more than may be, while one is begun */
     size_t count;
@@ -49,7 +48,8 @@ struct batch_keep {
 };
 int FIBER batch_rows_keep(struct meta *m, const struct batch_state *s, const struct batch_keep *k);
 int FIBER batch_rows_delete(struct meta *m, uint64_t id);
-/* Each state there is, in order; `fn` may not suspend. */
+/* Each state there is, in order; one that cannot be read is told of in the log and passed over.
+ * `fn` may not suspend. */
 int FIBER batch_rows_load(struct meta *m, int (*fn)(const struct batch_state *s, void *arg),
                           void *arg);
 /* The rows of the report that are no object yet. */

@@ -131,9 +131,7 @@ static int reserve(struct batch_job *b, uint64_t *ret_id)
     waiting = b->beginning;
     for (size_t i = 0; i < b->count; i++)
         waiting += !batch_is_over(b->table[i]->state.phase);
-    if (!b->loaded)
-        r = -ERR_UNAVAILABLE;
-    else if (waiting >= BATCH_QUEUE_MAX)
+    if (waiting >= BATCH_QUEUE_MAX)
         r = -ERR_LIMIT;
     if (r == 0) {
         b->beginning++;
@@ -219,7 +217,7 @@ int jobs_batch_get(struct jobs *j, uint64_t id, struct batch_state *ret)
     if (!b)
         return -ERR_NOT_FOUND;
     rt_lock(&b->lock);
-    const struct batch_entry *e = b->loaded ? find(b, id) : NULL;
+    const struct batch_entry *e = find(b, id);
     if (e)
         *ret = e->state;
     rt_unlock(&b->lock);
@@ -233,7 +231,7 @@ size_t jobs_batch_list(struct jobs *j, uint64_t ret[BATCH_LISTED_MAX])
     if (!b)
         return 0;
     rt_lock(&b->lock);
-    for (size_t i = 0; b->loaded && i < b->count && count < BATCH_LISTED_MAX; i++)
+    for (size_t i = 0; i < b->count && count < BATCH_LISTED_MAX; i++)
         ret[count++] = b->table[i]->state.id;
     rt_unlock(&b->lock);
     return count;
@@ -245,7 +243,7 @@ size_t jobs_batch_list(struct jobs *j, uint64_t ret[BATCH_LISTED_MAX])
 static int mark_cancelled(struct batch_job *b, uint64_t id, bool cancel, bool *ret_over)
 {
     rt_lock(&b->lock);
-    struct batch_entry *e = b->loaded ? find(b, id) : NULL;
+    struct batch_entry *e = find(b, id);
     *ret_over = !e || batch_is_over(e->state.phase);
     if (e)
         e->cancel = cancel && !*ret_over;
@@ -289,7 +287,7 @@ void jobs_batch_metrics(struct buf *out, struct jobs *j)
     if (!b)
         return;
     rt_lock(&b->lock);
-    for (size_t i = 0; b->loaded && i < b->count; i++)
+    for (size_t i = 0; i < b->count; i++)
         waiting += !batch_is_over(b->table[i]->state.phase);
     rt_unlock(&b->lock);
 #define LOAD(field) __atomic_load_n(&b->field, __ATOMIC_RELAXED)

@@ -6,6 +6,7 @@
  */
 
 #include "base/encode.h"
+#include "base/log.h"
 #include "jobs/batch_internal.h"
 
 #define STATES    STR("Jbatch ")
@@ -94,10 +95,10 @@ int FIBER batch_rows_delete(struct meta *m, uint64_t id)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* The next state behind `after`. */
+/* The next state behind `after`, its id then. */
 struct next {
-    uint64_t after;
-    bool found;
+    uint64_t after, id;
+    bool found, sound;
     struct batch_state state;
 };
 
@@ -106,17 +107,26 @@ static int next_tx(struct meta_tx *tx, void *arg)
     struct next *n = arg;
     struct meta_cursor *c;
     char key[KEY_BYTES];
-    n->found = false;
+    n->found = n->sound = false;
     int r = meta_cursor_open(tx, STATES, &c);
     if (r < 0)
         return r;
     r = meta_cursor_seek(c, row_key(STATES, n->after + 1, key));
-    if (r == 0 && meta_cursor_valid(c)) {
-        r = batch_unpack(meta_cursor_value(c), &n->state);
-        n->found = r == 0;
+    n->found = r == 0 && meta_cursor_valid(c) && meta_cursor_key(c).len == STATES.len + 8;
+    if (n->found) {
+        n->id = get_be64(meta_cursor_key(c).ptr + STATES.len);
+        n->sound = batch_unpack(meta_cursor_value(c), &n->state) == 0 && n->state.id == n->id;
     }
     meta_cursor_close(c);
     return r;
+}
+
+static void tell_unsound(uint64_t id)
+{
+    struct log_line line;
+    log_begin(&line, LOG_ERROR, "a batch job's state cannot be read: it does not go on");
+    log_u64(&line, "id", id);
+    log_end(&line);
 }
 
 int FIBER batch_rows_load(struct meta *m, int (*fn)(const struct batch_state *s, void *arg),
@@ -124,12 +134,15 @@ int FIBER batch_rows_load(struct meta *m, int (*fn)(const struct batch_state *s,
 {
     _cleanup_free_ struct next *n = calloc(1, sizeof(*n));
     int r = n ? 0 : -ENOMEM;
-    for (bool more = true; r == 0 && more;) {
+    while (r == 0) {
         r = meta_read(m, BUCKET_SYSTEM, next_tx, n);
-        more = r == 0 && n->found;
-        if (more)
+        if (r < 0 || !n->found)
+            break;
+        if (n->sound)
             r = fn(&n->state, arg);
-        n->after = more ? n->state.id : 0;
+        else
+            tell_unsound(n->id);
+        n->after = n->id;
     }
     return r;
 }

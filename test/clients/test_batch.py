@@ -209,16 +209,16 @@ def test_an_inventorys_manifest_names_files(server, s3, bucket, lists):
 
 def test_one_that_waits_or_runs_can_be_cancelled(server, s3, bucket, lists):
     s3.put_object(Bucket=bucket, Key='a', Body=b'x')
-    text = ''.join(line(bucket, 'never-%d' % i) for i in range(1000)) + line(bucket, 'a')
+    text = ''.join(line(bucket, 'never-%d' % i) for i in range(5000)) + line(bucket, 'a')
     s3.put_object(Bucket=lists, Key='list.csv', Body=text.encode())
-    first = batch(server, 'start', 'delete', '--manifest', lists + '/list.csv', '--rate', '1', '--report', lists + '/')['id']
+    first = batch(server, 'start', 'delete', '--manifest', lists + '/list.csv', '--rate', '20', '--report', lists + '/')['id']
     second = batch(server, 'start', 'delete', '--manifest', lists + '/list.csv')['id']
     state = batch(server, 'cancel', str(second))
     assert (state['phase'], state['done']) == ('cancelled', 0)
     while batch(server, 'status', str(first))['done'] == 0:
         time.sleep(0.02)
     state = batch(server, 'cancel', str(first))
-    assert state['phase'] == 'cancelled' and 0 < state['done'] < 1001
+    assert state['phase'] == 'cancelled' and 0 < state['done'] < 5001
     assert len(report_of(s3, state)) == state['done']
     assert names(s3, bucket) == ['a']
     assert 'over already' in batch(server, 'cancel', str(first), status=1)
