@@ -66,15 +66,16 @@ int batch_report_key(const struct batch_state *s, uint64_t number, struct buf *r
     X(manifest_etag)   \
     X(report_bucket) X(report_prefix) X(user) X(access_key) X(source) X(request_id) X(marked)
 /* Every number. */
-#define NUMBERS(X)                                                                        \
-    X(id)                                                                                 \
-    X(bypass)                                                                             \
-    X(inventory)                                                                          \
-    X(manifest_seq)                                                                       \
-    X(manifest_bytes)                                                                     \
-    X(rate)                                                                               \
-    X(fields) X(total) X(done) X(failed) X(begun_ms) X(ended_ms) X(log_first) X(log_next) \
-        X(log_bytes) X(files)
+#define NUMBERS(X)    \
+    X(id)             \
+    X(bypass)         \
+    X(inventory)      \
+    X(manifest_seq)   \
+    X(manifest_bytes) \
+    X(rate)           \
+    X(fields)         \
+    X(total)          \
+    X(done) X(failed) X(begun_ms) X(ended_ms) X(log_first) X(log_next) X(log_bytes) X(files)
 
 static int take_texts(const Jobs__Batch *pb, struct batch_state *s)
 {
