@@ -48,6 +48,7 @@ struct jobs_writing {
     struct str owner;      /* whose the bucket must be: -ERR_ACCESS_DENIED; empty: anyone's */
     enum seal_kind seal;   /* SEAL_S3, SEAL_KMS; SEAL_NONE: as the bucket has it */
     struct str master_key; /* SEAL_KMS: its name; empty: the default one */
+    struct str acl;        /* who else may read it, as the door has it; empty: nobody */
 };
 
 typedef int jobs_object_sink(const void *data, size_t len, void *arg);

@@ -217,6 +217,14 @@ static int read_grant(const struct xml_node *n, struct s3_acl *acl, struct s3_ac
     return r;
 }
 
+int s3_acl_parse_grants(const struct xml_node *list, struct s3_acl *acl, struct s3_acl_fault *fault)
+{
+    int r = 0;
+    for (const struct xml_node *n = list->first_child; r == 0 && n; n = n->next)
+        r = read_grant(n, acl, fault);
+    return r;
+}
+
 int s3_acl_parse_xml(struct arena *a, struct str body, struct s3_acl *ret, struct str *ret_owner,
                      struct s3_acl_fault *fault)
 {
@@ -231,8 +239,7 @@ int s3_acl_parse_xml(struct arena *a, struct str body, struct s3_acl *ret, struc
         return -ERR_MALFORMED_ACL;
     *ret_owner = xml_child_text(owner, "ID");
     ret->count = 0;
-    for (const struct xml_node *n = list->first_child; r == 0 && n; n = n->next)
-        r = read_grant(n, ret, fault);
+    r = s3_acl_parse_grants(list, ret, fault);
     return r == 0 && ret_owner->len == 0 ? -ERR_MALFORMED_ACL : r;
 }
 
@@ -242,6 +249,32 @@ static void open_grantee(struct buf *b, const char *type)
     buf_put_cstr(b, "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"");
     buf_put_cstr(b, type);
     buf_put_cstr(b, "\">");
+}
+
+static void put_grantee(struct buf *b, const struct s3_grant *g,
+                        struct str (*name)(void *arg, struct str id), void *arg)
+{
+    const struct group *group = group_of(g->kind);
+    open_grantee(b, group ? "Group" : "CanonicalUser");
+    if (group) {
+        xml_element(b, "URI", str_from(group->uri));
+    } else {
+        xml_element(b, "ID", g->id);
+        if (name)
+            xml_element(b, "DisplayName", name(arg, g->id));
+    }
+    xml_close(b, "Grantee");
+}
+
+void s3_acl_xml_grants(struct buf *b, const struct s3_acl *acl,
+                       struct str (*name)(void *arg, struct str id), void *arg)
+{
+    for (size_t i = 0; i < acl->count; i++) {
+        xml_open(b, "Grant");
+        put_grantee(b, &acl->grants[i], name, arg);
+        xml_element(b, "Permission", str_from(permission_name(acl->grants[i].permission)));
+        xml_close(b, "Grant");
+    }
 }
 
 void s3_acl_xml(struct buf *b, const struct s3_acl *acl, struct str owner,
@@ -254,21 +287,7 @@ void s3_acl_xml(struct buf *b, const struct s3_acl *acl, struct str owner,
     xml_element(b, "DisplayName", name(arg, owner));
     xml_close(b, "Owner");
     xml_open(b, "AccessControlList");
-    for (size_t i = 0; i < acl->count; i++) {
-        const struct s3_grant *g = &acl->grants[i];
-        const struct group *group = group_of(g->kind);
-        xml_open(b, "Grant");
-        open_grantee(b, group ? "Group" : "CanonicalUser");
-        if (group) {
-            xml_element(b, "URI", str_from(group->uri));
-        } else {
-            xml_element(b, "ID", g->id);
-            xml_element(b, "DisplayName", name(arg, g->id));
-        }
-        xml_close(b, "Grantee");
-        xml_element(b, "Permission", str_from(permission_name(g->permission)));
-        xml_close(b, "Grant");
-    }
+    s3_acl_xml_grants(b, acl, name, arg);
     xml_close(b, "AccessControlList");
     xml_close(b, "AccessControlPolicy");
 }

@@ -66,6 +66,10 @@ struct s3_acl_fault {
  * -ERR_INVALID_ARGUMENT (with the fault), -ENOMEM. Strings live in `a`. */
 int s3_acl_parse_xml(struct arena *a, struct str body, struct s3_acl *ret, struct str *ret_owner,
                      struct s3_acl_fault *fault);
+/* The grants alone, of a list that another document has under another name; added to `acl`. */
+struct xml_node;
+int s3_acl_parse_grants(const struct xml_node *list, struct s3_acl *acl,
+                        struct s3_acl_fault *fault);
 /* Adds what one header grants: id="…", emailAddress="…", uri="…", by commas; quotes may be left
  * out. -ERR_INVALID_ARGUMENT with the fault. Strings point into `text`. */
 int s3_acl_parse_header(struct str text, unsigned permission, struct s3_acl *acl,
@@ -86,6 +90,10 @@ bool s3_acl_is_canned(struct str name);
 /* The AccessControlPolicy; `name` gives the display name of an id. */
 void s3_acl_xml(struct buf *b, const struct s3_acl *acl, struct str owner,
                 struct str (*name)(void *arg, struct str id), void *arg);
+
+/* The grants alone; `name` NULL: without display names. */
+void s3_acl_xml_grants(struct buf *b, const struct s3_acl *acl,
+                       struct str (*name)(void *arg, struct str id), void *arg);
 
 /* ---- what it comes to ----------------------------------------------------------------------- */
 

@@ -199,6 +199,18 @@ int FIBER s3_logs_authorise(struct s3 *s3, const struct store_bucket *target, st
     return s3_service_authorise(s3, target, key, &who, lets_logs_in(target));
 }
 
+/* The list of the object to be written: its owner's all, and what the configuration grants. */
+static int list_of(struct s3_request *q, const struct s3_logging *l, struct str *ret)
+{
+    struct s3_grant owners = {S3_GRANTEE_ACCOUNT, S3_PERMISSION_FULL, q->bucket.owner};
+    *ret = STR("");
+    if (!l->grants || s3_ownership_of(&q->bucket) == S3_OWNER_ENFORCED)
+        return 0;
+    if (l->grants->count < S3_ACL_GRANTS_MAX)
+        l->grants->grants[l->grants->count++] = owners;
+    return s3_acl_encode(q->arena, l->grants, q->bucket.owner, ret);
+}
+
 static int FIBER deliver_to(struct s3_request *q, const struct s3_logging *l, const struct batch *b)
 {
     _cleanup_buf_ struct buf key;
@@ -214,6 +226,8 @@ static int FIBER deliver_to(struct s3_request *q, const struct s3_logging *l, co
         r = s3_logs_authorise(q->s3, &q->bucket, q->key, b->source, b->owner);
     struct jobs_actor who = actor_of(b->source, b->owner);
     struct jobs_writing what = {.content_type = CONTENT_TYPE};
+    if (!r)
+        r = list_of(q, l, &what.acl);
     return r ? r : s3_service_put(q, &who, &what, buf_str(&b->lines));
 }
 

@@ -7,8 +7,8 @@
 #include "s3/internal.h"
 #include "wire/date.h"
 
-#define PREFIX_MAX    800 /* leaves room for the rest of a key */
-#define XML_NODES_MAX 64
+#define PREFIX_MAX    800  /* leaves room for the rest of a key */
+#define XML_NODES_MAX 1024 /* a hundred grants */
 
 /* ---- the configuration ---------------------------------------------------------------------- */
 
@@ -31,18 +31,36 @@ static int read_format(const struct xml_node *n, struct s3_logging *l)
     return str_eq(format->name, STR("SimplePrefix")) ? 0 : -ERR_MALFORMED_XML;
 }
 
-static int read_enabled(const struct xml_node *n, struct s3_logging *l)
+/* READ, WRITE (which says nothing of an object) and FULL_CONTROL are taken. */
+static bool is_logs_permission(unsigned permission)
+{
+    return permission == S3_PERMISSION_READ || permission == S3_PERMISSION_WRITE ||
+           permission == S3_PERMISSION_FULL;
+}
+
+static int read_grants(struct arena *a, const struct xml_node *n, struct s3_logging *l)
+{
+    struct s3_acl_fault fault;
+    if (!n || !n->first_child)
+        return 0;
+    l->grants = arena_new(a, struct s3_acl);
+    int r = l->grants ? s3_acl_parse_grants(n, l->grants, &fault) : -ENOMEM;
+    for (size_t i = 0; !r && i < l->grants->count; i++)
+        if (!is_logs_permission(l->grants->grants[i].permission))
+            r = -ERR_MALFORMED_XML;
+    return r == -ERR_MALFORMED_ACL ? -ERR_MALFORMED_XML : r;
+}
+
+static int read_enabled(struct arena *a, const struct xml_node *n, struct s3_logging *l)
 {
     const struct xml_node *format = xml_child(n, "TargetObjectKeyFormat");
-    const struct xml_node *grants = xml_child(n, "TargetGrants");
     l->bucket = xml_child_text(n, "TargetBucket");
     l->prefix = xml_child_text(n, "TargetPrefix");
     if (l->bucket.len == 0 || !l->prefix.ptr || l->prefix.len > PREFIX_MAX ||
         !str_is_utf8(l->prefix))
         return -ERR_MALFORMED_XML;
-    if (grants && grants->first_child)
-        return -ERR_NOT_IMPLEMENTED;
-    return format ? read_format(format, l) : 0;
+    int r = read_grants(a, xml_child(n, "TargetGrants"), l);
+    return r || !format ? r : read_format(format, l);
 }
 
 int s3_logging_parse(struct arena *a, struct str body, struct s3_logging *ret, bool *ret_on)
@@ -60,7 +78,7 @@ int s3_logging_parse(struct arena *a, struct str body, struct s3_logging *ret, b
         return 0;
     if (!str_eq(enabled->name, STR("LoggingEnabled")) || enabled->next)
         return -ERR_MALFORMED_XML;
-    return read_enabled(enabled, ret);
+    return read_enabled(a, enabled, ret);
 }
 
 void s3_logging_xml(struct buf *b, const struct s3_logging *l)
@@ -71,6 +89,11 @@ void s3_logging_xml(struct buf *b, const struct s3_logging *l)
         xml_open(b, "LoggingEnabled");
         xml_element(b, "TargetBucket", l->bucket);
         xml_element(b, "TargetPrefix", l->prefix);
+        if (l->grants) {
+            xml_open(b, "TargetGrants");
+            s3_acl_xml_grants(b, l->grants, NULL, NULL);
+            xml_close(b, "TargetGrants");
+        }
         xml_open(b, "TargetObjectKeyFormat");
         xml_open(b, l->partitioned ? "PartitionedPrefix" : "SimplePrefix");
         if (l->partitioned)

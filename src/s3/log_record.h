@@ -9,17 +9,19 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "s3/acl.h"
 #include "s3/ops.h"
 
 struct s3_logging {
     struct str bucket, prefix;
-    bool partitioned; /* keys tell source and day */
-    bool by_event;    /* the day of the requests, else of the delivery */
+    bool partitioned;      /* keys tell source and day */
+    bool by_event;         /* the day of the requests, else of the delivery */
+    struct s3_acl *grants; /* who else may read the logs; NULL: nobody */
 };
 
 /*
  * A BucketLoggingStatus; *ret_on false: logging is switched off. -ERR_MALFORMED_XML,
- * -ERR_NOT_IMPLEMENTED (TargetGrants). Strings live in `a`.
+ * -ERR_INVALID_ARGUMENT (a grantee that is none). Strings live in `a`.
  */
 int s3_logging_parse(struct arena *a, struct str body, struct s3_logging *ret, bool *ret_on);
 /* `l` NULL: switched off. */

@@ -151,8 +151,9 @@ static int FIBER place(struct placing *p, struct str data)
 static int FIBER write_object(struct s3_request *q, const struct jobs_actor *who,
                               const struct jobs_writing *what, struct str data)
 {
-    struct placing p = {.q = q,
-                        .attrs = {.content_type = what->content_type, .owner = q->bucket.owner}};
+    struct placing p = {
+        .q = q,
+        .attrs = {.content_type = what->content_type, .owner = q->bucket.owner, .acl = what->acl}};
     int r = prepare(&p, who, what);
     if (!r)
         r = place(&p, data);

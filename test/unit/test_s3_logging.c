@@ -17,6 +17,10 @@
     FORMAT("<PartitionedPrefix><PartitionDateSource>" source "</PartitionDateSource>" \
            "</PartitionedPrefix>")
 
+#define GRANT(grantee, permission)                                                               \
+    "<TargetGrants><Grant><Grantee>" grantee "</Grantee><Permission>" permission "</Permission>" \
+    "</Grant></TargetGrants>"
+
 /* ---- the configuration ---------------------------------------------------------------------- */
 
 static void configurations_are_read(void **state)
@@ -36,8 +40,11 @@ static void configurations_are_read(void **state)
         {PARTITIONED("kaboom"), -ERR_MALFORMED_XML, false, false, false},
         {FORMAT(""), -ERR_MALFORMED_XML, false, false, false},
         {FORMAT("<SimplePrefix/><SimplePrefix/>"), -ERR_MALFORMED_XML, false, false, false},
-        {ENABLED("<TargetGrants><Grant/></TargetGrants>"), -ERR_NOT_IMPLEMENTED, false, false,
-         false},
+        {ENABLED("<TargetGrants><Grant/></TargetGrants>"), -ERR_MALFORMED_XML, false, false, false},
+        {ENABLED(GRANT("<ID>a</ID>", "READ_ACP")), -ERR_MALFORMED_XML, false, false, false},
+        {ENABLED(GRANT("<URI>none</URI>", "READ")), -ERR_INVALID_ARGUMENT, false, false, false},
+        {ENABLED(GRANT("<ID>a</ID><URI>b</URI>", "READ")), -ERR_MALFORMED_XML, false, false, false},
+        {ENABLED(GRANT("<ID>a</ID>", "READ")), 0, true, false, false},
         {STATUS("<LoggingEnabled/>"), -ERR_MALFORMED_XML, false, false, false},
         {STATUS("<Other/>"), -ERR_MALFORMED_XML, false, false, false},
         {"<LoggingStatus/>", -ERR_MALFORMED_XML, false, false, false},
@@ -65,6 +72,10 @@ static void configurations_are_read(void **state)
         assert_int_equal(s3_logging_parse(&a, buf_str(&b), &again, &on), 0);
         assert_true(str_eq(again.bucket, STR("logs")) && str_eq(again.prefix, STR("p/")));
         assert_int_equal(again.by_event, l.by_event);
+        assert_int_equal(!again.grants, !l.grants);
+        assert_true(!l.grants ||
+                    (again.grants->count == 1 && str_eq(again.grants->grants[0].id, STR("a")) &&
+                     again.grants->grants[0].permission == S3_PERMISSION_READ));
         buf_release(&b);
     }
 }

@@ -2,9 +2,10 @@
 
 /*
  * PutBucketLogging, GetBucketLogging. The target must be the same account's, and open to the
- * service that writes logs, from the start.
+ * service that writes logs, from the start. TargetGrants are of the objects that will be written.
  */
 
+#include "s3/acl_request.h"
 #include "s3/body.h"
 #include "s3/log_delivery.h"
 #include "s3/log_record.h"
@@ -31,6 +32,17 @@ static int FIBER judge_target(struct s3_request *q, const struct s3_logging *l,
                           "bucket, or its policy must let logging.s3.amazonaws.com put objects.");
 }
 
+/* What a write with these grants would be told. */
+static int FIBER judge_grants(struct s3_request *q, struct s3_acl *grants,
+                              const struct store_bucket *target)
+{
+    if (s3_ownership_of(target) == S3_OWNER_ENFORCED)
+        return -ERR_ACL_NOT_SUPPORTED;
+    if (s3_acl_is_public(grants) && s3_blocks_public_acls(target))
+        return -ERR_ACCESS_DENIED;
+    return s3_acl_resolve(q, grants);
+}
+
 static int FIBER check_target(struct s3_request *q, const struct s3_logging *l)
 {
     struct store_bucket target;
@@ -40,6 +52,8 @@ static int FIBER check_target(struct s3_request *q, const struct s3_logging *l)
     if (r)
         return r;
     r = judge_target(q, l, &target);
+    if (!r && l->grants)
+        r = judge_grants(q, l->grants, &target);
     store_bucket_release(&target);
     return r;
 }
