@@ -28,6 +28,7 @@ static const struct {
     const char *query;
     enum store_setting_kind kind;
 } settings[] = {
+    {"accelerate", STORE_SETTING_ACCELERATE},
     {"acl", STORE_SETTING_ACL},
     {"cors", STORE_SETTING_CORS},
     {"encryption", STORE_SETTING_ENCRYPTION},

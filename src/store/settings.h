@@ -21,6 +21,7 @@
 
 /* X(NAME, name of its row). The names are on disk: they never change. */
 #define STORE_SETTINGS(X)                   \
+    X(ACCELERATE, "accelerate")             \
     X(ACL, "acl")                           \
     X(CORS, "cors")                         \
     X(ENCRYPTION, "encryption")             \

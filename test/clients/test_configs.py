@@ -76,7 +76,17 @@ def test_the_owner_is_not_asked_to_pay(server):
     theirs.delete_bucket(Bucket=name)
 
 
+def test_acceleration_can_be_off(server, s3, bucket):
+    assert 'Status' not in s3.get_bucket_accelerate_configuration(Bucket=bucket)
+    s3.put_bucket_accelerate_configuration(Bucket=bucket, AccelerateConfiguration={'Status': 'Suspended'})
+    assert s3.get_bucket_accelerate_configuration(Bucket=bucket)['Status'] == 'Suspended'
+    assert code_of(s3.put_bucket_accelerate_configuration, Bucket=bucket,
+                   AccelerateConfiguration={'Status': 'Enabled'}) == (501, 'NotImplemented')
+    assert s3.get_bucket_accelerate_configuration(Bucket=bucket)['Status'] == 'Suspended'
+
+
 @pytest.mark.parametrize('query,body', [
+    ('accelerate', b'<AccelerateConfiguration/>'), ('accelerate', b'<AccelerateConfiguration><Status>On</Status></AccelerateConfiguration>'),
     ('requestPayment', b''), ('requestPayment', b'<RequestPaymentConfiguration/>'), ('requestPayment', b'<Payer>Requester</Payer>'),
     ('requestPayment', b'<RequestPaymentConfiguration><Payer>Nobody</Payer></RequestPaymentConfiguration>'),
     ('requestPayment', b'<RequestPaymentConfiguration><Payer>Requester</Payer><Payer>Requester</Payer></RequestPaymentConfiguration>'),

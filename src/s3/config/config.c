@@ -42,6 +42,29 @@ static int read_word(struct s3_request *q, struct str body, const char *const *p
     return -ERR_MALFORMED_XML;
 }
 
+static void put_acceleration(struct buf *b, struct str status)
+{
+    xml_begin(b);
+    xml_open_ns(b, "AccelerateConfiguration", S3_XMLNS);
+    if (status.len)
+        xml_element(b, "Status", status);
+    xml_close(b, "AccelerateConfiguration");
+}
+
+/* There are no edge locations to go by: it can be off, and nothing else. */
+static int canonical_acceleration(struct s3_request *q, struct str body, struct buf *ret)
+{
+    static const char *const path[] = {"AccelerateConfiguration", "Status", NULL};
+    static const char *const words[] = {"Suspended", "Enabled", NULL};
+    struct str status;
+    int r = read_word(q, body, path, words, &status);
+    if (!r && str_eq(status, STR("Enabled")))
+        return s3_error(q, -ERR_NOT_IMPLEMENTED, "There is no transfer acceleration here");
+    if (!r)
+        put_acceleration(ret, status);
+    return r;
+}
+
 #define BUCKET_OWNER "BucketOwner"
 #define REQUESTER    "Requester"
 
@@ -130,13 +153,26 @@ int FIBER s3_ownership_read(struct s3_request *q, struct str *ret)
     return s3_authorise(q, "s3:PutBucketOwnershipControls", &future, STR_NULL);
 }
 
+static void no_acceleration(struct buf *b)
+{
+    put_acceleration(b, STR(""));
+}
+
+static void owner_pays(struct buf *b)
+{
+    put_payer(b, STR(BUCKET_OWNER));
+}
+
 static const struct s3_config_kind configs[] = {
+    {"accelerate", STORE_SETTING_ACCELERATE, 0, canonical_acceleration,
+     .otherwise = no_acceleration, .undigested = true},
     {"cors", STORE_SETTING_CORS, -ERR_NO_SUCH_CORS, s3_canonical_cors},
     {"encryption", STORE_SETTING_ENCRYPTION, -ERR_NO_SUCH_ENCRYPTION, s3_canonical_encryption},
     {"lifecycle", STORE_SETTING_LIFECYCLE, -ERR_NO_SUCH_LIFECYCLE, s3_canonical_lifecycle},
     {"ownershipControls", STORE_SETTING_OWNERSHIP_CONTROLS, -ERR_NO_OWNERSHIP_CONTROLS,
      canonical_ownership},
-    {"requestPayment", STORE_SETTING_REQUEST_PAYMENT, 0, canonical_payment},
+    {"requestPayment", STORE_SETTING_REQUEST_PAYMENT, 0, canonical_payment,
+     .otherwise = owner_pays},
     {"website", STORE_SETTING_WEBSITE, -ERR_NO_SUCH_WEBSITE, s3_canonical_website},
     {"publicAccessBlock", STORE_SETTING_PUBLIC_ACCESS_BLOCK, -ERR_NO_SUCH_PUBLIC_ACCESS_BLOCK,
      s3_canonical_public_access},
@@ -159,7 +195,7 @@ int FIBER s3_put_bucket_config(struct s3_request *q)
     const struct s3_config_kind *c = config_of(q);
     struct str body;
     buf_init(&b, STORE_SETTING_MAX);
-    int r = s3_body_config(q, &body);
+    int r = c->undigested ? s3_body_all(q, 0, &body, NULL) : s3_body_config(q, &body);
     if (!r)
         r = c->canonical(q, body, &b);
     if (!r)
@@ -169,12 +205,11 @@ int FIBER s3_put_bucket_config(struct s3_request *q)
     return r ? r : s3_respond_empty(q, c->put_status ? c->put_status : 200);
 }
 
-/* Of who pays there is always an answer. */
-static int FIBER respond_default(struct s3_request *q)
+static int FIBER respond_default(struct s3_request *q, const struct s3_config_kind *c)
 {
     _cleanup_buf_ struct buf b;
     buf_init(&b, 0);
-    put_payer(&b, STR(BUCKET_OWNER));
+    c->otherwise(&b);
     return s3_respond_xml(q, &b);
 }
 
@@ -185,7 +220,7 @@ int FIBER s3_get_bucket_config(struct s3_request *q)
     if (!s && c->absent)
         return c->absent;
     if (!s)
-        return respond_default(q);
+        return respond_default(q, c);
     (void)http_set_header(q->x, "Content-Type", STR("application/xml"));
     return http_respond(q->x, 200, s->text);
 }

@@ -11,10 +11,12 @@
 struct s3_config_kind {
     const char *query; /* its sub-resource */
     enum store_setting_kind kind;
-    int absent; /* what reading answers when there is none; 0: a default document */
+    int absent; /* what reading answers when there is none; 0: a default document, `otherwise` */
     /* Validates `body` and appends what is to be kept: the document as reading gives it. */
     int (*canonical)(struct s3_request *q, struct str body, struct buf *ret);
     int put_status; /* 0: 200 */
+    void (*otherwise)(struct buf *b);
+    bool undigested; /* S3 wants no digest of the document */
 };
 
 /* website_ops.c */
