@@ -172,6 +172,24 @@ static int fiber_make(struct rt_fiber **ret, struct rt_loop *l)
     return r;
 }
 
+#define MEASURE_NS     (5 * RT_S)
+#define MEASURE_FIBERS 256 /* the oldest: those are who stays */
+
+void rt_loop_measure(struct rt_loop *l, uint64_t now_ns)
+{
+    struct rt_fiber *f;
+    unsigned n = 0;
+    if (likely(now_ns < l->measure_ns))
+        return;
+    l->measure_ns = now_ns + MEASURE_NS;
+    LIST_FOR (f, &l->fibers, all) {
+        if (n++ == MEASURE_FIBERS)
+            return;
+        if (f->stack)
+            rt_stack_measure(&l->stacks, f->stack);
+    }
+}
+
 static void fiber_enlist(struct rt_loop *l, struct rt_fiber *f)
 {
     list_push_back(&l->fibers, &f->all);

@@ -86,6 +86,8 @@ void rt_stack_unmap(struct rt_stack_pool *p, struct rt_stack *s);
 /* From the pool or new; NULL when out of memory. */
 struct rt_stack *rt_stack_take(struct rt_stack_pool *p);
 void rt_stack_give(struct rt_stack_pool *p, struct rt_stack *s);
+/* Notes how deep it has been used; its fiber does not run. */
+void rt_stack_measure(struct rt_stack_pool *p, const struct rt_stack *s);
 /* Unmaps what the pool keeps but `keep`. */
 void rt_stack_trim(struct rt_stack_pool *p, unsigned keep);
 
@@ -141,6 +143,7 @@ struct rt_loop {
     struct rt_timers timers;
     struct rt_stack_pool stacks;
     bool offloading;        /* a world that runs offloaded work on the loop sets it meanwhile */
+    uint64_t measure_ns;    /* when the stacks are looked at next */
     struct rt_stack *dying; /* of a fiber that ended; given back after the switch away from it */
     /* shared with other threads, atomically */
     struct rt_msg *inbox; /* newest first */
@@ -172,6 +175,8 @@ int rt_loop_spawn(struct rt_loop *l, struct rt_fiber **ret, const char *name, in
                   void *arg);
 /* A fiber for `fn` that frees itself. */
 int rt_loop_spawn_detached(struct rt_loop *l, const char *name, void (*fn)(void *), void *arg);
+/* Notes now and then how deep the stacks of fibers that stay have been used. */
+void rt_loop_measure(struct rt_loop *l, uint64_t now_ns);
 /* Runs each fiber that was ready at the call, once; those that become ready wait for the next. */
 void rt_loop_run_ready(struct rt_loop *l);
 /* Runs one ready fiber (the world's pick); false when none was ready. */

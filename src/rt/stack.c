@@ -2,10 +2,11 @@
 /*
  * Stacks: mapped when first needed, a guard page below, kept in a small pool a loop.
  *
- * The deepest use is known without touching a page: a fresh mapping reads as zeroes, so the deepest
- * word that is not zero marks it. Only the window just below the deepest mark known so far is
- * looked at, when a stack is first given back and now and then later: in the steady state that is
- * nothing. A frame that leaves a hole larger than the window hides what lies below it.
+ * The deepest use is known without touching a page: the kernel tells which of them are there at
+ * all, and in the lowest of those the first word that is not zero marks it, however large the
+ * arrays above that nobody has filled. It is looked at when a stack is first given back and now and
+ * then later, and every few seconds in the stacks of fibers that stay: only below the deepest mark
+ * known so far.
  */
 
 #include <sys/mman.h>
@@ -14,7 +15,7 @@
 #include "rt/internal.h"
 #include "rt/sanitize.h"
 
-#define WINDOW_BYTES (16 * KIB)
+#define PAGES_MAX 512 /* that are asked for at once: stacks are smaller */
 /* Stacks kept by a pool. What an idle server holds is trimmed further by its world. */
 #define POOL_MAX 64
 
@@ -57,38 +58,45 @@ struct rt_stack *rt_stack_take(struct rt_stack_pool *p)
     return s;
 }
 
+/* The lowest page below `end` that has been written to; `end`: none. */
+static const char *lowest_page(const struct rt_stack *s, const char *end)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char there[PAGES_MAX];
+    size_t count = ((size_t)(end - s->bottom) + page - 1) / page;
+    if (count == 0 || count > PAGES_MAX || mincore(s->bottom, count * page, there) < 0)
+        return end;
+    for (size_t i = 0; i < count; i++)
+        if (there[i] & 1)
+            return s->bottom + i * page;
+    return end;
+}
+
 /* Words of other fibers' frames are read here, on purpose. */
 __attribute__((no_sanitize("address"))) static uint64_t stack_depth(const struct rt_stack *s,
                                                                     uint64_t known_bytes)
 {
-    const uint64_t *top = (const uint64_t *)s;
-    const uint64_t *bottom = (const uint64_t *)s->bottom;
-    const uint64_t *deepest = top - known_bytes / 8;
-    const uint64_t *end = deepest;
-    while (end > bottom) {
-        const uint64_t *window =
-            end - bottom > (ptrdiff_t)(WINDOW_BYTES / 8) ? end - WINDOW_BYTES / 8 : bottom;
-        const uint64_t *w = window;
-        while (w < end && *w == 0)
-            w++;
-        if (w == end)
-            break;
-        deepest = w;
-        end = window;
-    }
-    return (uint64_t)(top - deepest) * 8;
+    const uint64_t *known = (const uint64_t *)s - known_bytes / 8;
+    const uint64_t *w = (const uint64_t *)lowest_page(s, (const char *)known);
+    while (w < known && *w == 0)
+        w++;
+    return (uint64_t)((const uint64_t *)s - w) * 8;
 }
 
-static void record_depth(struct rt_stack_pool *p, struct rt_stack *s)
+void rt_stack_measure(struct rt_stack_pool *p, const struct rt_stack *s)
 {
-    if (s->uses++ % 64 != 0)
-        return;
     rt_valgrind_look_away(true);
     uint64_t depth = stack_depth(s, p->used_max_bytes);
     rt_valgrind_look_away(false);
     rt_mark_defined(&depth, sizeof(depth));
     if (depth > p->used_max_bytes)
         __atomic_store_n(&p->used_max_bytes, depth, __ATOMIC_RELAXED);
+}
+
+static void record_depth(struct rt_stack_pool *p, struct rt_stack *s)
+{
+    if (s->uses++ % 64 == 0)
+        rt_stack_measure(p, s);
 }
 
 void rt_stack_give(struct rt_stack_pool *p, struct rt_stack *s)

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "rt/rt.h"
+#include "rt/internal.h"
 #include "rt/sanitize.h"
 
 static int run(unsigned threads, int (*fn)(void *), void *arg)
@@ -322,6 +322,63 @@ static void deepest_stack_use_is_recorded(void **state)
     assert_in_range(used, 40 * KIB, 128 * KIB);
 }
 
+/* An array that nobody fills lies between what is used and what is used below it. */
+static int leave_a_hole(void *arg)
+{
+    volatile char room[60 * KIB];
+    int frames = 2;
+    room[sizeof(room) - 1] = 1;
+    return use_stack(&frames) + room[sizeof(room) - 1];
+}
+
+static int measure_hole(void *arg)
+{
+    struct rt_fiber *f;
+    struct rt_stats stats;
+    assert_int_equal(rt_spawn(&f, "hole", leave_a_hole, NULL), 0);
+    rt_join(f);
+    rt_stats(&stats);
+    *(uint64_t *)arg = stats.stack_used_max_bytes;
+    return 0;
+}
+
+static void a_hole_hides_no_stack_use(void **state)
+{
+    uint64_t used = 0;
+    assert_int_equal(run(1, measure_hole, &used), 0);
+    assert_in_range(used, 68 * KIB, 128 * KIB);
+}
+
+static int use_stack_and_stay(void *arg)
+{
+    int frames = 10;
+    (void)use_stack(&frames);
+    return rt_sleep_until(RT_NEVER);
+}
+
+static int measure_stayer(void *arg)
+{
+    struct rt_fiber *f;
+    struct rt_stats stats = {0};
+    assert_int_equal(rt_spawn(&f, "stays", use_stack_and_stay, NULL), 0);
+    for (unsigned i = 0; i < 6000 && stats.stack_used_max_bytes < 40 * KIB; i++) {
+        rt_sleep_until(rt_now() + 10 * RT_MS);
+        rt_this_loop->measure_ns = 0; /* rather than some seconds */
+        rt_stats(&stats);
+    }
+    rt_cancel(f);
+    rt_join(f);
+    *(uint64_t *)arg = stats.stack_used_max_bytes;
+    return 0;
+}
+
+static void who_stays_is_measured_as_well(void **state)
+{
+    uint64_t used = 0;
+    assert_int_equal(run(1, measure_stayer, &used), 0);
+    assert_in_range(used, 40 * KIB, 128 * KIB);
+}
+
 static int overflow(void *arg)
 {
     int frames = 1000;
@@ -424,6 +481,8 @@ int main(void)
         cmocka_unit_test(spawn_over_the_limit_is_refused_and_the_loop_lives),
         cmocka_unit_test(starting_fails_cleanly_whichever_descriptor_is_the_first_missing),
         cmocka_unit_test(deepest_stack_use_is_recorded),
+        cmocka_unit_test(a_hole_hides_no_stack_use),
+        cmocka_unit_test(who_stays_is_measured_as_well),
         cmocka_unit_test(overflowing_a_stack_hits_its_guard_page),
         cmocka_unit_test(offloaded_work_does_not_stop_the_loop),
         cmocka_unit_test(offload_queue_serves_more_jobs_than_threads),

@@ -106,8 +106,11 @@ static void loop_run(struct uring_thread *t)
     struct rt_loop *l = &t->loop;
     while (rt_alive()) {
         rt_loop_take_inbox(l);
-        if (rt_timers_next(l) != RT_NEVER)
-            rt_timers_fire(l, rt_now());
+        if (rt_timers_next(l) != RT_NEVER) {
+            uint64_t now = rt_now();
+            rt_timers_fire(l, now);
+            rt_loop_measure(l, now);
+        }
         rt_loop_run_ready(l);
         if (l->ready_count > 0)
             uring_turn(t, 0);
