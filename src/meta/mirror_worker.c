@@ -93,11 +93,18 @@ int BLOCKING mirror_recover_store(void *arg)
     return kv_recover(arg);
 }
 
+/* Whether it works, and would not be left out again at once. */
+static int BLOCKING try_store(void *arg)
+{
+    int r = kv_recover(arg), room = r < 0 ? 0 : kv_room(arg);
+    return room == -ENOSPC ? room : r;
+}
+
 /* One that was short of something, or hung: when it works again it is rebuilt. */
 static void FIBER revive(struct mirror *m)
 {
     mirror_wait_quiet(m);
-    int r = rt_offload(mirror_recover_store, m->kv);
+    int r = rt_offload(try_store, m->kv);
     rt_lock(&m->set->lock);
     if (r == 0)
         mirror_set_rebuilding(m);

@@ -365,14 +365,26 @@ bool mirrors_single(struct mirrors *set)
     return count_in_state(set, META_MIRROR_IN) == 1 && !mirrors_rebuilding(set);
 }
 
+/* One whose disk is nearly full is left out, as long as another has room: it would hold up the
+ * writes of all, and is rebuilt when there is room again. */
 int BLOCKING mirrors_room(struct mirrors *set)
 {
     struct mirror *in[META_MIRRORS_MAX];
-    unsigned n = members(set, in);
-    int r = 0;
-    for (unsigned i = 0; i < n && r == 0; i++)
-        r = kv_room(in[i]->kv);
-    return r;
+    int rooms[META_MIRRORS_MAX], r = 0;
+    unsigned n = members(set, in), good = 0;
+    for (unsigned i = 0; i < n; i++) {
+        rooms[i] = kv_room(in[i]->kv);
+        good += rooms[i] == 0;
+        r = rooms[i] < 0 && r != -ENOMEM ? rooms[i] : r;
+    }
+    if (r == 0 || r == -ENOMEM || good == 0)
+        return r;
+    rt_lock(&set->lock);
+    for (unsigned i = 0; i < n; i++)
+        if (rooms[i] < 0 && in[i]->state == META_MIRROR_IN && !in[i]->suspect)
+            in[i]->suspect = rooms[i];
+    rt_unlock(&set->lock);
+    return 0;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */

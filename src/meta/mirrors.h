@@ -135,7 +135,7 @@ void FIBER mirrors_close(struct mirrors *set);
 bool mirrors_single(struct mirrors *set);
 /* True when one is being made like the others, which needs each batch (mirrors_feed). */
 bool mirrors_rebuilding(struct mirrors *set);
-/* -ENOSPC when one that takes part is nearly full. */
+/* -ENOSPC when all that take part are nearly full; some of them only are to be left out. */
 int BLOCKING mirrors_room(struct mirrors *set);
 
 /*

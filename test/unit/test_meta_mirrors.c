@@ -518,6 +518,30 @@ static int FIBER run_when_all_lack_space_nobody_is_left_out(struct disks *d)
 }
 MEMORY(when_all_lack_space_nobody_is_left_out)
 
+static int FIBER run_one_that_is_nearly_full_holds_up_nobody(struct disks *d)
+{
+    must_open(d, 7);
+    for (unsigned i = 0; i < 2; i++) {
+        kv_mem_set_full(d->mem[i], true);
+        CHECK(put(d, "a", i ? "2" : "1") == 0);
+        wait_state(d, i, META_MIRROR_LOST);
+        CHECK(put(d, "b", i ? "2" : "1") == 0);
+    }
+    kv_mem_set_full(d->mem[2], true);
+    CHECK(put(d, "c", "1") == -ENOSPC); /* the last one is not left out */
+    CHECK(taking_part(d) == 4);
+    for (unsigned i = 0; i < DISKS; i++)
+        kv_mem_set_full(d->mem[i], false);
+    wait_state(d, 0, META_MIRROR_IN);
+    wait_state(d, 1, META_MIRROR_IN);
+    CHECK(put(d, "c", "2") == 0);
+    close_it(d);
+    for (unsigned i = 0; i < DISKS; i++)
+        expect_same(d, i, 2);
+    return 0;
+}
+MEMORY(one_that_is_nearly_full_holds_up_nobody)
+
 /* A batch that one refused, and of which it is not known whether the other has it. */
 static int FIBER run_one_refuses_and_the_other_fails(struct disks *d)
 {
@@ -865,6 +889,7 @@ int main(void)
         cmocka_unit_test(closing_does_not_wait_for_one_that_hangs),
         cmocka_unit_test(one_short_of_space_comes_back),
         cmocka_unit_test(when_all_lack_space_nobody_is_left_out),
+        cmocka_unit_test(one_that_is_nearly_full_holds_up_nobody),
         cmocka_unit_test(one_refuses_and_the_other_fails),
         cmocka_unit_test(reads_go_to_another_when_one_fails),
         cmocka_unit_test(mirrors_come_and_go_under_load),
