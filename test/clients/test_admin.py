@@ -32,6 +32,7 @@ def test_version_and_help_of_every_command():
             continue
         text = cairn('help', *command.split())
         assert text.returncode == 0 and 'usage: cairn ' + command in text.stdout
+        assert not command.startswith('admin ') or '--json' in text.stdout, command
         man = cairn('help', '--man', *command.split())
         assert man.returncode == 0 and man.stdout.startswith('.TH')
 
