@@ -76,6 +76,8 @@ static void disk_changed(void *arg, const struct node *n, enum node_state state)
     const struct engine *e = arg;
     if (e->moved)
         e->moved(e->looked_arg);
+    if (node_role(n) == NODE_RETIRED)
+        return; /* replaced or drained: it is no disk of the store, and nobody misses it */
     if (state == NODE_ONLINE)
         log_event(LOG_INFO, "a disk is online again", "disk %u, %s", node_number(n), node_path(n));
     else if (state == NODE_SUSPECT)

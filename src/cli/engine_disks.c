@@ -234,7 +234,7 @@ static int FIBER first_table(struct engine *e, struct finds *all)
 
 static void tell_mirror(void *arg, const uint8_t *id, enum meta_mirror_state state, int err)
 {
-    static const char *const texts[] = {"a mirror of the metadata is whole again",
+    static const char *const texts[] = {"a mirror of the metadata takes part",
                                         "a mirror of the metadata is being rebuilt",
                                         "a mirror of the metadata is lost"};
     char hex[33] = "";
