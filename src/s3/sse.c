@@ -15,6 +15,7 @@
 #include "kms/kms.h"
 #include "s3/config/config.h"
 #include "s3/config/encryption.h"
+#include "s3/context.h"
 #include "wire/json.h"
 #include <jansson.h>
 
@@ -286,6 +287,31 @@ static int explain_service(struct s3_request *q, int err, struct str name)
     return err;
 }
 
+/*
+ * Keys of SSE-KMS have no policies of their own: who may write or read the object may have it done,
+ * unless a policy of theirs denies it the key. Services of ours ask for nobody.
+ */
+static int FIBER judge_key(struct s3_request *q, const struct seal *s, const char *action)
+{
+    struct str plain = kms_plain_name(s->name);
+    struct s3_context c = {.q = q, .bucket = &q->bucket, .key = q->key, .version = q->version};
+    struct iam_decision why = {.outcome = IAM_EXPLICIT_DENY};
+    struct iam_access a = {.who = &q->who,
+                           .action = str_from(action),
+                           .arn = arena_printf(q->arena, "arn:aws:kms:%.*s::key/%.*s",
+                                               STR_FMT(q->s3->region), STR_FMT(plain)),
+                           .alias_arn =
+                               arena_printf(q->arena, "arn:minio:kms:::%.*s", STR_FMT(plain)),
+                           .context = s3_context_value,
+                           .context_arg = &c};
+    if (!q->signed_in || s->kind != SEAL_KMS)
+        return 0;
+    if (!a.arn.ptr || !a.alias_arn.ptr)
+        return -ENOMEM;
+    int r = iam_authorise(q->s3->iam, &a, &why);
+    return r == -ERR_ACCESS_DENIED && why.outcome == IAM_IMPLICIT_DENY ? 0 : r;
+}
+
 static int wrap_data_key(struct s3_request *q, struct seal *s, const uint8_t *by,
                          const struct s3_data_key *k, struct str *ret_seal)
 {
@@ -307,7 +333,10 @@ static int FIBER wrap_by_service(struct s3_request *q, struct seal *s, const str
 {
     uint8_t middle[CRYPT_KEY_LEN];
     struct kms_use use = use_of(s, q->bucket.id);
-    int r = kms_new_key(q->s3->kms, &use, q->arena, middle, &s->middle);
+    int r = judge_key(q, s, "kms:GenerateDataKey");
+    if (r)
+        return r;
+    r = kms_new_key(q->s3->kms, &use, q->arena, middle, &s->middle);
     r = r ? explain_service(q, r, s->name) : wrap_data_key(q, s, middle, k, ret_seal);
     explicit_bzero(middle, sizeof(middle));
     return r;
@@ -381,7 +410,10 @@ static int FIBER open_service(struct s3_request *q, const struct seal *s, struct
 {
     uint8_t middle[CRYPT_KEY_LEN];
     struct kms_use use = use_of(s, bucket);
-    int r = kms_open_key(q->s3->kms, &use, s->middle, middle);
+    int r = judge_key(q, s, "kms:Decrypt");
+    if (r)
+        return r;
+    r = kms_open_key(q->s3->kms, &use, s->middle, middle);
     if (!r)
         r = seal_unwrap(s, bucket, key, middle, ret->bytes);
     explicit_bzero(middle, sizeof(middle));

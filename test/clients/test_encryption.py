@@ -438,6 +438,43 @@ def test_customer_keys_over_http_where_a_proxy_ends_tls(own):
     assert B64 not in log and base64.b64encode(OTHER).decode() not in log
 
 
+# ---- rights on keys -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('resource', ['arn:aws:kms:*:*:key/%s', 'arn:minio:kms:::%s', '*'])
+def test_a_policy_that_denies_a_key_is_heeded(server, s3, bucket, resource, tmp_path):
+    name, user = 'denied-' + uuid.uuid4().hex[:8], 'u' + uuid.uuid4().hex[:10]
+    server.admin('key', 'create', name)
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret/' + user, '--account', 'root')
+    theirs, policy = make_client(server, user, 'secret/' + user), tmp_path / 'policy.json'
+    write = {'ServerSideEncryption': 'aws:kms', 'SSEKMSKeyId': 'arn:aws:kms:us-east-1:111122223333:key/' + name}
+    where = resource % name if '%' in resource else resource
+
+    def allow(*denied):
+        statements = [{'Effect': 'Allow', 'Action': 's3:*', 'Resource': 'arn:aws:s3:::*'}]
+        if denied:
+            statements.append({'Effect': 'Deny', 'Action': list(denied), 'Resource': where})
+        policy.write_text(json.dumps({'Version': '2012-10-17', 'Statement': statements}))
+        server.admin('policy', 'add', user, str(policy))
+    try:
+        allow()
+        server.admin('policy', 'attach', user, '--user', user)
+        theirs.put_object(Bucket=bucket, Key='k', Body=b'x', **write)  # no word of keys is no Deny
+        assert content(theirs, bucket, 'k') == b'x'
+        allow('kms:GenerateDataKey')
+        refused(theirs.put_object, 403, 'AccessDenied', Bucket=bucket, Key='k', Body=b'y', **write)
+        refused(theirs.create_multipart_upload, 403, 'AccessDenied', Bucket=bucket, Key='k', **write)
+        assert content(theirs, bucket, 'k') == b'x'
+        allow('kms:Decrypt')
+        refused(theirs.get_object, 403, 'AccessDenied', Bucket=bucket, Key='k')
+        refused(theirs.copy_object, 403, 'AccessDenied', Bucket=bucket, Key='c', CopySource={'Bucket': bucket, 'Key': 'k'})
+        assert theirs.head_object(Bucket=bucket, Key='k')['ContentLength'] == 1  # no key is asked for
+        theirs.put_object(Bucket=bucket, Key='s3', Body=b'z', ServerSideEncryption='AES256')  # whose key is nobody's but the server's
+        assert content(theirs, bucket, 's3') == b'z' and content(s3, bucket, 'k') == b'x'
+    finally:
+        server.admin('user', 'rm', user)
+        server.admin('policy', 'rm', user)
+
+
 # ---- another key for an object that is there ------------------------------------------------------------
 
 def update(server, bucket, key, inner, query='', **kwargs):
