@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 #include "s3/post_policy.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "wire/date.h"
 #include "wire/json.h"
@@ -196,6 +197,18 @@ static int deny(struct arena *a, struct str *why, const char *format, struct str
     return -ERR_ACCESS_DENIED;
 }
 
+/* As it may stand in a policy: "eq", "$key", "name". Empty when out of memory. */
+static struct str condition_text(struct arena *a, const struct s3_post_condition *c)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    buf_put_cstr(&b, c->match == S3_POST_EQ ? "\"eq\", " : "\"starts-with\", ");
+    json_put_string(&b, arena_printf(a, "$%.*s", STR_FMT(c->field)));
+    buf_put_cstr(&b, ", ");
+    json_put_string(&b, c->value);
+    return buf_error(&b) ? STR("") : arena_dup(a, buf_str(&b));
+}
+
 static struct str value_of(struct str name, const struct form_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -254,9 +267,8 @@ int s3_post_policy_test(struct arena *a, const struct s3_post_policy *policy,
     for (size_t i = 0; i < policy->count; i++) {
         const struct s3_post_condition *c = &policy->conditions[i];
         if (!holds(c, value_of(c->field, fields, count)))
-            return deny(a, ret_why,
-                        "Invalid according to Policy: Policy Condition failed: field \"%.*s\"",
-                        c->field);
+            return deny(a, ret_why, "Invalid according to Policy: Policy Condition failed: [%.*s]",
+                        condition_text(a, c));
     }
     for (size_t i = 0; i < count; i++)
         if (needs_condition(fields[i].name) && !has_condition(policy, fields[i].name))

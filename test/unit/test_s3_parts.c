@@ -253,6 +253,20 @@ static int post_test(const char *policy, uint64_t now_ms, const struct form_fiel
     return r;
 }
 
+static void a_condition_that_failed_is_told_whole(void **state)
+{
+    struct form_field fields[] = {{STR("bucket"), STR("b")}, {STR("key"), STR("k")}};
+    struct s3_post_policy p;
+    struct arena a;
+    struct str why;
+    arena_init(&a, 0);
+    const char *policy = POST_POLICY("{\"bucket\":\"b\"},[\"starts-with\",\"$key\",\"a\\\"b\"]");
+    assert_int_equal(s3_post_policy_parse(&a, str_from(policy), &p, &why), 0);
+    assert_int_equal(s3_post_policy_test(&a, &p, fields, 2, 0, &why), -ERR_ACCESS_DENIED);
+    assert_true(str_ends(why, STR("failed: [\"starts-with\", \"$key\", \"a\\\"b\"]")));
+    arena_release(&a);
+}
+
 static void post_policies_bind_every_field(void **state)
 {
     const struct form_field fields[] = {{STR("bucket"), STR("b")},
@@ -383,6 +397,7 @@ int main(void)
         cmocka_unit_test(tags_count_characters_not_bytes),
         cmocka_unit_test(website_rules_replace_what_they_match),
         cmocka_unit_test(post_policies_bind_every_field),
+        cmocka_unit_test(a_condition_that_failed_is_told_whole),
         cmocka_unit_test(cors_takes_the_first_rule_that_fits),
         cmocka_unit_test(cors_refuses_with_a_reason),
         cmocka_unit_test(token_resumes_exactly),
