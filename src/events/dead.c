@@ -56,6 +56,29 @@ void dead_count(struct event_target *t, uint64_t count)
     walk_by(t, 0);
 }
 
+/* One page of rows from *from on, which is moved behind them. */
+typedef int dead_page_fn(void *arg, const struct outbox_place *place, struct arena *a,
+                         uint64_t *from, size_t *ret_count);
+
+/* The pages of a place, unless it is another target's, until one is empty. */
+static int FIBER each_page(const struct outbox_place *place, struct str target, dead_page_fn *page,
+                           void *arg)
+{
+    struct arena a;
+    uint64_t from = 0;
+    size_t met = 1;
+    int r = 0;
+    if (!place->dead || !str_eq(place->target, target))
+        return 0;
+    arena_init(&a, 8 * MIB);
+    while (r == 0 && met) {
+        arena_reset(&a);
+        r = page(arg, place, &a, &from, &met);
+    }
+    arena_release(&a);
+    return r;
+}
+
 /* ---- one more ------------------------------------------------------------------------------- */
 
 static int FIBER push_out(struct event_target *t, const struct outbox_place *place, bool *ret_room)
@@ -120,13 +143,13 @@ struct forgetting {
     uint64_t next_ms; /* when the first of those kept is too old */
 };
 
-static int FIBER forget_page(struct forgetting *f, const struct outbox_place *place,
-                             struct arena *a, uint64_t *from, size_t *ret_count)
+static int FIBER forget_page(void *arg, const struct outbox_place *place, struct arena *a,
+                             uint64_t *from, size_t *ret_count)
 {
+    struct forgetting *f = arg;
     struct store *store = f->target->events->store;
     struct outbox_row *rows;
     size_t old = 0;
-    arena_reset(a);
     int r = store_outbox_read(store, a, place, *from, DEAD_PAGE, &rows, ret_count);
     for (size_t i = 0; r == 0 && i < *ret_count; i++) {
         uint64_t until_ms = rows[i].died_ms + f->age_ms;
@@ -148,17 +171,7 @@ static int FIBER forget_page(struct forgetting *f, const struct outbox_place *pl
 static int FIBER forget_place(const struct outbox_place *place, uint64_t count, void *arg)
 {
     struct forgetting *f = arg;
-    struct arena a;
-    uint64_t from = 0;
-    size_t met = 1;
-    int r = 0;
-    if (!place->dead || !str_eq(place->target, f->target->spec.name))
-        return 0;
-    arena_init(&a, 8 * MIB);
-    while (r == 0 && met)
-        r = forget_page(f, place, &a, &from, &met);
-    arena_release(&a);
-    return r;
+    return each_page(place, f->target->spec.name, forget_page, f);
 }
 
 static int FIBER forget(struct event_target *t)
@@ -215,11 +228,11 @@ struct dead_walk {
     void *arg;
 };
 
-static int FIBER dead_page(struct dead_walk *w, const struct outbox_place *place, struct arena *a,
+static int FIBER dead_page(void *arg, const struct outbox_place *place, struct arena *a,
                            uint64_t *from, size_t *ret_count)
 {
+    struct dead_walk *w = arg;
     struct outbox_row *rows;
-    arena_reset(a);
     size_t max = (size_t)MIN(w->left, (uint64_t)DEAD_PAGE);
     int r = store_outbox_read(w->events->store, a, place, *from, max, &rows, ret_count);
     for (size_t i = 0; r == 0 && i < *ret_count; i++) {
@@ -233,17 +246,7 @@ static int FIBER dead_page(struct dead_walk *w, const struct outbox_place *place
 static int FIBER dead_place(const struct outbox_place *place, uint64_t count, void *arg)
 {
     struct dead_walk *w = arg;
-    struct arena a;
-    uint64_t from = 0;
-    size_t met = 1;
-    int r = 0;
-    if (!place->dead || !str_eq(place->target, w->target))
-        return 0;
-    arena_init(&a, 8 * MIB);
-    while (r == 0 && met && w->left)
-        r = dead_page(w, place, &a, &from, &met);
-    arena_release(&a);
-    return r;
+    return each_page(place, w->target, dead_page, w);
 }
 
 static int FIBER walk_dead(struct dead_walk *w)

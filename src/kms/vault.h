@@ -40,6 +40,7 @@ struct vault {
     uint64_t serial;  /* of the token: another one has another */
     bool logging_in;
     struct rt_waitq logged_in;
+    uint64_t again_ns; /* when the next login after a refusal is on time */
 
     struct rt_fiber *keeper;
     _Atomic uint64_t lease_ms;   /* of the token, when it was had; 0: for ever, or not known */
@@ -68,4 +69,7 @@ void vault_token_set(struct vault *v, struct str token);
 uint64_t vault_token_serial(struct vault *v, bool *ret_has);
 /* A token for the AppRole, in place of the one of that serial: of many who ask one logs in. */
 int FIBER vault_login(struct vault *v, uint64_t serial);
+/* The same after Vault refused a question: whether for the token or for what it asked is not told,
+ * so this is done a few times only, then once in a while. -ERR_KMS_UNAVAILABLE: not now. */
+int FIBER vault_login_again(struct vault *v, uint64_t serial);
 int FIBER vault_keep_token(struct vault *v);

@@ -247,7 +247,7 @@ int FIBER vault_ask(struct vault *v, const struct vault_question *q, json_t **re
     r = vault_ask_once(v, q, ret, &status);
     if (r == 0 || status != 403 || !v->role.len)
         return r;
-    r = vault_login(v, serial); /* the token was taken back, or Vault forgot it */
+    r = vault_login_again(v, serial); /* the token was taken back, or Vault forgot it */
     return r < 0 ? r : vault_ask_once(v, q, ret, &status);
 }
 

@@ -13,7 +13,9 @@
 #define LOOK_NS     (3600 * RT_S) /* at one that never ends, or cannot be renewed */
 #define LEAST_MS    500           /* between two renewals, however short the lease */
 #define LEASE_S_MAX (10ULL * 365 * 24 * 3600)
-#define LOGIN_MAX   2048 /* bytes of an AppRole's id or secret */
+#define AGAIN_NS    (10 * RT_S) /* between logins after refusals, */
+#define AGAIN_MAX   5           /* of which so many may come at once */
+#define LOGIN_MAX   2048        /* bytes of an AppRole's id or secret */
 
 void vault_token_set(struct vault *v, struct str token)
 {
@@ -108,6 +110,19 @@ int FIBER vault_login(struct vault *v, uint64_t serial)
     rt_wake_all(&v->logged_in);
     rt_unlock(&v->lock);
     return r;
+}
+
+int FIBER vault_login_again(struct vault *v, uint64_t serial)
+{
+    uint64_t now = rt_now();
+    rt_lock(&v->lock);
+    bool others = v->serial != serial || v->logging_in; /* somebody else has one, or will */
+    uint64_t next = MAX(v->again_ns, now) + AGAIN_NS;
+    bool may = others || next <= now + (AGAIN_MAX * AGAIN_NS);
+    if (may && !others)
+        v->again_ns = next;
+    rt_unlock(&v->lock);
+    return may ? vault_login(v, serial) : -ERR_KMS_UNAVAILABLE;
 }
 
 /* ---- renewal -------------------------------------------------------------------------------- */

@@ -349,7 +349,7 @@ struct mock {
     bool has_key, sealed;
     unsigned logins, renewals, lease_s; /* of tokens */
     char role_token[32];                /* the one that the AppRole has */
-    bool answer_slowly;
+    bool answer_slowly, role_may_nothing;
     char url[64];
     struct home *home;
     struct kms *writes; /* who writes while a key is being rotated; NULL: nobody */
@@ -433,7 +433,8 @@ static void FIBER mock_login(struct mock *m, struct http_exchange *x, struct str
 
 static bool mock_takes(const struct mock *m, struct str token)
 {
-    return str_eq(token, STR(TOKEN)) || (m->logins && str_eq(token, str_from(m->role_token)));
+    return str_eq(token, STR(TOKEN)) ||
+           (m->logins && !m->role_may_nothing && str_eq(token, str_from(m->role_token)));
 }
 
 static void FIBER mock_handle(struct http_exchange *x, void *arg)
@@ -637,6 +638,25 @@ CASE(an_approle_logs_in_and_again_when_its_token_is_taken_back)
     http_server_stop(m.server, rt_now() + RT_S);
 }
 
+/* What refuses may be the policy, not the token: that is no reason to log in each time. */
+CASE(a_role_that_may_not_does_not_log_in_for_ever)
+{
+    struct mock m;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    mock_start(&m, h);
+    h->config.vault.token = STR("");
+    h->config.vault.role = STR(ROLE);
+    h->config.vault.secret = STR(SECRET);
+    m.role_may_nothing = true;
+    struct kms *k = open_service(h);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    assert_true(m.logins >= 2 && m.logins < 50); /* 6, and one more each ten seconds */
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
 #define ASKERS 32
 
 struct asker {
@@ -705,6 +725,7 @@ int main(void)
         cmocka_unit_test(a_token_is_renewed_before_it_ends),
         cmocka_unit_test(one_that_never_ends_is_left_alone),
         cmocka_unit_test(an_approle_logs_in_and_again_when_its_token_is_taken_back),
+        cmocka_unit_test(a_role_that_may_not_does_not_log_in_for_ever),
         cmocka_unit_test(many_ask_at_once_and_each_gets_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
