@@ -243,14 +243,14 @@ def test_after_a_crash_each_line_is_done_once():
         s3 = make_client(server)
         s3.create_bucket(Bucket='lists')
         s3.create_bucket(Bucket='data', ObjectLockEnabledForBucket=True)
-        count = 1500
+        count = 700
         held = s3.put_object(Bucket='data', Key='held', Body=b'x', ObjectLockLegalHoldStatus='ON')['VersionId']
         text = ''.join(line('data', 'k%04d' % i, '') for i in range(count)) + line('data', 'held', held)
         s3.put_object(Bucket='lists', Key='list.csv', Body=text.encode())
         job = batch(server, 'start', 'delete', '--manifest', 'lists/list.csv', '--report', 'lists/r')['id']
         for i in range(3):
             seen = batch(server, 'status', str(job))
-            while seen['phase'] not in OVER and seen['done'] < 400 * i:
+            while seen['phase'] not in OVER and seen['done'] < 200 * i:
                 seen = batch(server, 'status', str(job))
             server.kill()
             server.start()

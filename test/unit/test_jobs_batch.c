@@ -2,7 +2,9 @@
 /* Batch jobs in virtual time, over a door that fails and forgets: each line is done once. */
 
 #include "farm_help.h"
+#include <zlib.h>
 #include "base/encode.h"
+#include "base/md5.h"
 #include "jobs/batch.h"
 #include "jobs/objects.h"
 #include "store/steps.h"
@@ -13,12 +15,12 @@
 /* The door: a manifest in memory, steps without rights, reports that are kept. */
 struct door {
     struct farm *farm;
-    struct buf manifest;
-    uint64_t seq;    /* of the manifest */
-    uint64_t chance; /* of failures; 0: none */
-    int put_error;   /* of the report */
-    uint64_t steps;  /* that were asked for */
-    uint64_t again;  /* of them, done before */
+    struct buf manifest, files[2]; /* files: of an inventory, "0.csv" and "1.csv" */
+    uint64_t seq;                  /* of the manifest */
+    uint64_t chance;               /* of failures; 0: none */
+    int put_error;                 /* of the report */
+    uint64_t steps;                /* that were asked for */
+    uint64_t again;                /* of them, done before */
     bool user_gone;
     unsigned lose;     /* 1: the outcome of the next step; 2: it was */
     struct buf report; /* all results, end to end */
@@ -34,6 +36,13 @@ static bool fails(struct door *d)
     return (d->chance >> 40) % 4 == 0;
 }
 
+static const struct buf *object_of(const struct door *d, struct str key)
+{
+    return str_eq(key, STR("0.csv"))   ? &d->files[0]
+           : str_eq(key, STR("1.csv")) ? &d->files[1]
+                                       : &d->manifest;
+}
+
 static int door_read(void *arg, const struct jobs_reading *what, jobs_object_sink *sink,
                      void *sink_arg, struct jobs_object *ret)
 {
@@ -42,8 +51,9 @@ static int door_read(void *arg, const struct jobs_reading *what, jobs_object_sin
         return -ERR_CONFLICT;
     if (fails(d))
         return -EIO;
-    *ret = (struct jobs_object){.seq = d->seq, .len_bytes = d->manifest.len};
-    struct str rest = str_from_offset(buf_str(&d->manifest), MIN(what->off, d->manifest.len));
+    const struct buf *o = object_of(d, what->key);
+    *ret = (struct jobs_object){.seq = d->seq, .len_bytes = o->len};
+    struct str rest = str_from_offset(buf_str(o), MIN(what->off, o->len));
     struct str piece = str_prefix(rest, MIN(what->len, rest.len));
     return piece.len ? sink(piece.ptr, piece.len, sink_arg) : 0;
 }
@@ -125,6 +135,8 @@ static void begin(struct farm *f, struct door *d)
     *d = (struct door){.farm = f, .seq = 7};
     buf_init(&d->manifest, 0);
     buf_init(&d->report, 0);
+    buf_init(&d->files[0], 0);
+    buf_init(&d->files[1], 0);
     open_door(f, d);
 }
 
@@ -134,24 +146,67 @@ static void end(struct farm *f, struct door *d)
         close_door(f);
     buf_release(&d->manifest);
     buf_release(&d->report);
+    buf_release(&d->files[0]);
+    buf_release(&d->files[1]);
+}
+
+static void put_keys(struct buf *b, const char *bucket, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++)
+        buf_printf(b, "%s,k%05u\n", bucket, i);
 }
 
 static void name_keys(struct door *d, const char *bucket, unsigned from, unsigned to)
 {
-    for (unsigned i = from; i < to; i++)
-        buf_printf(&d->manifest, "%s,k%05u\n", bucket, i);
+    put_keys(&d->manifest, bucket, from, to);
 }
 
-static int start(struct farm *f, struct str report, uint64_t *ret_id)
+/* In its place the same, compressed. */
+static void compress_file(struct buf *b)
+{
+    z_stream z = {.next_in = (unsigned char *)b->data, .avail_in = (unsigned)b->len};
+    struct buf out;
+    buf_init(&out, 0);
+    assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.avail_out = (unsigned)deflateBound(&z, b->len);
+    z.next_out = (unsigned char *)buf_reserve(&out, z.avail_out);
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    out.len = z.total_out;
+    (void)deflateEnd(&z);
+    buf_release(b);
+    *b = out;
+}
+
+static void name_files(struct door *d)
+{
+    buf_put_cstr(&d->manifest, "{\"destinationBucket\":\"lists\",\"fileFormat\":\"CSV\","
+                               "\"fileSchema\":\"Bucket, Key\",\"files\":[");
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t md5[16];
+        char hex[33] = {0};
+        md5_of(buf_str(&d->files[i]), md5);
+        hex_encode(md5, sizeof(md5), hex);
+        buf_printf(&d->manifest, "%s{\"key\":\"%u.csv\",\"size\":%zu,\"MD5checksum\":\"%s\"}",
+                   i ? "," : "", i, d->files[i].len, hex);
+    }
+    buf_put_cstr(&d->manifest, "]}");
+}
+
+static int start_of(struct farm *f, struct str key, struct str report, uint64_t *ret_id)
 {
     char why[BATCH_WHY_MAX];
     const struct batch_request q = {.action = BATCH_DELETE,
                                     .manifest_bucket = STR("lists"),
-                                    .manifest_key = STR("list.csv"),
+                                    .manifest_key = key,
                                     .report_bucket = report,
                                     .rate = 400,
                                     .user = STR("root")};
     return jobs_batch_start(f->jobs, &q, ret_id, why);
+}
+
+static int start(struct farm *f, struct str report, uint64_t *ret_id)
+{
+    return start_of(f, STR("list.csv"), report, ret_id);
 }
 
 static uint64_t started(struct farm *f)
@@ -246,15 +301,12 @@ FARM_CASE(every_line_is_done_and_reported, 1)
     end(f, &d);
 }
 
-FARM_CASE(lives_of_any_length_do_each_line_once, 1)
+/* Lives of any length, until the job is over; then each line was done once. */
+static void live_on(struct farm *f, struct door *d, uint64_t id)
 {
-    struct door d;
-    begin(f, &d);
-    versioned(f);
-    name_keys(&d, "bucket", 0, LINES);
-    uint64_t id = started(f), x = 5;
-    d.chance = 3;
+    uint64_t x = 5;
     unsigned lives = 0;
+    d->chance = 3;
     while (!batch_is_over(state_of(f, id).phase)) {
         x = x * 6364136223846793005ULL + 1442695040888963407ULL;
         assert_true(++lives < 5000);
@@ -262,15 +314,56 @@ FARM_CASE(lives_of_any_length_do_each_line_once, 1)
         close_door(f);
         if (x & 1ULL << 33)
             farm_restart(f);
-        open_door(f, &d);
+        open_door(f, d);
     }
     struct batch_state s = state_of(f, id);
     assert_int_equal(s.phase, BATCH_DONE);
     assert_int_equal(s.done, LINES);
     assert_int_equal(count_markers(f), LINES);
-    assert_int_equal(count_lines(&d.report), LINES);
-    assert_true(d.again > 3 && lives > 3);
+    assert_int_equal(count_lines(&d->report), LINES);
+    assert_true(d->again > 3 && lives > 3);
     assert_false(has_step_rows(f));
+}
+
+FARM_CASE(lives_of_any_length_do_each_line_once, 1)
+{
+    struct door d;
+    begin(f, &d);
+    versioned(f);
+    name_keys(&d, "bucket", 0, LINES);
+    live_on(f, &d, started(f));
+    end(f, &d);
+}
+
+FARM_CASE(an_inventorys_files_are_gone_on_with_compressed_or_not, 1)
+{
+    struct door d;
+    uint64_t id = 0;
+    begin(f, &d);
+    versioned(f);
+    put_keys(&d.files[0], "bucket", 0, LINES / 2);
+    put_keys(&d.files[1], "bucket", LINES / 2, LINES);
+    compress_file(&d.files[0]);
+    name_files(&d);
+    assert_int_equal(start_of(f, STR("inv/manifest.json"), STR("reports"), &id), 0);
+    live_on(f, &d, id);
+    end(f, &d);
+}
+
+FARM_CASE(a_file_that_is_not_what_the_inventory_says_ends_it, 1)
+{
+    struct door d;
+    uint64_t id = 0;
+    begin(f, &d);
+    put_keys(&d.files[0], "bucket", 0, 10);
+    put_keys(&d.files[1], "bucket", 10, 20);
+    name_files(&d);
+    d.files[1].data[9] ^= 1;
+    assert_int_equal(start_of(f, STR("inv/manifest.json"), STR("reports"), &id), 0);
+    struct batch_state s = ended(f, id);
+    assert_int_equal(s.phase, BATCH_FAILED);
+    assert_true(says(&s, "1.csv"));
+    assert_int_equal(d.steps, 0);
     end(f, &d);
 }
 
@@ -416,6 +509,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_line_is_done_and_reported),
         cmocka_unit_test(lives_of_any_length_do_each_line_once),
+        cmocka_unit_test(an_inventorys_files_are_gone_on_with_compressed_or_not),
+        cmocka_unit_test(a_file_that_is_not_what_the_inventory_says_ends_it),
         cmocka_unit_test(a_bad_line_fails_before_anything_is_done),
         cmocka_unit_test(a_manifest_that_changes_ends_it_and_what_was_done_is_reported),
         cmocka_unit_test(who_is_gone_does_nothing_more),
