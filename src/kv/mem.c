@@ -24,8 +24,8 @@ struct kv_mem {
     uint64_t synced;
     uint64_t life; /* crashes so far */
     uint64_t handles;
-    uint64_t fail_syncs;
-    int fail_err;
+    uint64_t fail_syncs, refuse_writes;
+    int fail_err, refuse_err;
     int broken;          /* what kv_broken says; set by the first write while `recoveries` > 0 */
     int break_err;       /* what it will say */
     unsigned recoveries; /* that it takes to make it work */
@@ -303,6 +303,10 @@ static int mem_write(struct kv *kv, struct kv_batch *b, bool sync)
         usleep(1000);
     int r = enter(h, 0);
     sync = sync && m->with_log;
+    if (r == 0 && m->refuse_writes > 0) {
+        m->refuse_writes--;
+        r = m->refuse_err;
+    }
     if (r == 0 && sync)
         r = fail_sync(m);
     if (r == 0)
@@ -454,6 +458,14 @@ void kv_mem_fail_syncs(struct kv_mem *m, uint64_t count, int err)
     rt_lock(&m->lock);
     m->fail_syncs = count;
     m->fail_err = err;
+    rt_unlock(&m->lock);
+}
+
+void kv_mem_refuse_writes(struct kv_mem *m, uint64_t count, int err)
+{
+    rt_lock(&m->lock);
+    m->refuse_writes = count;
+    m->refuse_err = err;
     rt_unlock(&m->lock);
 }
 

@@ -23,6 +23,8 @@ void kv_mem_crash(struct kv_mem *m, uint64_t keep_unsynced);
 uint64_t kv_mem_unsynced(const struct kv_mem *m);
 /* The next `count` syncing writes fail with `err` and keep nothing. */
 void kv_mem_fail_syncs(struct kv_mem *m, uint64_t count, int err);
+/* The next `count` writes, syncing or not, are refused with `err`. */
+void kv_mem_refuse_writes(struct kv_mem *m, uint64_t count, int err);
 /*
  * The next syncing write is refused with `err`, and so is every one after it until kv_recover has
  * been called so often; of that each but the last answers `err`.

@@ -71,7 +71,7 @@ int FIBER disk_each(struct disk *d, int (*fn)(const struct needle_entry *e, void
     _cleanup_free_ struct index_row *rows = malloc(PAGE_ROWS * sizeof(*rows));
     if (!rows)
         return -ENOMEM;
-    int err = index_flush(d, false);
+    int err = index_settle(d);
     struct index_row last;
     bool any = false;
     for (size_t n = PAGE_ROWS; err == 0 && n == PAGE_ROWS;) {

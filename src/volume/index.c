@@ -215,6 +215,20 @@ int FIBER index_flush(struct disk *d, bool survive)
     return err;
 }
 
+/* A disk on which there is room again: its index takes some seconds more to notice. */
+#define SETTLE_TRIES    600
+#define SETTLE_PAUSE_NS (100 * RT_MS)
+
+int FIBER index_settle(struct disk *d)
+{
+    int err = index_flush(d, false);
+    for (unsigned i = 0; err == -ENOSPC && i < SETTLE_TRIES && disk_room(d, 0) == 0; i++) {
+        int woken = rt_sleep_until(rt_now() + SETTLE_PAUSE_NS);
+        err = woken < 0 ? woken : index_flush(d, false);
+    }
+    return err;
+}
+
 void index_hurry(struct disk *d)
 {
     d->flush_asked++;

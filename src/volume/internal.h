@@ -415,6 +415,8 @@ int FIBER index_find(struct disk *d, struct needle_key key, struct index_row *re
 int FIBER index_ask(struct disk *d, struct index_ask *asks, size_t count);
 /* All that was committed is in the index; `survive`: and stays there. */
 int FIBER index_flush(struct disk *d, bool survive);
+/* For who looks at all of it and can wait: refused for want of space only while there is none. */
+int FIBER index_settle(struct disk *d);
 /* The same, surviving, without waiting for it. Under the lock. */
 void index_hurry(struct disk *d);
 /* Up to `cap` rows after `after` (NULL: from the start), in their order; the windows' are not seen.

@@ -293,7 +293,7 @@ static int FIBER verify_begin(struct verify *f)
 {
     struct disk *d = f->d;
     f->changes = disk_changes(d);
-    int err = index_flush(d, false);
+    int err = index_settle(d);
     if (err)
         return err;
     rt_lock(&d->lock);

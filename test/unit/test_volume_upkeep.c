@@ -732,6 +732,26 @@ CASE(each_lists_the_living_in_order)
     return 0;
 }
 
+CASE(who_looks_at_all_waits_for_an_index_that_is_behind_the_disk)
+{
+    struct disk_home *h = arg;
+    home_open(h);
+    struct listing l = {};
+    put(h->disk, 1, 11);
+    kv_mem_refuse_writes(h->index, 4, -ENOSPC);
+    assert_int_equal(disk_each(h->disk, list_one, &l), 0);
+    assert_int_equal(l.count, 1);
+    put(h->disk, 2, 12);
+    kv_mem_refuse_writes(h->index, 4, -ENOSPC);
+    assert_clean(h);
+    kv_mem_refuse_writes(h->index, UINT64_MAX, -EIO); /* other faults are told at once */
+    put(h->disk, 3, 13);
+    assert_int_equal(disk_each(h->disk, list_one, &l), -EIO);
+    kv_mem_refuse_writes(h->index, 0, 0);
+    home_close(h);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -758,6 +778,7 @@ int main(void)
         cmocka_unit_test(scrub_reads_each_needle_once_in_pieces),
         cmocka_unit_test(scrub_tells_of_damage_and_goes_on),
         cmocka_unit_test(each_lists_the_living_in_order),
+        cmocka_unit_test(who_looks_at_all_waits_for_an_index_that_is_behind_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
