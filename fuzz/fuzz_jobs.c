@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * What the background jobs keep: their rows, the places of scrub, rebalance and purge, the states
- * of batch jobs, the list of damage. The first byte of the input chooses one. A scrub's, purge's or
- * batch job's that decodes must come out the same after it is packed again.
+ * What the background jobs keep: their rows, the places of scrub, rebalance, purge and inventory,
+ * the states of batch jobs, the list of damage. The first byte of the input chooses one. A scrub's,
+ * purge's, batch job's or inventory's that decodes must come out the same after it is packed again.
  */
 
 #include "fuzz.h"
 #include "jobs/internal.h"
+#include "jobs/inventory.h"
 #include "jobs/job.pb-c.h"
 
 static void fuzz_row(struct str value)
@@ -68,6 +69,21 @@ static void fuzz_batch(struct str row)
     free((void *)(uintptr_t)twice.ptr);
 }
 
+static void fuzz_inventory(struct str cursor)
+{
+    struct inventory_state *s = inventory_state_new();
+    struct str packed, twice;
+    CHECK(s);
+    if (inventory_state_unpack(cursor, s) == 0) {
+        CHECK(inventory_state_pack(s, &packed) == 0);
+        CHECK(inventory_state_unpack(packed, s) == 0 && inventory_state_pack(s, &twice) == 0);
+        CHECK(str_eq(packed, twice));
+        free((void *)(uintptr_t)packed.ptr);
+        free((void *)(uintptr_t)twice.ptr);
+    }
+    inventory_state_free(s);
+}
+
 static void fuzz_damage(struct str value)
 {
     struct damage d;
@@ -94,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_purge(value);
     else if (data[0] == 5)
         fuzz_batch(value);
+    else if (data[0] == 6)
+        fuzz_inventory(value);
     else
         fuzz_damage(value);
     return 0;

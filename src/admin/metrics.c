@@ -264,6 +264,7 @@ static void write_rooms(struct admin *a, struct buf *out)
     jobs_retention_metrics(out, a->config.jobs);
     jobs_restore_metrics(out, a->config.jobs);
     jobs_batch_metrics(out, a->config.jobs);
+    jobs_inventory_metrics(out, a->config.jobs);
     if (a->config.audit)
         audit_metrics(out, a->config.audit);
     if (a->config.kms)

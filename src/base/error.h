@@ -160,6 +160,13 @@
     X(INVALID_LOG_TARGET, false, 400, "InvalidTargetBucketForLogging",                             \
       "The target bucket for logging does not exist, is not owned by you, or does not have the "   \
       "appropriate grants for the log-delivery group.")                                            \
+    X(INVALID_DESTINATION, false, 400, "InvalidS3DestinationBucket",                               \
+      "The destination bucket does not exist, or is not given by its ARN.")                        \
+    X(TOO_MANY_CONFIGURATIONS, false, 400, "TooManyConfigurations",                                \
+      "You are attempting to create a new configuration but have already reached the "             \
+      "1,000-configuration limit.")                                                                \
+    X(NO_SUCH_CONFIGURATION, false, 404, "NoSuchConfiguration",                                    \
+      "The specified configuration does not exist.")                                               \
     X(MALFORMED_ACL, false, 400, "MalformedACLError",                                              \
       "The XML you provided was not well-formed or did not validate against our published schema") \
     X(UNRESOLVABLE_EMAIL, false, 400, "UnresolvableGrantByEmailAddress",                           \

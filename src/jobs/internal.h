@@ -35,6 +35,7 @@ struct jobs {
     bool audit_known;                 /* until then nothing is done that it would have to tell */
     struct restore_job *restore;      /* likewise */
     struct batch_job *batch;          /* likewise */
+    struct inventory_job *inventory;  /* likewise */
     struct spares *spares;            /* NULL: nobody is to be told */
     uint64_t checkpoint_ns;           /* when the next are due */
     uint64_t checkpointed[NODES_MAX]; /* appends of each disk at its last checkpoint */
@@ -81,6 +82,8 @@ int batch_add(struct jobs *j);
 void batch_free(struct batch_job *b);
 int restore_add(struct jobs *j);
 void restore_free(struct restore_job *r);
+int inventory_add(struct jobs *j);
+void inventory_free(struct inventory_job *j);
 void move_free(struct mover *m);
 void move_wake(struct mover *m);
 

@@ -2,9 +2,9 @@
 #include "jobs/internal.h"
 
 static int (*const adds[])(struct jobs *j) = {
-    gc_add,    compact_add,   sweep_add,   repair_add, values_add,
-    scrub_add, move_add,      spares_add,  events_add, lifecycle_add,
-    purge_add, retention_add, restore_add, batch_add,  dead_events_add,
+    gc_add,      compact_add, sweep_add,       repair_add,    values_add, scrub_add,
+    move_add,    spares_add,  events_add,      lifecycle_add, purge_add,  retention_add,
+    restore_add, batch_add,   dead_events_add, inventory_add,
 };
 
 void FIBER jobs_stop(struct jobs *j)
@@ -21,6 +21,7 @@ void FIBER jobs_stop(struct jobs *j)
     retention_free(j->retention);
     restore_free(j->restore);
     batch_free(j->batch);
+    inventory_free(j->inventory);
     spares_free(j->spares);
     free(j);
 }

@@ -20,6 +20,7 @@
  *   batch    deletes or tags what manifests name, when asked (batch.h)
  *   retention  once a day: removes what its class of data lets stay no longer
  *   restore  makes archived objects readable that were asked for, and ends that again
+ *   inventory  once a day: the lists of what buckets hold that their configurations ask for
  *   scrub    reads every byte and every record in so many days, lists what is damaged
  *
  * A job never holds up a request: it works in small batches, at a pace. One that fails logs once,
@@ -49,6 +50,7 @@ struct jobs_config {
     uint64_t scrub_bytes_per_s;   /* at most, all disks together; 0: 256 MiB */
     struct events *events;        /* what is delivered; NULL: nothing is told */
     uint64_t lifecycle_day_ms;    /* what the lifecycle takes for a day; 0: a day */
+    size_t inventory_file_bytes;  /* of a list's data file, about; 0: 8 MiB */
     struct blob *blob;            /* for moves and the scrub's second look; may be NULL */
     uint64_t move_bytes_per_s;    /* of shards to other disks; 0: 128 MiB */
     /* A draining disk is empty: from now on it is none of the store's. On thread 0; may be NULL. */
@@ -129,3 +131,4 @@ void jobs_scrub_metrics(struct buf *out, struct jobs *j);
 void jobs_lifecycle_metrics(struct buf *out, struct jobs *j);
 void jobs_retention_metrics(struct buf *out, struct jobs *j);
 void jobs_restore_metrics(struct buf *out, struct jobs *j);
+void jobs_inventory_metrics(struct buf *out, struct jobs *j);

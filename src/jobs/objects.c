@@ -110,3 +110,13 @@ bool jobs_objects_are_lent(struct jobs *j)
         leave(j);
     return lent;
 }
+
+int jobs_object_grants(struct jobs *j, const struct store_object *o, struct buf *ret)
+{
+    const struct jobs_objects *door = enter(j);
+    if (!door)
+        return -ERR_UNAVAILABLE;
+    int r = door->grants(door->arg, o, ret);
+    leave(j);
+    return r;
+}

@@ -88,7 +88,11 @@ int FIBER jobs_object_batch_tags(struct jobs *j, struct str tags);
 struct batch_state;
 struct batch_step;
 int FIBER jobs_object_batch(struct jobs *j, const struct batch_state *s, struct batch_step *step);
+/* Whether there is a door now. */
 bool jobs_objects_are_lent(struct jobs *j);
+/* An object's grants, as JSON, appended; its attributes have its owner and list. -ERR_CORRUPT,
+ * -ERR_UNAVAILABLE. */
+int jobs_object_grants(struct jobs *j, const struct store_object *o, struct buf *ret);
 
 /* ---- for doors ------------------------------------------------------------------------------ */
 
@@ -101,6 +105,8 @@ struct jobs_objects {
     int (*judge)(void *arg, struct str user, const char *action, struct str bucket, struct str key);
     int (*batch_tags)(void *arg, struct str tags);
     int (*batch)(void *arg, const struct batch_state *s, struct batch_step *step);
+    /* Appends an object's grants as JSON; its attributes have its owner and list. */
+    int (*grants)(void *arg, const struct store_object *o, struct buf *ret);
     void *arg;
 };
 /* Copied; NULL: none any more, and when it returns none of them is under way. */

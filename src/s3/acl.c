@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "s3/internal.h"
+#include "wire/json.h"
 
 #define VERSION       1
 #define XML_NODES_MAX (8 * S3_ACL_GRANTS_MAX)
@@ -290,6 +291,24 @@ void s3_acl_xml(struct buf *b, const struct s3_acl *acl, struct str owner,
     s3_acl_xml_grants(b, acl, name, arg);
     xml_close(b, "AccessControlList");
     xml_close(b, "AccessControlPolicy");
+}
+
+void s3_acl_json(struct buf *b, const struct s3_acl *acl)
+{
+    buf_put_cstr(b, "{\"version\":\"2022-11-10\",\"status\":\"AVAILABLE\",\"grants\":[");
+    for (size_t i = 0; i < acl->count; i++) {
+        const struct s3_grant *g = &acl->grants[i];
+        const struct group *group = group_of(g->kind);
+        buf_put_cstr(b, i ? ",{" : "{");
+        if (group)
+            json_put_member(b, "uri", str_from(group->uri));
+        else
+            json_put_member(b, "canonicalId", g->id);
+        buf_put_cstr(b, group ? ",\"type\":\"Group\"," : ",\"type\":\"CanonicalUser\",");
+        json_put_member(b, "permission", str_from(permission_name(g->permission)));
+        buf_put_char(b, '}');
+    }
+    buf_put_cstr(b, "]}");
 }
 
 /* ---- headers -------------------------------------------------------------------------------- */

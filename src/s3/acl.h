@@ -94,6 +94,8 @@ void s3_acl_xml(struct buf *b, const struct s3_acl *acl, struct str owner,
 /* The grants alone; `name` NULL: without display names. */
 void s3_acl_xml_grants(struct buf *b, const struct s3_acl *acl,
                        struct str (*name)(void *arg, struct str id), void *arg);
+/* As an inventory has it: {"version", "status", "grants": [...]}. */
+void s3_acl_json(struct buf *b, const struct s3_acl *acl);
 
 /* ---- what it comes to ----------------------------------------------------------------------- */
 

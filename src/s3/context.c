@@ -244,6 +244,10 @@ int FIBER s3_context_value(void *arg, enum iam_key key, struct str name, struct 
     if (key == IAM_KEY_S3_EXISTING_TAG || key == IAM_KEY_S3_REQUEST_TAG ||
         key == IAM_KEY_S3_REQUEST_TAG_KEYS || key == IAM_KEY_S3_BUCKET_TAG)
         return tag_values(c, key, name, ret);
+    if (key == IAM_KEY_S3_INVENTORY_FIELDS) {
+        *ret = (struct iam_values){c->inventory_fields, c->inventory_field_count};
+        return 0;
+    }
     struct str value = one_value(c, key);
     if (!value.ptr)
         return 0;

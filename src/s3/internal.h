@@ -280,4 +280,5 @@ s3_op_handler s3_list_buckets, s3_create_bucket, s3_head_bucket, s3_delete_bucke
     s3_put_object_lock_configuration, s3_get_object_lock_configuration, s3_put_object_retention,
     s3_get_object_retention, s3_put_object_legal_hold, s3_get_object_legal_hold,
     s3_put_bucket_logging, s3_get_bucket_logging, s3_rename_object, s3_restore_object,
-    s3_select_object_content, s3_update_object_encryption;
+    s3_select_object_content, s3_update_object_encryption, s3_put_bucket_inventory,
+    s3_get_bucket_inventory, s3_delete_bucket_inventory, s3_list_bucket_inventories;

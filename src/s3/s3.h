@@ -59,8 +59,8 @@ void s3_free(struct s3 *s3);
 int FIBER s3_logs_start(struct s3 *s3);
 void FIBER s3_logs_stop(struct s3 *s3);
 
-/* What jobs_set_objects() takes: the jobs read and write objects through the door. They give it back
- * before s3_free(). */
+/* What jobs_set_objects() takes: the jobs read and write objects through the door. They give it
+ * back before s3_free(). */
 void s3_lend_objects(struct s3 *s3, struct jobs_objects *ret);
 
 /* The http_handler: `arg` is the door. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include "audit/audit.h"
 #include "iam/bucket_policy.h"
+#include "s3/acl.h"
 #include "s3/checksum.h"
 #include "s3/notice.h"
 #include "s3/object/lock.h"
@@ -259,6 +260,15 @@ static int FIBER lent_read(void *arg, const struct jobs_reading *what, jobs_obje
     return r;
 }
 
+static int lent_grants(void *arg, const struct store_object *o, struct buf *ret)
+{
+    struct s3_acl acl;
+    int r = s3_acl_decode(o->attrs.acl, o->attrs.owner, &acl);
+    if (!r)
+        s3_acl_json(ret, &acl);
+    return r;
+}
+
 void s3_lend_objects(struct s3 *s3, struct jobs_objects *ret)
 {
     *ret = (struct jobs_objects){
@@ -268,6 +278,7 @@ void s3_lend_objects(struct s3 *s3, struct jobs_objects *ret)
         .judge = s3_batch_judge,
         .batch_tags = s3_batch_tags,
         .batch = s3_batch_step,
+        .grants = lent_grants,
         .arg = s3,
     };
 }

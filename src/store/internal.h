@@ -221,6 +221,8 @@ void sweep_note(struct store *s, const struct blob_layout *layout);
 
 /* list.c: the common prefix that the delimiter cuts `key` down to; ptr NULL: none. */
 struct str list_common_prefix(struct str key, struct str prefix, struct str delimiter);
+/* list.c: a listed object's seal and list of grants, out of its record. */
+int list_add_seal(struct arena *a, struct bucket_id b, struct str value, struct store_object *o);
 
 /* parts.c: every part of an upload, in order of number, decoded into `a`. */
 struct part_entry {

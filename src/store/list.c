@@ -11,6 +11,7 @@
 
 struct listing {
     const struct store_list_query *q;
+    struct bucket_id bucket;
     struct arena *a;
     size_t max;
     struct store_list_page page;
@@ -33,6 +34,19 @@ static struct str share(struct arena *a, struct str s, struct str *last)
     return *last;
 }
 
+int list_add_seal(struct arena *a, struct bucket_id b, struct str value, struct store_object *o)
+{
+    _cleanup_record_ struct record *record = NULL;
+    if (o->delete_marker)
+        return 0;
+    int r = record_decode(b, o->key, value, &record);
+    if (r < 0)
+        return r;
+    o->attrs.seal = arena_dup(a, record->object.attrs.seal);
+    o->attrs.acl = arena_dup(a, record->object.attrs.acl);
+    return o->attrs.seal.ptr && o->attrs.acl.ptr ? 0 : -ENOMEM;
+}
+
 static int add_object(struct listing *l, struct str key, struct str value)
 {
     struct head head;
@@ -46,6 +60,10 @@ static int add_object(struct listing *l, struct str key, struct str value)
     e->object.attrs.storage_class = share(l->a, head.object.attrs.storage_class, &l->class);
     if (!e->object.key.ptr || !l->owner.ptr || !l->class.ptr)
         return -ENOMEM;
+    if (l->q->sealed)
+        r = list_add_seal(l->a, l->bucket, value, &e->object);
+    if (r < 0)
+        return r;
     l->page.count++;
     return 0;
 }
@@ -132,7 +150,8 @@ int FIBER store_list(struct store *s, struct arena *a, struct bucket_id b,
     struct store_list_query query = *q;
     /* No key is longer than the limit, so the bytes behind it decide nothing. */
     query.after = str_prefix(query.after, STORE_KEY_MAX + 1);
-    struct listing l = {.q = &query, .a = a, .max = MIN(q->max, (size_t)STORE_LIST_MAX)};
+    struct listing l = {
+        .q = &query, .bucket = b, .a = a, .max = MIN(q->max, (size_t)STORE_LIST_MAX)};
     if (q->prefix.len > STORE_KEY_MAX || l.max == 0) {
         *ret = (struct store_list_page){0};
         return 0;

@@ -10,6 +10,7 @@
 
 struct listing {
     const struct store_versions_query *q;
+    struct bucket_id bucket;
     struct arena *a;
     size_t max;
     struct store_versions_page page;
@@ -165,6 +166,10 @@ static int add_version(struct listing *l, struct str key, struct str value)
     e->object.attrs.storage_class = share(l->a, head.object.attrs.storage_class, &l->class);
     if (!e->object.key.ptr || !l->owner.ptr || !l->class.ptr)
         return -ENOMEM;
+    if (l->q->sealed)
+        r = list_add_seal(l->a, l->bucket, value, &e->object);
+    if (r < 0)
+        return r;
     l->last = e->object.key;
     l->page.count++;
     return 0;
@@ -225,7 +230,7 @@ static int list_tx(struct meta_tx *tx, void *arg)
 int FIBER store_list_versions(struct store *s, struct arena *a, struct bucket_id b,
                               const struct store_versions_query *q, struct store_versions_page *ret)
 {
-    struct listing l = {.q = q, .a = a, .max = MIN(q->max, (size_t)STORE_LIST_MAX)};
+    struct listing l = {.q = q, .bucket = b, .a = a, .max = MIN(q->max, (size_t)STORE_LIST_MAX)};
     if (q->prefix.len > STORE_KEY_MAX || l.max == 0) {
         *ret = (struct store_versions_page){0};
         return 0;

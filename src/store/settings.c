@@ -341,3 +341,40 @@ int FIBER store_setting_delete(struct store *s, struct bucket_id b, enum store_s
     struct change c = {s, b, kind, NULL};
     return meta_write(s->meta, b, change_tx, &c);
 }
+
+struct remaking {
+    struct change change;
+    store_setting_fn *fn;
+    void *arg;
+};
+
+static int remake_tx(struct meta_tx *tx, void *arg)
+{
+    struct remaking *m = arg;
+    struct arena *a = meta_arena(tx);
+    struct setting_row row = {.text = STR_NULL};
+    struct key_buf k;
+    struct str value, made = STR_NULL;
+    int r = meta_get(tx, key_raw(&k, KEY_CONFIG, setting_names[m->change.kind]), &value);
+    if (r == 0)
+        r = setting_row_decode(value, a, &row);
+    else if (r == -ERR_NOT_FOUND)
+        r = 0;
+    if (r == 0)
+        r = m->fn(a, row.text, &made, m->arg);
+    if (r < 0)
+        return r;
+    if (made.len > STORE_SETTING_MAX)
+        return -ERR_TOO_LARGE;
+    row = (struct setting_row){.text = made, .changed_ms = rt_wall_ms()};
+    m->change.row = made.ptr ? &row : NULL;
+    return change_tx(tx, &m->change);
+}
+
+int FIBER store_setting_change(struct store *s, struct bucket_id b, enum store_setting_kind kind,
+                               store_setting_fn *fn, void *arg)
+{
+    CHECK(kind < STORE_SETTING_KINDS);
+    struct remaking m = {{s, b, kind, NULL}, fn, arg};
+    return meta_write(s->meta, b, remake_tx, &m);
+}

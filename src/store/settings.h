@@ -37,7 +37,8 @@
     X(OBJECT_LOCK, "object-lock")           \
     X(LOGGING, "logging")                   \
     X(LIFECYCLE, "lifecycle")               \
-    X(DATA_CLASSES, "data-classes")
+    X(DATA_CLASSES, "data-classes")         \
+    X(INVENTORY, "inventory")
 
 enum store_setting_kind {
 #define X(name, row) STORE_SETTING_##name,
@@ -86,4 +87,12 @@ void store_bucket_release(struct store_bucket *b);
  * is no error. */
 int FIBER store_setting_put(struct store *s, struct bucket_id b, enum store_setting_kind kind,
                             struct str text);
+/*
+ * Makes one of what it is, in one transaction: `fn` is given the text (ptr NULL: there is none) and
+ * gives another, or ptr NULL, which removes it; both live in `a`, and it may run more than once and
+ * must not suspend. What it fails with, -ERR_NO_SUCH_BUCKET, -ERR_TOO_LARGE.
+ */
+typedef int store_setting_fn(struct arena *a, struct str old, struct str *ret, void *arg);
+int FIBER store_setting_change(struct store *s, struct bucket_id b, enum store_setting_kind kind,
+                               store_setting_fn *fn, void *arg);
 int FIBER store_setting_delete(struct store *s, struct bucket_id b, enum store_setting_kind kind);

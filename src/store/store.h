@@ -399,7 +399,8 @@ struct store_list_query {
     struct str prefix, delimiter;
     struct str after; /* exclusive: a key, or a common prefix as returned before (then all of it is
                          skipped) */
-    size_t max; /* entries and prefixes together, up to STORE_LIST_MAX; 0 gives an empty page */
+    size_t max;  /* entries and prefixes together, up to STORE_LIST_MAX; 0 gives an empty page */
+    bool sealed; /* attrs.seal and attrs.acl, too: of every entry the whole record is read */
 };
 struct store_list_entry {
     bool is_prefix; /* a common prefix: only object.key is set */
@@ -425,6 +426,7 @@ struct store_versions_query {
     struct store_version_ref
         version; /* not CURRENT; the null version that is not there: skips none of the key's */
     size_t max;
+    bool sealed; /* as above */
 };
 struct store_version_entry {
     bool is_prefix; /* as above */

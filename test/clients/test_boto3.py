@@ -567,7 +567,7 @@ def test_trailers_as_the_go_client_of_minio_ends_them(server, bucket, end, statu
 # ---- what is not served ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize('method,target,query', [
-    ('GET', '', 'replication'), ('PUT', '', 'inventory&id=1'),
+    ('GET', '', 'replication'), ('PUT', '', 'analytics&id=1'),
     ('PUT', '/k', 'encryption'),
 ])
 def test_operations_not_served_answer_not_implemented(server, bucket, method, target, query):
