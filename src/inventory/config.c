@@ -3,8 +3,8 @@
 #include "inventory/inventory.h"
 #include "wire/xml.h"
 
-#define XMLNS     "http://s3.amazonaws.com/doc/2006-03-01/"
-#define ARN       "arn:aws:s3:::"
+#define XMLNS        "http://s3.amazonaws.com/doc/2006-03-01/"
+#define ARN          "arn:aws:s3:::"
 #define ELEMENTS_MAX 64
 
 static const char *const field_names[] = {
