@@ -13,6 +13,14 @@ void inventory_file_init(struct inventory_file *f, size_t limit_bytes)
     md5_init(&f->md5);
 }
 
+/* Its memory is given back: between two reports nothing is held. */
+static void empty(struct buf *b)
+{
+    size_t limit = b->limit_bytes;
+    buf_release(b);
+    buf_init(b, limit);
+}
+
 void inventory_file_reset(struct inventory_file *f)
 {
     if (f->begun)
@@ -20,16 +28,14 @@ void inventory_file_reset(struct inventory_file *f)
     f->z = (z_stream){0};
     f->begun = false;
     f->summed = 0;
-    buf_reset(&f->rows);
-    buf_reset(&f->gzip);
+    empty(&f->rows);
+    empty(&f->gzip);
     md5_init(&f->md5);
 }
 
 void inventory_file_release(struct inventory_file *f)
 {
     inventory_file_reset(f);
-    buf_release(&f->rows);
-    buf_release(&f->gzip);
 }
 
 static int begin(struct inventory_file *f)
