@@ -204,7 +204,8 @@ static bool is_bare_bucket(struct str path, struct str bucket_path)
 }
 
 /* Clients differ in how they write the same resource. */
-#define WITH_SLASH 1u /* a bucket's path as virtual hosts have it, with a slash they do not send \
+#define WITH_SLASH                                                                               \
+    1u                /* a bucket's path as virtual hosts have it, with a slash they do not send \
                        */
 #define BARE_EMPTY 2u /* `?uploads` for `?uploads=` */
 #define MANNERS    4u
