@@ -57,7 +57,7 @@ static struct shared_batch *BLOCKING await_batch(struct mirror *m)
 {
     uint64_t deadline = rt_now() + LINGER_NS;
     while (m->state == META_MIRROR_IN && find_work(m, true) == WORK_NONE &&
-           rt_wait_uncancelled(&m->wake, &m->set->lock, deadline) == 0)
+           rt_wait_blocking(&m->wake, &m->set->lock, deadline) == 0)
         ;
     return TAKE_PTR(m->to);
 }

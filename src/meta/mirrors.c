@@ -598,7 +598,7 @@ bool BLOCKING mirrors_await(struct mirrors *set, uint64_t deadline_ns)
     int r = 0;
     rt_lock(&set->lock);
     while (any_writing(o) && r == 0)
-        r = rt_wait_uncancelled(&set->done, &set->lock, deadline_ns);
+        r = rt_wait_blocking(&set->done, &set->lock, deadline_ns);
     count_results(o);
     rt_unlock(&set->lock);
     bool all = o->good == o->count;

@@ -112,9 +112,6 @@ void rt_unlock(struct rt_lock *l);
 /*
  * Where fibers of any thread wait. The waiter holds `l`, which is released while it sleeps and
  * held again on return; wakers hold `l` as well. Wakes are in order of arrival.
- * May also be used by an offload thread, which then blocks and leaves its place in the pool to
- * another; with a deadline, for in the simulator, where nothing else runs meanwhile, it has passed
- * at once.
  */
 struct rt_waitq {
     struct rt_waiter *head, *tail;
@@ -124,6 +121,11 @@ void rt_waitq_init(struct rt_waitq *q);
 int FIBER rt_wait(struct rt_waitq *q, struct rt_lock *l, uint64_t deadline_ns);
 /* As rt_wait, but cancelling the fiber does not end it: for waits whose frame is shared. */
 int FIBER rt_wait_uncancelled(struct rt_waitq *q, struct rt_lock *l, uint64_t deadline_ns);
+/*
+ * The same for an offload thread, which blocks and leaves its place in the pool to another. With a
+ * deadline, for in the simulator, where nothing else runs meanwhile, it has passed at once.
+ */
+int BLOCKING rt_wait_blocking(struct rt_waitq *q, struct rt_lock *l, uint64_t deadline_ns);
 void rt_wake_one(struct rt_waitq *q);
 void rt_wake_all(struct rt_waitq *q);
 

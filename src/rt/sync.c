@@ -204,6 +204,11 @@ int FIBER rt_wait_uncancelled(struct rt_waitq *q, struct rt_lock *l, uint64_t de
     return wait_on(q, l, deadline_ns, false);
 }
 
+int BLOCKING rt_wait_blocking(struct rt_waitq *q, struct rt_lock *l, uint64_t deadline_ns)
+{
+    return wait_on(q, l, deadline_ns, false);
+}
+
 /* Wakes the first that still waits; false when there is none. */
 static bool wake_first(struct rt_waitq *q)
 {
