@@ -92,7 +92,9 @@ def test_what_is_no_configuration_is_refused(server, s3, bucket):
         assert refused(configuration('a', to=bucket, Format=form)) == ('NotImplemented', 501)
     assert refused(configuration('a', to=bucket, fields=['Colour'])) == ('MalformedXML', 400)
     r = request(server, 'PUT', '/' + bucket, query='inventory=', body=b'<x/>')
-    assert (r.status, r.code) == (400, 'InvalidArgument')
+    assert (r.status, r.code) == (400, 'MalformedXML')
+    with pytest.raises(ClientError):
+        s3.put_bucket_inventory_configuration(Bucket=bucket, Id='', InventoryConfiguration=configuration('a', to=bucket))
     r = request(server, 'PUT', '/' + bucket, query='id=a&inventory=', body=b'<x/>')
     assert (r.status, r.code) == (400, 'MalformedXML')
 

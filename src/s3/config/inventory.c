@@ -102,20 +102,30 @@ static int FIBER check_destination(struct s3_request *q, const struct inventory 
     return r;
 }
 
-int FIBER s3_put_bucket_inventory(struct s3_request *q)
+static int FIBER read_document(struct s3_request *q, struct inventory *ret)
 {
-    struct inventory i;
-    struct str id, body, why;
-    int r = read_id(q, &id);
-    if (!r)
-        r = s3_body_all(q, 0, &body, NULL);
+    struct str body, why;
+    int r = s3_body_all(q, 0, &body, NULL);
     if (r)
         return r;
-    r = inventory_parse(q->arena, body, &i, &why);
+    r = inventory_parse(q->arena, body, ret, &why);
     if (r && why.ptr)
         q->message = why;
-    if (!r)
-        r = judge(q, &i);
+    return r;
+}
+
+/* Whoever has not the right is not told what is wrong with the document. */
+int FIBER s3_put_bucket_inventory(struct s3_request *q)
+{
+    struct inventory i = {.id = STR("")};
+    struct str id;
+    int unread = read_document(q, &i);
+    int r = judge(q, &i);
+    if (r) {
+        q->message = STR_NULL;
+        return r;
+    }
+    r = unread ? unread : read_id(q, &id);
     if (!r && !str_eq(i.id, id))
         r = s3_error_argument(q, "id", id, "The ids of the request and of its document differ");
     if (!r)
