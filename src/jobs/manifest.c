@@ -139,6 +139,8 @@ static int take_line(struct manifest_columns *c, struct arena *a, struct str lin
         return r;
     ret->bucket = fields[c->bucket];
     ret->version = c->has_version ? fields[c->version] : STR("");
+    if (c->of_versions && ret->version.len == 0)
+        ret->version = STR("null");
     if (!is_bucket_name(ret->bucket))
         return refuse(why, -ERR_PARSE, "a bucket's name is none");
     if (!is_version(ret->version))
@@ -188,7 +190,7 @@ static int read_schema(struct str schema, struct manifest_columns *c, const char
         if (str_eq(name, STR("Key")))
             c->key = c->count, key = true;
         if (str_eq(name, STR("VersionId")))
-            c->version = c->count, c->has_version = true;
+            c->version = c->count, c->has_version = c->of_versions = true;
     }
     if (!bucket || !key || c->count > MANIFEST_COLUMNS_MAX)
         return refuse(why, -ERR_PARSE, "its fileSchema has no Bucket and Key");

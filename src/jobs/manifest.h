@@ -28,6 +28,7 @@ struct manifest_columns {
     unsigned count; /* 0: not known yet, the first line tells */
     unsigned bucket, key, version;
     bool has_version;
+    bool of_versions; /* a list of versions: an empty id is the null version, not the current one */
 };
 
 struct manifest_line {

@@ -142,6 +142,7 @@ static void an_inventory_names_its_files_and_columns(void **state)
     assert_true(m.columns.has_version && m.columns.count == 5);
     r->columns = m.columns;
     expect_line(r, STR("\"src\",\"a%20b\",\"0123\",\"true\",\"5\"\n"), "src", "a b", "0123");
+    expect_line(r, STR("\"src\",\"old\",\"\",\"false\",\"5\"\n"), "src", "old", "null");
     expect_refused(r, STR("\"src\",\"a%20b\"\n"), "another number");
 }
 
