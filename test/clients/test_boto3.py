@@ -568,7 +568,6 @@ def test_trailers_as_the_go_client_of_minio_ends_them(server, bucket, end, statu
 
 @pytest.mark.parametrize('method,target,query', [
     ('GET', '', 'replication'), ('PUT', '', 'analytics&id=1'),
-    ('PUT', '/k', 'encryption'),
 ])
 def test_operations_not_served_answer_not_implemented(server, bucket, method, target, query):
     r = request(server, method, '/%s%s' % (bucket, target), query='&'.join(q if '=' in q else q + '=' for q in query.split('&')))
