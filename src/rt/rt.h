@@ -193,7 +193,9 @@ int FIBER rt_write_file(const char *path, struct str content);
 
 /* ---- sockets -------------------------------------------------------------------------------- */
 
-struct rt_socket; /* used by the thread that made it; one reader and one writer fiber at a time */
+/* Used by the thread that made it, or one it was given to before anything was done with it; one
+ * reader and one writer fiber at a time. */
+struct rt_socket;
 
 struct rt_address {
     uint8_t bytes[128]; /* a sockaddr_storage */
