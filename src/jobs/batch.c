@@ -307,7 +307,8 @@ static size_t step_lines(const struct batch_state *s)
     return (size_t)MIN(MAX(s->rate / 20, (uint64_t)1), (uint64_t)BATCH_STEP);
 }
 
-/* Lines of one bucket; *place: behind them. Those before a line that is none are done first. */
+/* Lines of one bucket; *place: behind them. Those before a line that is none are done first. A
+ * failure that passes makes no shorter step: it would have the number of the whole one. */
 static int FIBER gather(struct batch_job *b, struct batch_step *step, struct batch_place *place)
 {
     struct manifest_line line;
@@ -327,7 +328,8 @@ static int FIBER gather(struct batch_job *b, struct batch_step *step, struct bat
         step->items[step->count++] = (struct batch_item){.key = line.key, .version = line.version};
         *place = behind;
     }
-    return step->count ? 0 : r;
+    bool passes = r < 0 && !*batch_source_why(b->source);
+    return step->count && !passes ? 0 : r;
 }
 
 /* That a step may have left its row there is durable before it does. */
