@@ -39,6 +39,7 @@ struct vault {
     size_t token_len; /* 0: there is none yet */
     uint64_t serial;  /* of the token: another one has another */
     bool logging_in;
+    int login_err; /* of the last login that came to its end */
     struct rt_waitq logged_in;
     uint64_t again_ns; /* when the next login after a refusal is on time */
 
@@ -67,7 +68,8 @@ int FIBER vault_ask_once(struct vault *v, const struct vault_question *q, json_t
 void vault_token_set(struct vault *v, struct str token);
 /* Which token there is; *ret_has: there is one. */
 uint64_t vault_token_serial(struct vault *v, bool *ret_has);
-/* A token for the AppRole, in place of the one of that serial: of many who ask one logs in. */
+/* A token for the AppRole, in place of the one of that serial: of many who ask one logs in, and
+ * those who wait for it have what it gets. */
 int FIBER vault_login(struct vault *v, uint64_t serial);
 /* The same after Vault refused a question: whether for the token or for what it asked is not told,
  * so this is done a few times only, then once in a while. -ERR_KMS_UNAVAILABLE: not now. */

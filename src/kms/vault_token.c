@@ -93,12 +93,22 @@ static int FIBER login(struct vault *v)
     return r;
 }
 
-int FIBER vault_login(struct vault *v, uint64_t serial)
+/* Under the lock. Whoever logged in may have been called off: then another does. */
+static int FIBER await_login(struct vault *v, uint64_t serial)
 {
     int r = 0;
-    rt_lock(&v->lock);
-    while (r == 0 && v->logging_in) /* which has a deadline of its own */
+    while (r == 0 && v->logging_in) { /* which has a deadline of its own */
         r = rt_wait(&v->logged_in, &v->lock, RT_NEVER);
+        if (r == 0 && v->serial == serial && v->login_err != -ECANCELED)
+            r = v->login_err;
+    }
+    return r;
+}
+
+int FIBER vault_login(struct vault *v, uint64_t serial)
+{
+    rt_lock(&v->lock);
+    int r = await_login(v, serial);
     bool mine = r == 0 && v->serial == serial;
     v->logging_in = v->logging_in || mine;
     rt_unlock(&v->lock);
@@ -107,6 +117,7 @@ int FIBER vault_login(struct vault *v, uint64_t serial)
     r = login(v);
     rt_lock(&v->lock);
     v->logging_in = false;
+    v->login_err = r;
     rt_wake_all(&v->logged_in);
     rt_unlock(&v->lock);
     return r;

@@ -349,7 +349,8 @@ struct mock {
     bool has_key, sealed;
     unsigned logins, renewals, lease_s; /* of tokens */
     char role_token[32];                /* the one that the AppRole has */
-    bool answer_slowly, role_may_nothing;
+    unsigned tried;                     /* logins */
+    bool answer_slowly, role_may_nothing, hold_logins;
     char url[64];
     struct home *home;
     struct kms *writes; /* who writes while a key is being rotated; NULL: nobody */
@@ -416,6 +417,9 @@ static json_t *mock_lease(struct mock *m, struct str path)
 
 static void FIBER mock_login(struct mock *m, struct http_exchange *x, struct str body)
 {
+    m->tried++;
+    while (m->hold_logins)
+        rt_sleep_until(rt_now() + RT_MS);
     json_t *in = json_loadb(body.ptr, body.len, 0, NULL);
     const char *role = json_string_value(json_object_get(in, "role_id"));
     const char *secret = json_string_value(json_object_get(in, "secret_id"));
@@ -706,6 +710,50 @@ CASE(many_ask_at_once_and_each_gets_its_own)
     http_server_stop(m.server, rt_now() + RT_S);
 }
 
+struct refused {
+    struct home *home;
+    struct kms *kms;
+    unsigned *begun;
+};
+
+static int FIBER ask_in_vain(void *arg)
+{
+    const struct refused *a = arg;
+    struct kms_use use = s3_use;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    use.bucket.n = 100 + (*a->begun)++;
+    use.shared = false;
+    assert_int_equal(kms_new_key(a->kms, &use, &a->home->arena, key, &wrapped),
+                     -ERR_KMS_UNAVAILABLE);
+    return 0;
+}
+
+/* Each would wait for the logins of all before it. */
+CASE(a_login_that_fails_fails_for_all_who_waited_for_it)
+{
+    struct mock m;
+    struct rt_fiber *fibers[ASKERS];
+    unsigned begun = 0;
+    mock_start(&m, h);
+    h->config.vault.token = STR("");
+    h->config.vault.role = STR(ROLE);
+    h->config.vault.secret = STR("wrong");
+    m.hold_logins = true;
+    struct kms *k = open_service(h);
+    struct refused all = {h, k, &begun};
+    for (unsigned i = 0; i < ASKERS; i++)
+        assert_int_equal(rt_spawn(&fibers[i], "asker", ask_in_vain, &all), 0);
+    wait_until(&begun, ASKERS);
+    wait_until(&m.tried, 1);
+    m.hold_logins = false;
+    for (unsigned i = 0; i < ASKERS; i++)
+        assert_int_equal(rt_join(fibers[i]), 0);
+    assert_true(m.tried < ASKERS / 2);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -727,6 +775,7 @@ int main(void)
         cmocka_unit_test(an_approle_logs_in_and_again_when_its_token_is_taken_back),
         cmocka_unit_test(a_role_that_may_not_does_not_log_in_for_ever),
         cmocka_unit_test(many_ask_at_once_and_each_gets_its_own),
+        cmocka_unit_test(a_login_that_fails_fails_for_all_who_waited_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
