@@ -75,8 +75,18 @@ static const char *lock_mode_of(const struct store_object *o)
 
 static const char *checksum_of(const struct store_object *o)
 {
-    static const char *const names[STORE_CHECKSUM_KINDS] = {"CRC32", "CRC32C", "CRC64NVME", "SHA1",
-                                                            "SHA256"};
+    static const char *const names[STORE_CHECKSUM_KINDS] = {
+        [STORE_CRC32] = "CRC32",
+        [STORE_CRC32C] = "CRC32C",
+        [STORE_CRC64NVME] = "CRC64NVME",
+        [STORE_SHA1] = "SHA1",
+        [STORE_SHA256] = "SHA256",
+        [STORE_SHA512] = "SHA512",
+        [STORE_MD5] = "MD5",
+        [STORE_XXHASH64] = "XXHASH64",
+        [STORE_XXHASH3] = "XXHASH3",
+        [STORE_XXHASH128] = "XXHASH128",
+    };
     return o->checksum.present ? names[o->checksum.kind] : "";
 }
 

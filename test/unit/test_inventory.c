@@ -255,6 +255,21 @@ static void rows_have_their_fields_in_order(void **state)
     assert_row(&i, &o, "\"src\",\"k\",\"\",\"true\",\"true\",\"\"\n");
 }
 
+static void rows_tell_every_checksum(void **state)
+{
+    static const char *const names[] = {"CRC32",  "CRC32C", "CRC64NVME", "SHA1",    "SHA256",
+                                        "SHA512", "MD5",    "XXHASH64",  "XXHASH3", "XXHASH128"};
+    const struct inventory i = {.fields = 1u << INVENTORY_ChecksumAlgorithm};
+    struct store_object o = {.key = STR("k"), .checksum.present = true};
+    assert_int_equal(ARRAY_LEN(names), STORE_CHECKSUM_KINDS);
+    for (unsigned n = 0; n < ARRAY_LEN(names); n++) {
+        char row[64];
+        snprintf(row, sizeof(row), "\"src\",\"k\",\"%s\"\n", names[n]);
+        o.checksum.kind = n;
+        assert_row(&i, &o, row);
+    }
+}
+
 static void rows_tell_how_objects_are_encrypted(void **state)
 {
     static const struct {
@@ -385,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_bucket_has_a_thousand_at_most_and_they_fit_a_setting),
         cmocka_unit_test(what_cannot_be_a_set_is_corrupt),
         cmocka_unit_test(rows_have_their_fields_in_order),
+        cmocka_unit_test(rows_tell_every_checksum),
         cmocka_unit_test(rows_tell_how_objects_are_encrypted),
         cmocka_unit_test(names_and_manifests_are_as_in_aws),
         cmocka_unit_test(a_file_is_its_rows_squeezed_in_pieces),
