@@ -4,7 +4,8 @@
  * A copy that is out follows the others: what it has must be how the chain begins, byte for byte in
  * its last file and by length in those before, or is put aside; then the rest is copied from one
  * that is in, file after file. Files before the last never change, and of the last only what is
- * durable is copied, so the writing goes on meanwhile.
+ * durable is copied, so the writing goes on meanwhile: also beside a step that takes long, because
+ * the disk hangs.
  */
 
 #include <stdio.h>
@@ -171,6 +172,8 @@ static int FIBER finish(struct audit_copy *k)
         r = rt_dir_sync(k->dir);
     if (r < 0)
         return r;
+    if (k->late) /* more may have been written: the next step sees */
+        return 1;
     bool was_out = k->err || k->copied;
     k->in = true;
     k->err = 0;
@@ -180,7 +183,7 @@ static int FIBER finish(struct audit_copy *k)
 }
 
 /* 1: there is more to do. */
-static int FIBER step(struct audit_copy *k, char *bytes)
+static int FIBER step_by(struct audit_copy *k, char *bytes)
 {
     const struct audit_copies *c = k->of;
     int r = k->examined ? 0 : examine(k);
@@ -203,6 +206,42 @@ static int FIBER step(struct audit_copy *k, char *bytes)
     return r < 0 ? r : 1;
 }
 
+static int FIBER step(void *arg)
+{
+    struct audit_copy *k = arg;
+    char *bytes = malloc(PIECE_BYTES);
+    copy_note_done(k, bytes ? step_by(k, bytes) : -ENOMEM);
+    free(bytes);
+    return 0;
+}
+
+/* False: it goes on, and the writer too. */
+static bool FIBER wait_step(struct audit_copy *k)
+{
+    struct audit_copies *c = k->of;
+    uint64_t deadline = rt_now() + COPY_STEP_NS;
+    int r = 0;
+    rt_lock(&c->lock);
+    while (!k->done && r != -ETIMEDOUT)
+        r = rt_wait_uncancelled(&c->wait, &c->lock, deadline);
+    k->late = !k->done;
+    rt_unlock(&c->lock);
+    return !k->late;
+}
+
+/* What a step came to. True: there is more to do. */
+static bool FIBER end_step(struct audit_copy *k)
+{
+    k->late = false;
+    if (k->result >= 0)
+        return k->result > 0;
+    copy_close_file(k);
+    k->examined = false;
+    k->err = k->result;
+    k->retry_ns = rt_now() + COPY_RETRY_NS;
+    return false;
+}
+
 bool FIBER copies_bring_up(struct audit_copies *c)
 {
     bool more = false;
@@ -210,16 +249,13 @@ bool FIBER copies_bring_up(struct audit_copies *c)
         struct audit_copy *k = c->at[i];
         if (k->in || !k->there || rt_now() < k->retry_ns || !copy_collect(k))
             continue;
-        char *bytes = malloc(PIECE_BYTES);
-        int r = bytes ? step(k, bytes) : -ENOMEM;
-        free(bytes);
-        more |= r > 0;
-        if (r >= 0)
+        if (k->late) {
+            more |= end_step(k);
             continue;
-        copy_close_file(k);
-        k->examined = false;
-        k->err = r;
-        k->retry_ns = rt_now() + COPY_RETRY_NS;
+        }
+        copy_begin(k, step, false);
+        if (wait_step(k) && copy_collect(k))
+            more |= end_step(k);
     }
     return more;
 }

@@ -94,10 +94,10 @@ static int FIBER write_one(struct audit_copy *k)
     return r;
 }
 
-static void note_done(struct audit_copy *k, int r)
+void copy_note_done(struct audit_copy *k, int result)
 {
     rt_lock(&k->of->lock);
-    k->written = r;
+    k->result = result;
     k->done = true;
     rt_wake_all(&k->of->wait);
     rt_unlock(&k->of->lock);
@@ -106,8 +106,18 @@ static void note_done(struct audit_copy *k, int r)
 static int FIBER write_fiber(void *arg)
 {
     struct audit_copy *k = arg;
-    note_done(k, write_one(k));
+    copy_note_done(k, write_one(k));
     return 0;
+}
+
+void FIBER copy_begin(struct audit_copy *k, int (*fn)(void *copy), bool alone)
+{
+    k->done = false;
+    k->busy = true;
+    if (alone || rt_spawn(&k->fiber, "audit-copy", fn, k) < 0) {
+        k->fiber = NULL;
+        (void)fn(k);
+    }
 }
 
 static void FIBER begin_write(struct audit_copy *k, struct audit_lines *lines, uint32_t number,
@@ -117,24 +127,20 @@ static void FIBER begin_write(struct audit_copy *k, struct audit_lines *lines, u
     k->lines = lines;
     k->to_number = number;
     k->to_off = off;
-    k->done = false;
-    if (alone || rt_spawn(&k->fiber, "audit-copy", write_fiber, k) < 0) {
-        k->fiber = NULL;
-        note_done(k, write_one(k));
-    }
+    copy_begin(k, write_fiber, alone);
 }
 
-/* True: nothing is under way there any more. */
 bool FIBER copy_collect(struct audit_copy *k)
 {
     rt_lock(&k->of->lock);
-    bool done = !k->lines || k->done;
+    bool done = !k->busy || k->done;
     rt_unlock(&k->of->lock);
     if (!done)
         return false;
     if (k->fiber)
         rt_join(TAKE_PTR(k->fiber));
     audit_lines_unref(TAKE_PTR(k->lines));
+    k->busy = false;
     return true;
 }
 
@@ -143,7 +149,7 @@ static void count_done(const struct audit_copies *c, unsigned *ret_waiting, unsi
     *ret_waiting = *ret_good = 0;
     for (unsigned i = 0; i < c->count; i++) {
         *ret_waiting += c->at[i]->in && !c->at[i]->done;
-        *ret_good += c->at[i]->in && c->at[i]->done && c->at[i]->written == 0;
+        *ret_good += c->at[i]->in && c->at[i]->done && c->at[i]->result == 0;
     }
 }
 
@@ -173,7 +179,7 @@ static unsigned FIBER settle(struct audit_copies *c, int *ret_err)
         struct audit_copy *k = c->at[i];
         if (!k->in)
             continue;
-        int r = copy_collect(k) ? k->written : -ETIMEDOUT;
+        int r = copy_collect(k) ? k->result : -ETIMEDOUT;
         if (r < 0)
             *ret_err = r;
         if (r < 0 && good)
@@ -412,10 +418,11 @@ int FIBER copies_open(struct audit_copies *c, const struct audit_place *places, 
 
 void FIBER copies_close(struct audit_copies *c)
 {
+    for (unsigned i = 0; i < c->count; i++) /* all, for a step looks at the others */
+        if (c->at[i]->fiber)
+            rt_join(TAKE_PTR(c->at[i]->fiber));
     for (unsigned i = 0; i < c->count; i++) {
         struct audit_copy *k = c->at[i];
-        if (k->fiber)
-            rt_join(TAKE_PTR(k->fiber));
         audit_lines_unref(TAKE_PTR(k->lines));
         copy_close_file(k);
         free(k);

@@ -21,6 +21,7 @@
  *  2. One is in at least: where a write fails in all of them they all stay, and the same bytes are
  *     tried again at the same place.
  *  3. While a write to a copy is under way nothing else looks at the copy's files.
+ *  4. One comes in only while the writer waits for it: nothing is written meanwhile.
  *
  * All of it is the log's writer's own.
  */
@@ -54,13 +55,14 @@ struct audit_copy {
     uint64_t retry_ns;    /* nothing is tried before */
     struct rt_file *file; /* file_number's; NULL: to be opened */
     uint32_t file_number;
-    /* of the write under way, or done and not collected yet */
+    bool late; /* the writer did not wait for the end of the last step */
+    /* of the write or the step under way, or done and not collected yet */
     struct rt_fiber *fiber;
-    struct audit_lines *lines;
+    struct audit_lines *lines; /* NULL: a step */
     uint32_t to_number;
     uint64_t to_off;
-    int written;
-    bool done;
+    int result;
+    bool busy, done;
 };
 
 struct audit_kept {
@@ -101,7 +103,8 @@ void FIBER copies_close(struct audit_copies *c);
 int FIBER copies_write(struct audit_copies *c, struct audit_lines *lines, uint64_t file_bytes);
 /* The oldest file in all copies that are in: 1 removed, 0 somebody had done it, or it stays. */
 int FIBER copies_remove_oldest(struct audit_copies *c);
-/* A piece for each copy that is out. True: there is more to do at once. */
+/* A piece for each copy that is out. True: there is more to do at once. A disk that hangs holds
+ * this up for COPY_STEP_NS, and then no more until it answers. */
 bool FIBER copies_bring_up(struct audit_copies *c);
 /* Other directories from now on, as far as one that is in remains. */
 void FIBER copies_set_places(struct audit_copies *c, const struct audit_place *places,

@@ -612,6 +612,36 @@ CASE(a_copy_that_is_damaged_or_anothers_is_put_aside)
     shell("grep -q OtherStore %s.aside.*/00000001.log", h->places[1].dir);
 }
 
+/* Reading a pipe hangs as long as there is no writer. */
+CASE(a_copy_that_hangs_while_it_is_brought_up_holds_up_nobody)
+{
+    use_copies(h, 3);
+    h->config.place_count = 2;
+    open_log(h);
+    a_dozen(h);
+    char path[100];
+    snprintf(path, sizeof(path), "%s/00000001.log", h->places[2].dir);
+    assert_int_equal(mkdir(h->places[2].dir, 0700), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    audit_set_places(h->audit, h->places, 3);
+    for (unsigned i = 0; i < 3; i++)
+        a_dozen(h);
+    assert_int_equal(copies_in(h), 2);
+    int fd;
+    while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+        rt_sleep_until(rt_now() + RT_MS); /* until the writer looks */
+    a_dozen(h);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(close(fd), 0);
+    audit_close(h->audit);
+    h->config.place_count = 3;
+    open_log(h); /* the disk is well again */
+    wait_in(h, 3);
+    audit_close(h->audit);
+    expect_alike(h);
+    assert_int_equal(found_in(h->places[2].dir, "DeleteObject"), 60);
+}
+
 CASE(a_long_field_hides_nothing)
 {
     static char text[20000];
@@ -706,6 +736,7 @@ int main(void)
         cmocka_unit_test(a_write_that_fails_in_one_copy_counts_in_the_others),
         cmocka_unit_test(who_goes_furthest_leads_and_an_old_copy_follows),
         cmocka_unit_test(a_copy_that_is_damaged_or_anothers_is_put_aside),
+        cmocka_unit_test(a_copy_that_hangs_while_it_is_brought_up_holds_up_nobody),
         cmocka_unit_test(a_long_field_hides_nothing),
         cmocka_unit_test(filters_meet),
         cmocka_unit_test(changes_are_refused_while_a_required_log_cannot_be_written),
