@@ -14,7 +14,8 @@
 
 #define PIECE_BYTES (256 * KIB)
 
-/* How much a file of the log has; UINT64_MAX: there is none of that number. */
+/* How much a file of the log has; UINT64_MAX: there is none of that number, for it was removed, or
+ * is lost. */
 static uint64_t size_of(const struct audit_copies *c, uint32_t number)
 {
     if (number == c->number)
@@ -30,8 +31,18 @@ static uint32_t first_of(const struct audit_copies *c)
     return c->kept_count ? c->kept[0].number : c->number;
 }
 
+/* The first of the log's files from that number on. */
+static uint32_t file_from(const struct audit_copies *c, uint32_t number)
+{
+    for (size_t i = 0; i < c->kept_count; i++)
+        if (c->kept[i].number >= number)
+            return c->kept[i].number;
+    return c->number;
+}
+
 /* ---- what it has ---------------------------------------------------------------------------- */
 
+/* 1: as long as that; UINT64_MAX: not there. */
 static int FIBER file_is(const char *dir, uint32_t number, uint64_t bytes)
 {
     char path[PATH_MAX];
@@ -43,7 +54,7 @@ static int FIBER file_is(const char *dir, uint32_t number, uint64_t bytes)
         r = rt_file_size(f, &size);
     rt_file_close(f);
     if (r == -ENOENT)
-        return 0;
+        return bytes == UINT64_MAX;
     return r < 0 ? r : size == bytes;
 }
 
@@ -160,7 +171,7 @@ static int FIBER next_file(struct audit_copy *k)
 {
     int r = rt_file_sync(k->file);
     copy_close_file(k);
-    k->number = MAX(k->number + 1, first_of(k->of));
+    k->number = file_from(k->of, k->number + 1);
     k->off = 0;
     return r;
 }
@@ -189,9 +200,9 @@ static int FIBER step_by(struct audit_copy *k, char *bytes)
     int r = k->examined ? 0 : examine(k);
     for (uint64_t end = k->copied + AUDIT_STEP_MAX; r == 0 && k->copied < end;) {
         uint64_t size = size_of(c, k->number);
-        if (size == UINT64_MAX) { /* it has been removed meanwhile */
+        if (size == UINT64_MAX) {
             copy_close_file(k);
-            k->number = first_of(c);
+            k->number = file_from(c, k->number);
             k->off = 0;
             continue;
         }

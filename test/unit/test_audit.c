@@ -612,6 +612,28 @@ CASE(a_copy_that_is_damaged_or_anothers_is_put_aside)
     shell("grep -q OtherStore %s.aside.*/00000001.log", h->places[1].dir);
 }
 
+CASE(a_log_that_lacks_a_file_is_copied_as_it_is)
+{
+    use_copies(h, 2);
+    h->config.file_bytes = 1000;
+    open_log(h);
+    a_dozen(h);
+    audit_close(h->audit);
+    for (unsigned i = 0; i < 2; i++)
+        shell("rm %s/00000002.log", h->places[i].dir);
+    open_log(h);
+    wait_in(h, 2);
+    audit_close(h->audit);
+    shell("! ls -d %s.aside.* 2>/dev/null", h->places[1].dir);
+    shell("rm -r %s", h->places[1].dir);
+    open_log(h);
+    wait_in(h, 2);
+    a_dozen(h);
+    audit_close(h->audit);
+    shell("diff -r %s %s", h->places[0].dir, h->places[1].dir);
+    assert_false(verify_dir(h->places[1].dir).sound);
+}
+
 /* Reading a pipe hangs as long as there is no writer. */
 CASE(a_copy_that_hangs_while_it_is_brought_up_holds_up_nobody)
 {
@@ -736,6 +758,7 @@ int main(void)
         cmocka_unit_test(a_write_that_fails_in_one_copy_counts_in_the_others),
         cmocka_unit_test(who_goes_furthest_leads_and_an_old_copy_follows),
         cmocka_unit_test(a_copy_that_is_damaged_or_anothers_is_put_aside),
+        cmocka_unit_test(a_log_that_lacks_a_file_is_copied_as_it_is),
         cmocka_unit_test(a_copy_that_hangs_while_it_is_brought_up_holds_up_nobody),
         cmocka_unit_test(a_long_field_hides_nothing),
         cmocka_unit_test(filters_meet),
