@@ -164,7 +164,7 @@ static int FIBER fail_report(struct inventory_job *j, int err)
     tell(j, "an inventory was not delivered: it is tried again", err);
     if (s->failed_count < INVENTORY_FAILED_MAX)
         s->failed[s->failed_count++] = hash_of(j, id_of(j));
-    s->open = false;
+    s->open = s->placed = false;
     s->file_count = 0;
     j->tries = 0;
     inventory_file_reset(&j->file);

@@ -24,6 +24,7 @@ struct shelf {
     struct put puts[PUTS_MAX];
     unsigned count, calls;
     int refuse;            /* what putting fails with; 0: nothing */
+    int refuse_data;       /* the same, though it may be put */
     unsigned refuse_every; /* with -EIO, every so many calls; 0: never */
 };
 static struct shelf shelf;
@@ -34,8 +35,8 @@ static int shelf_put(void *arg, const struct jobs_actor *who, const struct jobs_
     unsigned n = 0;
     assert_true(str_eq(who->service, STR("s3.amazonaws.com")));
     assert_true(str_eq(what->bucket, STR("dest")));
-    if (shelf.refuse)
-        return shelf.refuse;
+    if (shelf.refuse || shelf.refuse_data)
+        return shelf.refuse ? shelf.refuse : shelf.refuse_data;
     if (shelf.refuse_every && ++shelf.calls % shelf.refuse_every == 0)
         return -EIO;
     while (n < shelf.count && !str_eq(str_from(shelf.puts[n].key), what->key))
@@ -323,6 +324,22 @@ FARM_CASE(a_destination_that_is_shut_is_tried_again_until_it_opens, 1)
     empty_shelf();
 }
 
+FARM_CASE(one_that_failed_in_its_midst_is_tried_again_after_a_restart, 1)
+{
+    f->config.lifecycle_day_ms = DAY / RT_MS;
+    farm_put(f, "k", 3, 1);
+    configure(f, false, false, true);
+    shelf.refuse_data = -ERR_QUOTA_EXCEEDED;
+    start(f);
+    WAIT_UNTIL(metric(f, FAILURES) == 1, DAY);
+    farm_restart(f);
+    jobs_stop(TAKE_PTR(f->jobs));
+    shelf.refuse_data = 0;
+    start(f);
+    WAIT_UNTIL(metric(f, REPORTS) == 1, DAY);
+    empty_shelf();
+}
+
 FARM_CASE(daily_ones_come_daily_weekly_ones_at_first_and_on_sundays, 1)
 {
     f->config.lifecycle_day_ms = DAY / RT_MS;
@@ -361,6 +378,7 @@ int main(void)
         cmocka_unit_test(disks_that_fail_now_and_then_cost_no_row),
         cmocka_unit_test(versions_and_markers_are_listed_as_they_lie),
         cmocka_unit_test(a_destination_that_is_shut_is_tried_again_until_it_opens),
+        cmocka_unit_test(one_that_failed_in_its_midst_is_tried_again_after_a_restart),
         cmocka_unit_test(daily_ones_come_daily_weekly_ones_at_first_and_on_sundays),
         cmocka_unit_test(a_bucket_without_objects_has_a_report_without_files),
     };
