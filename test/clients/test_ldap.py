@@ -292,7 +292,8 @@ def test_a_password_is_not_guessed_at_will(directory):
     try:
         assert [login(s, name, 'guess') for name in ['DAN', 'dan'] * 5] == [(403, 'AccessDenied')] * 10
         assert any(login(s, 'dan', 'guess') == (503, 'SlowDown') for _ in range(60))  # of which it allows two a minute
-        assert login(s, 'eve', 'guess') == (403, 'AccessDenied')
+        # Others are not held up; one of them may share a slot of the table with him.
+        assert (403, 'AccessDenied') in [login(s, name, 'guess') for name in ('eve', 'ann', 'bob')]
     finally:
         assert s.stop() == 0
         s.remove()
