@@ -75,14 +75,15 @@ static void copy_range_is_strict(void **state)
 /* Of "hello": values any S3 client computes. */
 static void checksums_match_known_values(void **state)
 {
+    static const char sha512[] = "m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcj"
+                                 "I8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==";
     static const char *const known[STORE_CHECKSUM_KINDS] = {
         [STORE_CRC32] = "NhCmhg==",
         [STORE_CRC32C] = "mnG7TA==",
         [STORE_CRC64NVME] = "M3eFcAZSQlc=",
         [STORE_SHA1] = "qvTGHdzF6KLavt4PO0gs2a6pQ00=",
         [STORE_SHA256] = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
-        [STORE_SHA512] = "m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcj"
-                         "I8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==",
+        [STORE_SHA512] = sha512,
         [STORE_MD5] = "XUFAKrxLKna5cZ2REBfFkg==",
         [STORE_XXHASH64] = "JseCfYifbaM=",
         [STORE_XXHASH3] = "lVXoVVxi3P0=",
