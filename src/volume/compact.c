@@ -581,7 +581,10 @@ static int FIBER volume_compact(struct disk *d, struct volume *v, struct going *
     c.roll = roll_take(d, v);
     rt_unlock(&d->lock);
     int err = volume_move(d, v, &c);
-    if (err == 0 && (c.moved_bytes > 0 || v->row.live_bytes > 0))
+    rt_lock(&d->lock);
+    bool rests = volume_rests(d, v); /* else rows of it may come to the index yet */
+    rt_unlock(&d->lock);
+    if (err == 0 && (c.moved_bytes > 0 || v->row.live_bytes > 0 || !rests))
         err = index_flush(d, false);
     if (err == 0 && v->row.live_bytes > 0)
         err = -ERR_CORRUPT; /* the index knows needles that the walk did not meet */
