@@ -60,7 +60,8 @@ void FIBER kms_close(struct kms *k);
 /* A directory that came to the store gets its copy of the ring, now and at every change: the others
  * may leave. Nothing is done where the ring is elsewhere. */
 int FIBER kms_take_dir(struct kms *k, const char *dir);
-/* These are the store's directories: what others have is left alone from now on. */
+/* These are the store's directories: what others have is left alone from now on. -ERR_BUSY: the
+ * ring is being written, perhaps to a disk that hangs; try again. */
 int FIBER kms_keep_dirs(struct kms *k, const char *const *dirs, unsigned count);
 /* Of the ring its copies; of Vault how often it was asked, how long it took, how often in vain. */
 void kms_metrics(struct buf *out, void *kms);

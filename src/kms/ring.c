@@ -282,6 +282,16 @@ static int FIBER begin_change(struct kms *k)
     return r;
 }
 
+/* False: somebody else is at it. */
+static bool try_change(struct kms *k)
+{
+    rt_lock(&k->lock);
+    bool mine = !k->changing;
+    k->changing = true;
+    rt_unlock(&k->lock);
+    return mine;
+}
+
 static void end_change(struct kms *k)
 {
     rt_lock(&k->lock);
@@ -387,9 +397,8 @@ static bool is_kept(const struct kms_place *p, const char *const *dirs, unsigned
 int FIBER ring_keep_dirs(struct kms *k, const char *const *dirs, unsigned count)
 {
     unsigned kept = 0;
-    int r = begin_change(k);
-    if (r < 0)
-        return r;
+    if (!try_change(k))
+        return -ERR_BUSY;
     for (unsigned i = 0; i < k->place_count; i++) {
         if (is_kept(&k->places[i], dirs, count))
             k->places[kept++] = k->places[i];

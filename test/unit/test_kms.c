@@ -3,6 +3,7 @@
 /* The key service: its ring on disk, and Vault as a small server of its own speaks it. */
 
 #include "test/unit/unit.h"
+#include <fcntl.h>
 #include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -297,6 +298,44 @@ CASE(a_key_that_one_disk_alone_would_have_is_none)
     expect(k, &s3_use, &m);
     expect(k, &team_use, &team);
     kms_close(k);
+}
+
+struct taking {
+    struct kms *k;
+    char dir[96];
+};
+
+static int FIBER take_it(void *arg)
+{
+    struct taking *t = arg;
+    (void)kms_take_dir(t->k, t->dir);
+    return 0;
+}
+
+/* Reading a pipe hangs as long as there is no writer. */
+CASE(who_looks_at_the_disks_does_not_wait_for_one_that_hangs)
+{
+    struct taking t = {.k = open_service(h)};
+    struct rt_fiber *taker;
+    char path[120];
+    make(h, t.k, &s3_use);
+    snprintf(t.dir, sizeof(t.dir), "%s.hung", h->path);
+    snprintf(path, sizeof(path), "%s/" KMS_FILE, t.dir);
+    assert_int_equal(mkdir(t.dir, 0700), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(rt_spawn(&taker, "take", take_it, &t), 0);
+    int fd, r;
+    while ((r = kms_keep_dirs(t.k, h->dirs, 2)) == 0)
+        rt_yield(); /* it has not begun yet */
+    assert_int_equal(r, -ERR_BUSY);
+    while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+        rt_sleep_until(rt_now() + RT_MS);
+    close(fd);
+    rt_join(taker);
+    assert_int_equal(kms_keep_dirs(t.k, h->dirs, 2), 0);
+    kms_close(t.k);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(rmdir(t.dir), 0);
 }
 
 CASE(a_disk_that_is_not_there_is_not_waited_for)
@@ -762,6 +801,7 @@ int main(void)
         cmocka_unit_test(unknown_keys_and_names_are_refused),
         cmocka_unit_test(rotation_wraps_anew_without_a_new_key),
         cmocka_unit_test(a_key_that_one_disk_alone_would_have_is_none),
+        cmocka_unit_test(who_looks_at_the_disks_does_not_wait_for_one_that_hangs),
         cmocka_unit_test(a_disk_that_is_not_there_is_not_waited_for),
         cmocka_unit_test(a_start_goes_on_where_a_copy_cannot_be_made),
         cmocka_unit_test(a_lost_ring_is_never_replaced),
