@@ -119,8 +119,8 @@ static int FIBER compare_files(struct rt_file *a, struct rt_file *b, char *bytes
         r = rt_file_read(a, bytes, want, off, &got_a);
         if (r == 0)
             r = rt_file_read(b, bytes + COMPARE_BYTES, want, off, &got_b);
-        bool same = got_a == want && got_b == want &&
-                    memcmp(bytes, bytes + COMPARE_BYTES, want) == 0;
+        bool same =
+            got_a == want && got_b == want && memcmp(bytes, bytes + COMPARE_BYTES, want) == 0;
         if (r < 0 || !same)
             return r;
         rt_yield(); /* other fibers' turn */
