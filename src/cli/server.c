@@ -22,6 +22,8 @@
 #define STOP_GRACE           (10 * RT_S)
 #define ADDRESS_WAIT_S       10 /* longer than the kernel takes to end the sockets of the killed */
 #define ADDRESS_PAUSE        (50 * RT_MS)
+#define SETTLE_FIRST         (1100 * RT_MS) /* the jobs begin after a second */
+#define SETTLE_LAST          (60 * RT_S)
 #define CONNECTIONS_MAX      16384
 #define FILES_KEPT           512 /* descriptors that connections leave to volumes and tables */
 #define VOLUME_MIB_MIN       128 /* room for the longest chunk beside others */
@@ -383,12 +385,23 @@ static void print_banner(const struct server *s)
     fflush(stdout);
 }
 
+/* After the start, and after the first looks of the jobs, of which some come seconds later. */
+static void FIBER trim_as_it_settles(struct server *s)
+{
+    rt_offload(trim_memory, NULL);
+    for (uint64_t pause = SETTLE_FIRST; pause < SETTLE_LAST; pause *= 2) {
+        if (wait_stop(s, rt_now() + pause))
+            return;
+        rt_offload(trim_memory, NULL);
+    }
+}
+
 /* From the first request to the last. */
 static void FIBER serve_until_asked(struct server *s)
 {
     admin_set_server(s->admin, s->http);
     print_banner(s);
-    rt_offload(trim_memory, NULL);
+    trim_as_it_settles(s);
     /* RT_NEVER: to serve until then is what it is for. */
     wait_stop(s, RT_NEVER);
     log_event(LOG_INFO, "stopping", "signal %d: requests under way may finish", s->signal);
