@@ -138,11 +138,16 @@ static void merging_end(struct rocks_kv *h)
 
 static int compact(struct rocks_kv *h, uint64_t *ret_freed_bytes)
 {
-    struct bulk b = measure(h);
     bool low = rocks_reserve_check(&h->reserve) < 0;
+    uint64_t sequence = rocksdb_get_latest_sequence_number(h->db);
+    if (h->settled && h->settled_sequence == sequence && !low)
+        return 0;
+    struct bulk b = measure(h);
     uint64_t share = low ? GARBAGE_SHARE_LOW : GARBAGE_SHARE;
     uint64_t limit = MAX(b.bytes / share, (uint64_t)GARBAGE_MIN_BYTES);
-    if (b.garbage_bytes + b.hidden_bytes <= limit)
+    h->settled = b.garbage_bytes + b.hidden_bytes <= limit;
+    h->settled_sequence = sequence;
+    if (h->settled)
         return 0;
     uint64_t before = b.bytes;
     if (b.garbage_bytes <= limit) {

@@ -51,7 +51,9 @@ struct rocks_kv {
     uint64_t emptied_ns;  /* atomic: see empty_buffers() */
     bool with_log;
     uint64_t log_bytes, log_bytes_max; /* of files, since the tables were last flushed for them */
-    bool merging;      /* atomic: bulky values are being collected, or all is erased */
+    bool merging; /* atomic: bulky values are being collected, or all is erased */
+    bool settled; /* under `merging`: when the store was at this, no value was worth that */
+    uint64_t settled_sequence;
     int broken;        /* atomic: see the top of rocks.c */
     uint64_t sequence; /* of the last change that was written well, when it broke */
 };
