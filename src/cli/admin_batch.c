@@ -219,16 +219,7 @@ static int start(char **operands, unsigned count)
 
 static int list(char **operands, unsigned count)
 {
-    json_t *answer = NULL, *job;
-    size_t i;
-    int r = admin_call(&(struct admin_call){.method = "GET", .path = PATH}, &answer);
-    if (r != 0)
-        return r;
-    if (admin_options.json)
-        return admin_print_json(answer);
-    json_array_foreach(json_object_get(answer, "jobs"), i, job) print_job(job);
-    json_decref(answer);
-    return 0;
+    return admin_print_list(PATH, "jobs", print_job);
 }
 
 static int call_named(const char *method, const char *word)

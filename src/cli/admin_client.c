@@ -293,6 +293,20 @@ int admin_print_json(json_t *value)
     return 0;
 }
 
+int admin_print_list(const char *path, const char *member, void (*print)(const json_t *item))
+{
+    json_t *answer = NULL, *item;
+    size_t i;
+    int r = admin_call(&(struct admin_call){.method = "GET", .path = path}, &answer);
+    if (r != 0)
+        return r;
+    if (admin_options.json)
+        return admin_print_json(answer);
+    json_array_foreach(json_object_get(answer, member), i, item) print(item);
+    json_decref(answer);
+    return 0;
+}
+
 const char *admin_format_bytes(uint64_t bytes, char ret[32])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};

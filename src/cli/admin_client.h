@@ -73,6 +73,9 @@ uint64_t admin_number_of(const json_t *o, const char *name);
 int admin_set_number(json_t *body, const char *name, const char *text, bool size);
 /* Prints a value as indented JSON and takes it over. Returns 0. */
 int admin_print_json(json_t *value);
+/* Asks for what lies at `path` and prints each of the answer's `member`, or with --json all of it.
+ * Returns as admin_call. */
+int admin_print_list(const char *path, const char *member, void (*print)(const json_t *item));
 /* "1.5 GiB"; `ret` holds 32 bytes. */
 const char *admin_format_bytes(uint64_t bytes, char ret[32]);
 /* "90 s", "12 min", "5 h", "3 days"; `ret` holds 32 bytes. */

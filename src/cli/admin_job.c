@@ -40,16 +40,7 @@ void admin_print_job(const json_t *job)
 
 static int list(char **operands, unsigned count)
 {
-    json_t *answer = NULL, *job;
-    size_t i;
-    int r = admin_call(&(struct admin_call){.method = "GET", .path = "/-/admin/v1/jobs"}, &answer);
-    if (r != 0)
-        return r;
-    if (admin_options.json)
-        return admin_print_json(answer);
-    json_array_foreach(json_object_get(answer, "jobs"), i, job) admin_print_job(job);
-    json_decref(answer);
-    return 0;
+    return admin_print_list("/-/admin/v1/jobs", "jobs", admin_print_job);
 }
 
 int admin_pause_job(const char *name, bool paused, json_t **ret_job)

@@ -80,16 +80,7 @@ static int rm(char **operands, unsigned count)
 
 static int list(char **operands, unsigned count)
 {
-    json_t *answer = NULL, *bucket;
-    size_t i;
-    int r = admin_call(&(struct admin_call){.method = "GET", .path = PATH}, &answer);
-    if (r != 0)
-        return r;
-    if (admin_options.json)
-        return admin_print_json(answer);
-    json_array_foreach(json_object_get(answer, "buckets"), i, bucket) print_rules(bucket);
-    json_decref(answer);
-    return 0;
+    return admin_print_list(PATH, "buckets", print_rules);
 }
 
 const struct cli_command cli_admin_retention_set = {

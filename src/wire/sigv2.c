@@ -203,11 +203,10 @@ static bool is_bare_bucket(struct str path, struct str bucket_path)
     return bucket_path.len == 0 && path.len > 1 && str_find_char(path, '/', 1) < 0;
 }
 
-/* Clients differ in how they write the same resource. */
-#define WITH_SLASH                                                                               \
-    1u                /* a bucket's path as virtual hosts have it, with a slash they do not send \
-                       */
-#define BARE_EMPTY 2u /* `?uploads` for `?uploads=` */
+/* Clients differ in how they write the same resource: a bucket's path as virtual hosts have it,
+ * with a slash they do not send, and `?uploads` for `?uploads=`. */
+#define WITH_SLASH 1u
+#define BARE_EMPTY 2u
 #define MANNERS    4u
 
 static int put_resource(struct arena *a, struct buf *b, const struct http1_request *r,
