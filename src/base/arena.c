@@ -101,6 +101,14 @@ struct str arena_dup(struct arena *a, struct str s)
     return p ? str_make(p, s.len) : STR_NULL;
 }
 
+struct str arena_lower(struct arena *a, struct str s)
+{
+    char *p = arena_cstr(a, s);
+    for (size_t i = 0; p && i < s.len; i++)
+        p[i] = char_lower(p[i]);
+    return p ? str_make(p, s.len) : STR_NULL;
+}
+
 char *arena_cstr(struct arena *a, struct str s)
 {
     char *p = arena_alloc(a, s.len + 1);

@@ -36,6 +36,8 @@ void *arena_alloc(struct arena *a, size_t size);
 void *arena_zalloc(struct arena *a, size_t size);
 /* A copy with a NUL after it (not counted in len). ptr NULL on failure. */
 struct str arena_dup(struct arena *a, struct str s);
+/* The same, its letters in lower case (char_lower). */
+struct str arena_lower(struct arena *a, struct str s);
 char *arena_cstr(struct arena *a, struct str s);
 /* ptr NULL on failure. */
 struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);

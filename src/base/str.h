@@ -51,6 +51,12 @@ static inline struct str str_prefix(struct str s, size_t len)
     return (struct str){s.ptr, len < s.len ? len : s.len};
 }
 
+/* Of ASCII; any other byte is itself. */
+static inline char char_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
 /* Bytewise order, shorter first on a tie: the order of S3 listings and of every key space. */
 int str_cmp(struct str a, struct str b);
 /* ASCII letters compare without case; for header names, never for keys. */

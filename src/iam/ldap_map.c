@@ -263,20 +263,12 @@ static int keep_mapped(struct iam *iam, struct arena *a, struct ldap_user *user)
     return any || count ? 0 : -ERR_NOT_FOUND;
 }
 
-/* A directory tells names apart without the case of their letters. */
-static struct str small_letters(struct arena *a, struct str name)
-{
-    char *out = arena_alloc(a, name.len + 1);
-    for (size_t i = 0; out && i < name.len; i++)
-        out[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 32) : name.ptr[i];
-    return out ? str_make(out, name.len) : STR_NULL;
-}
-
 int FIBER iam_ldap_login(struct iam *iam, struct arena *a, struct str name, struct str password,
                          struct str address, struct ldap_user *ret)
 {
     struct ldap_user user;
-    struct str small = small_letters(a, name);
+    /* A directory tells names apart without the case of their letters. */
+    struct str small = arena_lower(a, name);
     if (!iam->ldap)
         return -ERR_NOT_FOUND;
     if (!small.ptr)

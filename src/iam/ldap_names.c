@@ -82,7 +82,7 @@ static void put_byte(struct buf *b, unsigned char c, bool escaped)
 {
     bool plain = is_alnum((char)c) || c >= 0x80 || strchr("-._@/:'()*&!$^~?[]{}|%`", c);
     if (c && (plain || (!escaped && (is_separator((char)c) || c == ' ')))) {
-        buf_put_char(b, c >= 'A' && c <= 'Z' ? (char)(c | 32) : (char)c);
+        buf_put_char(b, char_lower((char)c));
         return;
     }
     buf_put_char(b, '\\');

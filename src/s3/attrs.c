@@ -177,12 +177,9 @@ static struct store_pair *find_meta(const struct store_attrs *a, struct str name
 static int add_meta(struct s3_request *q, struct store_attrs *a, struct str header,
                     struct str value)
 {
-    struct str name = arena_dup(q->arena, str_from_offset(header, META_PREFIX.len));
+    struct str name = arena_lower(q->arena, str_from_offset(header, META_PREFIX.len));
     if (!name.ptr)
         return -ENOMEM;
-    for (size_t i = 0; i < name.len; i++)
-        if (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z')
-            ((char *)name.ptr)[i] |= 0x20;
     struct store_pair *known = find_meta(a, name);
     if (!known) {
         a->meta[a->meta_count++] = (struct store_pair){name, value.ptr ? value : STR("")};

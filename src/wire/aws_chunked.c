@@ -245,8 +245,7 @@ static int keep_trailer(struct aws_chunked *c, struct trailer t)
         return -ENOMEM;
     struct str line = {text, t.name.len + t.value.len + 2};
     for (size_t i = 0; i < t.name.len; i++)
-        text[i] =
-            t.name.ptr[i] >= 'A' && t.name.ptr[i] <= 'Z' ? t.name.ptr[i] | 0x20 : t.name.ptr[i];
+        text[i] = char_lower(t.name.ptr[i]);
     text[t.name.len] = ':';
     memcpy(text + t.name.len + 1, t.value.ptr, t.value.len);
     text[line.len - 1] = '\n';

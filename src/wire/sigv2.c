@@ -96,18 +96,13 @@ static void put_header(struct buf *b, const struct http1_request *r, const char 
     buf_put_char(b, '\n');
 }
 
-static int lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
 static int compare_headers(const void *a, const void *b)
 {
     const struct http1_header *x = *(const struct http1_header *const *)a;
     const struct http1_header *y = *(const struct http1_header *const *)b;
     size_t len = MIN(x->name.len, y->name.len);
     for (size_t i = 0; i < len; i++) {
-        int d = lower(x->name.ptr[i]) - lower(y->name.ptr[i]);
+        int d = char_lower(x->name.ptr[i]) - char_lower(y->name.ptr[i]);
         if (d)
             return d;
     }
@@ -119,7 +114,7 @@ static int compare_headers(const void *a, const void *b)
 static void put_lower(struct buf *b, struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
-        buf_put_char(b, (char)lower(s.ptr[i]));
+        buf_put_char(b, char_lower(s.ptr[i]));
 }
 
 /* Every x-amz-* header, in order; repeated ones joined. */

@@ -349,15 +349,6 @@ int sigv4_verify_form(const struct sigv4_form *form, const struct sigv4_auth *au
 /* ---- signing ------------------------------------------------------------------------------------
  */
 
-static struct str lower_name(struct arena *a, struct str name)
-{
-    char *p = arena_cstr(a, name);
-    for (size_t i = 0; p && i < name.len; i++)
-        if (p[i] >= 'A' && p[i] <= 'Z')
-            p[i] |= 0x20;
-    return str_make(p, name.len);
-}
-
 /* Inserts in order unless it is there. */
 static void insert_name(struct str *names, size_t *count, struct str name)
 {
@@ -378,7 +369,7 @@ static int list_names(struct arena *a, const struct http1_request *r, struct str
     if (!names)
         return -ENOMEM;
     for (unsigned i = 0; i < r->header_count; i++) {
-        struct str name = lower_name(a, r->headers[i].name);
+        struct str name = arena_lower(a, r->headers[i].name);
         if (!name.ptr)
             return -ENOMEM;
         insert_name(names, &count, name);

@@ -139,12 +139,9 @@ static int forbidden(struct s3_request *q, const char *message)
 /* In lower case, as S3 answers. */
 static void set_allowed_headers(struct s3_request *q, struct str headers)
 {
-    char *text = arena_alloc(q->arena, headers.len);
-    for (size_t i = 0; text && i < headers.len; i++)
-        text[i] =
-            headers.ptr[i] >= 'A' && headers.ptr[i] <= 'Z' ? headers.ptr[i] | 0x20 : headers.ptr[i];
-    if (text)
-        (void)http_set_header(q->x, "Access-Control-Allow-Headers", str_make(text, headers.len));
+    struct str text = arena_lower(q->arena, headers);
+    if (text.ptr)
+        (void)http_set_header(q->x, "Access-Control-Allow-Headers", text);
 }
 
 static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *cors)

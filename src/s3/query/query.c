@@ -287,7 +287,7 @@ static int FIBER respond_error(struct query *y, int err)
 
 static unsigned char lower(char c)
 {
-    return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 32 : c);
+    return (unsigned char)char_lower(c);
 }
 
 int query_cmp(struct str a, struct str b)
