@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-#include "cli/minio_archive.h"
+#include "cli/admin/minio_archive.h"
 
 static void use(enum minio_file kind, const json_t *entry)
 {
