@@ -7,7 +7,7 @@
 
 #include "fuzz.h"
 
-#include "jobs/manifest.h"
+#include "jobs/batch/manifest.h"
 #include "store/store.h"
 
 #define HASH_START 14695981039346656037ULL

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Batch jobs (jobs/batch.h): begun, told of, cancelled.
+ * Batch jobs (jobs/batch/batch.h): begun, told of, cancelled.
  */
 
 #include "admin/internal.h"
-#include "jobs/batch.h"
+#include "jobs/batch/batch.h"
 #include "wire/uri.h"
 
 /* ---- what is asked -------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "admin/internal.h"
-#include "jobs/batch.h"
+#include "jobs/batch/batch.h"
 #include "base/reserve.h"
 #include "kms/kms.h"
 

@@ -5,7 +5,7 @@
  * What the jobs share: one file each, whose `_add` puts it on the schedule.
  */
 
-#include "jobs/batch.h"
+#include "jobs/batch/batch.h"
 #include "jobs/jobs.h"
 #include "jobs/objects.h"
 #include "jobs/purge.h"

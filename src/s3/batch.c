@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Steps of batch jobs (jobs/batch.h): each line is judged, done, told of and recorded as the
+ * Steps of batch jobs (jobs/batch/batch.h): each line is judged, done, told of and recorded as the
  * request that it stands for, DeleteObject, PutObjectTagging or DeleteObjectTagging, made by the
  * user whom the job is for; conditions of policies find no address and no headers.
  *
@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 #include "audit/audit.h"
-#include "jobs/batch.h"
+#include "jobs/batch/batch.h"
 #include "s3/context.h"
 #include "s3/notice.h"
 #include "s3/object/tagging.h"

@@ -5,7 +5,7 @@
 #include <zlib.h>
 #include "base/encode.h"
 #include "base/md5.h"
-#include "jobs/batch.h"
+#include "jobs/batch/batch.h"
 #include "jobs/objects.h"
 #include "store/steps.h"
 

@@ -3,7 +3,7 @@
 
 #include "unit.h"
 #include "base/error.h"
-#include "jobs/manifest.h"
+#include "jobs/batch/manifest.h"
 
 struct reading {
     struct arena arena;

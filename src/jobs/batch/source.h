@@ -10,8 +10,8 @@
  * Memory: a piece as it lies, a piece of text, and the list of an inventory's files.
  */
 
-#include "jobs/batch.h"
-#include "jobs/manifest.h"
+#include "jobs/batch/batch.h"
+#include "jobs/batch/manifest.h"
 
 struct batch_source;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
-#include "jobs/manifest.h"
+#include "jobs/batch/manifest.h"
 #include "base/encode.h"
 #include "store/store.h"
 #include "wire/json.h"

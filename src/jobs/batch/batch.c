@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include "audit/audit.h"
 #include "base/log.h"
-#include "jobs/batch_internal.h"
+#include "jobs/batch/internal.h"
 #include "store/steps.h"
 
 #define INTERVAL_MS 1000

@@ -8,7 +8,7 @@
  * which it drops when something could not be kept, and begins again from there.
  */
 
-#include "jobs/batch_source.h"
+#include "jobs/batch/source.h"
 #include "jobs/internal.h"
 
 struct batch_entry {
@@ -35,7 +35,7 @@ struct batch_job {
     uint64_t lines_done, lines_failed, ended; /* atomic, since the start */
 };
 
-/* ---- batch_rows.c: what is durable ---------------------------------------------------------- */
+/* ---- rows.c: what is durable ---------------------------------------------------------------- */
 
 /* What goes together with a job's state into one transaction. */
 struct batch_keep {
@@ -56,7 +56,7 @@ int FIBER batch_rows_load(struct meta *m, int (*fn)(const struct batch_state *s,
 int FIBER batch_rows_log(struct meta *m, const struct batch_state *s, struct buf *ret);
 int FIBER batch_rows_md5(struct meta *m, uint64_t id, uint64_t number, uint8_t ret[16]);
 
-/* ---- batch_report.c ------------------------------------------------------------------------- */
+/* ---- report.c ------------------------------------------------------------------------------- */
 
 /* A line of the report. */
 void batch_report_line(struct buf *b, const struct batch_state *s, struct str bucket,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include <stdio.h>
-#include "jobs/batch_source.h"
+#include "jobs/batch/source.h"
 #include "base/md5.h"
 #include "jobs/internal.h"
 #include "wire/unzip.h"

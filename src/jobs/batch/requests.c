@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 #include "base/encode.h"
-#include "jobs/batch_internal.h"
+#include "jobs/batch/internal.h"
 
 #define ASK_WAIT_NS (20 * RT_S)
 #define ASK_LOOK_NS (5 * RT_MS)

@@ -7,7 +7,7 @@
 
 #include "base/encode.h"
 #include "base/log.h"
-#include "jobs/batch_internal.h"
+#include "jobs/batch/internal.h"
 
 #define STATES    STR("Jbatch ")
 #define LOG       STR("Jbatchlog ")

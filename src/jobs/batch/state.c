@@ -3,7 +3,7 @@
 /* What a batch job keeps over a restart, and what can be told of it without looking anywhere. */
 
 #include <stdio.h>
-#include "jobs/batch.h"
+#include "jobs/batch/batch.h"
 #include "jobs/job.pb-c.h"
 
 const char *batch_phase_text(enum batch_phase phase)

@@ -11,7 +11,7 @@
 
 #include "base/encode.h"
 #include "base/md5.h"
-#include "jobs/batch_internal.h"
+#include "jobs/batch/internal.h"
 #include "wire/date.h"
 #include "wire/json.h"
 #include "wire/uri.h"
