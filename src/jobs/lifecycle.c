@@ -10,7 +10,7 @@
  * that it is what was judged: the same object, and a superseded version still superseded. What has
  * changed is left for the next pass, and so is what is locked: the store removes nothing that is.
  *
- * What is due for removal is not moved first. Moves are made one after another (store/tiers.h); one
+ * What is due for removal is not moved first. Moves are made one after another (tiers.h); one
  * that fails is counted and left for the next pass. A class that is not configured, or warmer than
  * the one an object is in, is no place to move to.
  *
@@ -22,7 +22,7 @@
 #include "jobs/internal.h"
 #include "jobs/job.pb-c.h"
 #include "lifecycle/lifecycle.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 #define FIRST_MS      2000
 #define INTERVAL_MS   10000 /* between looks whether a day has begun */

@@ -10,7 +10,7 @@
  *                                              `------------'             `--erasing--'
  *                                       it found more, up to twice      when asked for
  *
- *   removing    the walk of store/purge.h, which removes
+ *   removing    the walk of store/upkeep/purge.h, which removes
  *   proving     the same walk, which only looks: what it meets that is not kept was missed
  *   collecting  until the garbage collector has deleted every needle that was let go before
  *   erasing     every volume with dead bytes, and the metadata, is rewritten without them. Its
@@ -21,7 +21,7 @@
  */
 
 #include "jobs/text.h"
-#include "store/purge.h"
+#include "store/upkeep/purge.h"
 
 #define PURGE_NAME_MAX 128 /* of who asked */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 
 /*
- * Restores of archived objects: the rows that are due (store/tiers.h), those that were asked for as
+ * Restores of archived objects: the rows that are due (tiers.h), those that were asked for as
  * expedited first. An object is read whole before it is said to be there, since nobody reads an
  * archive otherwise; one that cannot be read stays as it is and is tried again. Days end at
  * midnight UTC, as those of the lifecycle do.
@@ -11,7 +11,7 @@
 #include "events/notice.h"
 #include "jobs/internal.h"
 #include "lifecycle/lifecycle.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 #define FIRST_MS    1000
 #define INTERVAL_MS 1000

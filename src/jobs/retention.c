@@ -3,7 +3,7 @@
 /*
  * Retention by class of data: once a day everything in the buckets that say so is looked through
  * for objects of a class that have been there for longer than they may, and those go, versions and
- * not markers over them, as a purge of that class and age (store/purge.h): what is locked stays.
+ * not markers over them, as a purge of that class and age (purge.h of store): what is locked stays.
  *
  * The place is a bucket: one that a restart cut short is begun again, which finds less to do. A
  * bucket without a rule costs its settings.
@@ -16,7 +16,7 @@
 #include "jobs/internal.h"
 #include "jobs/job.pb-c.h"
 #include "lifecycle/retention.h"
-#include "store/purge.h"
+#include "store/upkeep/purge.h"
 
 #define FIRST_MS    3000
 #define INTERVAL_MS 10000 /* between looks whether a day has begun */

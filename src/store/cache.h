@@ -12,7 +12,7 @@
  */
 
 #include "rt/rt.h"
-#include "store/record.h"
+#include "store/rows/record.h"
 
 #define CACHE_SHARDS 64
 

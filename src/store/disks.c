@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "store/disks.h"
 #include "blob/blob.h"
-#include "store/keys.h"
-#include "store/record.h"
+#include "store/rows/keys.h"
+#include "store/rows/record.h"
 
 const char *store_disk_state_text(enum store_disk_state state)
 {

@@ -14,7 +14,7 @@
 #include "store/cache.h"
 #include "store/outbox.h"
 #include "store/pins.h"
-#include "store/rows.h"
+#include "store/rows/rows.h"
 
 /* What garbage collection is in the midst of; touched only by the one caller of store_gc. */
 struct gc_batch {

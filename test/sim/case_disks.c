@@ -9,7 +9,7 @@
 #include "ec/stripe.h"
 #include "sim/cases.h"
 #include "sim/store_model.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 #define DISK_BYTES (64 * MIB)
 #define BLOBS      4u

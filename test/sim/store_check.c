@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 #include "sim/store_model.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 static int check_event(const struct store_check_event *e, void *arg)
 {

@@ -3,7 +3,7 @@
  */
 
 #include "farm_help.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 #define DAY     (86400 * RT_S)
 #define EXPIRED 1500 /* more than a page of rows */

@@ -2,7 +2,7 @@
 /* The walk of a purge: what goes, what stays and why, and that nothing hidden comes to light. */
 
 #include "store_help.h"
-#include "store/purge.h"
+#include "store/upkeep/purge.h"
 
 #define DAY_MS 86400000ULL
 

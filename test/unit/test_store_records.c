@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "unit.h"
 #include "store/cache.h"
-#include "store/rows.h"
+#include "store/rows/rows.h"
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * restores, and rows of theirs that a crash left behind. */
 
 #include "store_help.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 static const struct store_class classes[] = {
     {.name = "COLD", .code = {2 << 8 | 1}},

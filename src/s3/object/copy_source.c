@@ -11,7 +11,7 @@
 #include "s3/sse.h"
 #include "s3/object/upload.h"
 #include "s3/version.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 
 static int bad_source(struct s3_request *q, struct str header)
 {

@@ -11,7 +11,7 @@
 #include "s3/body.h"
 #include "s3/notice.h"
 #include "s3/version.h"
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 #include "wire/date.h"
 
 int s3_check_readable(struct s3_request *q, const struct store_object *o)

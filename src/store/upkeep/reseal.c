@@ -8,7 +8,7 @@
  * looked at again.
  */
 
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 static const struct str kinds[] = {KEY_UPLOADS, KEY_OBJECTS, KEY_VERSIONS};
 

@@ -11,7 +11,7 @@
  *   restored  --store_restore: row of the expiry, then record-->  restored until later
  */
 
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 #include "store/internal.h"
 
 bool store_is_readable(const struct store *s, const struct store_object *o)

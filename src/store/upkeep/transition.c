@@ -9,7 +9,7 @@
  * The record is looked up for each chunk: repair or a move may have changed the others meanwhile.
  */
 
-#include "store/tiers.h"
+#include "store/upkeep/tiers.h"
 #include "base/hash.h"
 #include "base/plant.h"
 #include "store/internal.h"

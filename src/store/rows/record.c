@@ -6,7 +6,7 @@
  * first without memory.
  */
 
-#include "store/record.h"
+#include "store/rows/record.h"
 
 /* A row of META_VALUE_MAX unpacks into less than this. */
 #define SCRATCH_MAX (512 * MIB)

@@ -13,7 +13,7 @@
  * twice, and none that is named is garbage; counters equal what was counted.
  */
 
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 #include <stdio.h>
 
 #define IDS_HELD      (8 * 1000 * 1000) /* of one bucket's chunks; 32 bytes each at most */

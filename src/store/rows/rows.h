@@ -6,7 +6,7 @@
  * value into an arena, where its strings then live. Decoding trusts nothing: -ERR_CORRUPT.
  */
 
-#include "store/record.h"
+#include "store/rows/record.h"
 
 /* N name: which bucket a name stands for. */
 struct name_row {

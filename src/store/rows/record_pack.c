@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include <assert.h>
-#include "store/record.h"
+#include "store/rows/record.h"
 
 /* More than any head takes: numbers, two digests, owner, class, and the field's own tag and length.
  */

@@ -8,7 +8,7 @@
  * current object. That is remembered from page to page while a key has more versions than a page.
  */
 
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 #define PAGE_ROWS 1024
 

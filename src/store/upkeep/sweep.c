@@ -13,7 +13,7 @@
  */
 
 #include "base/plant.h"
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 #define PASS_NEEDLES (4 * 1000 * 1000) /* references held at once: 16 to 32 bytes each */
 #define ORPHANS_HELD 65536             /* found before any is deleted */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 #define PAGE_ROWS  256
 #define PAGE_BYTES (2 * MIB) /* a page ends once it holds as much */

@@ -5,7 +5,7 @@
  * whole key, and a key that is longer than a page is walked twice, once to count what of it stays.
  */
 
-#include "store/purge.h"
+#include "store/upkeep/purge.h"
 #include "store/internal.h"
 
 #define PAGE         256 /* versions; also of one transaction */

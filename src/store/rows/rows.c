@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "ring/ring.h"
-#include "store/rows.h"
+#include "store/rows/rows.h"
 
 /* Packs `pb` into the transaction's own memory and puts it. */
 static int put_packed(struct meta_tx *tx, struct str key, const ProtobufCMessage *pb)

@@ -15,7 +15,7 @@
 
 #include "base/plant.h"
 #include "ring/ring.h"
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 #define PRIORITY_WIDEN 200 /* whole, but in a narrower code than the disks allow */
 #define FOUND_ARENA    (64 * MIB)

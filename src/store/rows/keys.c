@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
-#include "store/keys.h"
+#include "store/rows/keys.h"
 #include <assert.h>
 #include "base/encode.h"
 

@@ -9,7 +9,7 @@
  * in between leaves shards that nothing names, for the sweep.
  */
 
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 /* ---- one chunk ------------------------------------------------------------------------------ */
 

@@ -6,7 +6,7 @@
  */
 
 #include "base/md5.h"
-#include "store/walk.h"
+#include "store/upkeep/walk.h"
 
 static const struct str kinds[] = {KEY_UPLOADS, KEY_PARTS, KEY_OBJECTS, KEY_VERSIONS};
 enum { KIND_UPLOADS, KIND_PARTS, KIND_OBJECTS, KIND_VERSIONS };

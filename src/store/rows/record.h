@@ -15,7 +15,7 @@
 #include "base/list.h"
 #include "crypt/frame.h"
 #include "crypt/seal.h"
-#include "store/keys.h"
+#include "store/rows/keys.h"
 #include "wire/records.pb-c.h"
 
 #define RECORD_OWNER_MAX 256 /* bytes of a user id */
