@@ -208,17 +208,10 @@ int FIBER s3_authorise_later(struct s3_request *q, const struct store_bucket *bu
     return own || policy || is_granted_some(q, bucket) ? 0 : -ERR_ACCESS_DENIED;
 }
 
-int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_bucket *ret)
-{
-    int r = store_bucket_get(q->s3->store, q->arena, name, ret);
-    /* To the unsigned, absent and forbidden look alike. */
-    return r == -ERR_NO_SUCH_BUCKET && !q->signed_in ? -ERR_ACCESS_DENIED : r;
-}
-
 int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
                          struct store_bucket *ret)
 {
-    int r = s3_find_bucket(q, name, ret);
+    int r = store_bucket_get(q->s3->store, q->arena, name, ret);
     if (r)
         return r;
     r = s3_authorise(q, action, ret, key);

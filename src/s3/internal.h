@@ -141,8 +141,6 @@ int FIBER s3_authorise_in(struct s3_context *c, const char *action);
 int FIBER s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket);
 /* The action, or what it is called when it is about one version. */
 const char *s3_action(const char *plain, bool of_version);
-/* -ERR_NO_SUCH_BUCKET, or -ERR_ACCESS_DENIED to the unsigned. store_bucket_release() it. */
-int FIBER s3_find_bucket(struct s3_request *q, struct str name, struct store_bucket *ret);
 /* public_access.c: IAM_IGNORE_... as the bucket's public access block says; whether it refuses
  * public policies. */
 unsigned s3_public_block(const struct store_bucket *bucket);

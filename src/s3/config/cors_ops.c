@@ -174,5 +174,5 @@ int FIBER s3_preflight(struct s3_request *q)
     int r = store_bucket_get(q->s3->store, q->arena, q->bucket_name, &q->bucket);
     if (r == 0)
         r = rules_of(&q->bucket, &cors);
-    return r && r != -ERR_NO_SUCH_BUCKET ? r : answer_preflight(q, cors);
+    return r ? r : answer_preflight(q, cors);
 }

@@ -72,7 +72,7 @@ static int FIBER still_allowed(struct s3_request *q, const struct s3_source *s)
 /* The source is judged as what it is: an object of its own bucket, or one version of it. */
 static int FIBER open_bucket(struct s3_request *q, struct str name, struct s3_source *s)
 {
-    int r = s3_find_bucket(q, name, &s->bucket);
+    int r = store_bucket_get(q->s3->store, q->arena, name, &s->bucket);
     if (r)
         return r;
     struct s3_context c = {.q = q,
