@@ -100,6 +100,11 @@ bool http_is_tls(const struct http_exchange *x)
     return x->conn->link.tls != NULL;
 }
 
+struct str http_tls_version(const struct http_exchange *x)
+{
+    return http_is_tls(x) ? tls_version(x->conn->link.tls) : STR_NULL;
+}
+
 const char *http_request_id(const struct http_exchange *x)
 {
     return x->id;

@@ -98,6 +98,8 @@ const char *http_peer(const struct http_exchange *x); /* "192.0.2.1:4711" */
  * say. Borrowed until the exchange ends. */
 struct str http_client_ip(const struct http_exchange *x);
 bool http_is_tls(const struct http_exchange *x);
+/* "1.2" or "1.3"; ptr NULL without TLS. */
+struct str http_tls_version(const struct http_exchange *x);
 const char *http_request_id(const struct http_exchange *x); /* 16 hex digits, unique */
 uint64_t http_started_ns(const struct http_exchange *x);    /* its head was complete */
 /* When the first byte of the answer was sent; 0: not yet. */

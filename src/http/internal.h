@@ -94,6 +94,7 @@ int FIBER tls_send(struct tls_session *s, struct rt_socket *socket, struct iovec
                    unsigned count, uint64_t deadline_ns);
 void FIBER tls_finish(struct tls_session *s, struct rt_socket *socket);
 void tls_idle(struct tls_session *s);
+struct str tls_version(const struct tls_session *s); /* "1.2", "1.3" */
 
 /* ---- bodies, both ways ---------------------------------------------------------------------- */
 

@@ -313,6 +313,11 @@ int tls_session_new(struct tls_session **ret, struct tls_context *t, const char 
     return 0;
 }
 
+struct str tls_version(const struct tls_session *s)
+{
+    return SSL_version(s->ssl) == TLS1_2_VERSION ? STR("1.2") : STR("1.3"); /* none is older */
+}
+
 void tls_session_free(struct tls_session *s)
 {
     SSL_free(s->ssl);

@@ -8,52 +8,137 @@
  */
 
 #include "s3/attrs.h"
+#include "s3/bodies.h"
 #include "s3/context.h"
 #include "s3/tags.h"
 #include "wire/date.h"
 
-/* ---- one value ------------------------------------------------------------------------------ */
+/* ---- what is said ---------------------------------------------------------------------------- */
 
-/* Keys whose value is that of a header. */
+/*
+ * Keys whose value is that of a header. It is the value that the operation goes by: what is said
+ * somewhere where nobody heeds it must not open a policy. So `alone` are those that only a header
+ * says, neither a parameter of a presigned URL nor a field of a form.
+ */
 static const struct header_key {
     enum iam_key key;
+    bool alone;
     const char *header;
 } header_keys[] = {
-    {IAM_KEY_REFERER, "referer"},
-    {IAM_KEY_USER_AGENT, "user-agent"},
-    {IAM_KEY_S3_ACL, "x-amz-acl"},
-    {IAM_KEY_S3_CONTENT_SHA256, "x-amz-content-sha256"},
-    {IAM_KEY_S3_GRANT_FULL, "x-amz-grant-full-control"},
-    {IAM_KEY_S3_GRANT_READ, "x-amz-grant-read"},
-    {IAM_KEY_S3_GRANT_READ_ACP, "x-amz-grant-read-acp"},
-    {IAM_KEY_S3_GRANT_WRITE, "x-amz-grant-write"},
-    {IAM_KEY_S3_GRANT_WRITE_ACP, "x-amz-grant-write-acp"},
-    {IAM_KEY_S3_IF_MATCH, "if-match"},
-    {IAM_KEY_S3_IF_NONE_MATCH, "if-none-match"},
-    {IAM_KEY_S3_LOCK_HOLD, "x-amz-object-lock-legal-hold"},
-    {IAM_KEY_S3_LOCK_MODE, "x-amz-object-lock-mode"},
-    {IAM_KEY_S3_LOCK_UNTIL, "x-amz-object-lock-retain-until-date"},
-    {IAM_KEY_S3_METADATA_DIRECTIVE, "x-amz-metadata-directive"},
-    {IAM_KEY_S3_OBJECT_OWNERSHIP, "x-amz-object-ownership"},
-    {IAM_KEY_S3_REDIRECT, "x-amz-website-redirect-location"},
-    {IAM_KEY_S3_SSE, "x-amz-server-side-encryption"},
-    {IAM_KEY_S3_SSE_C, "x-amz-server-side-encryption-customer-algorithm"},
-    {IAM_KEY_S3_SSE_KEY, "x-amz-server-side-encryption-aws-kms-key-id"},
-    {IAM_KEY_S3_STORAGE_CLASS, "x-amz-storage-class"},
+    {IAM_KEY_REFERER, true, "referer"},
+    {IAM_KEY_USER_AGENT, true, "user-agent"},
+    {IAM_KEY_S3_ACL, false, "x-amz-acl"},
+    {IAM_KEY_S3_GRANT_FULL, false, "x-amz-grant-full-control"},
+    {IAM_KEY_S3_GRANT_READ, false, "x-amz-grant-read"},
+    {IAM_KEY_S3_GRANT_READ_ACP, false, "x-amz-grant-read-acp"},
+    {IAM_KEY_S3_GRANT_WRITE, false, "x-amz-grant-write"},
+    {IAM_KEY_S3_GRANT_WRITE_ACP, false, "x-amz-grant-write-acp"},
+    {IAM_KEY_S3_IF_MATCH, true, "if-match"},
+    {IAM_KEY_S3_IF_NONE_MATCH, true, "if-none-match"},
+    {IAM_KEY_S3_LOCK_HOLD, false, "x-amz-object-lock-legal-hold"},
+    {IAM_KEY_S3_LOCK_MODE, false, "x-amz-object-lock-mode"},
+    {IAM_KEY_S3_LOCK_UNTIL, false, "x-amz-object-lock-retain-until-date"},
+    {IAM_KEY_S3_METADATA_DIRECTIVE, true, "x-amz-metadata-directive"},
+    {IAM_KEY_S3_OBJECT_OWNERSHIP, false, "x-amz-object-ownership"},
+    {IAM_KEY_S3_REDIRECT, false, "x-amz-website-redirect-location"},
+    {IAM_KEY_S3_SSE, false, "x-amz-server-side-encryption"},
+    {IAM_KEY_S3_SSE_C, false, "x-amz-server-side-encryption-customer-algorithm"},
+    {IAM_KEY_S3_SSE_KEY, false, "x-amz-server-side-encryption-aws-kms-key-id"},
+    {IAM_KEY_S3_STORAGE_CLASS, false, "x-amz-storage-class"},
 };
+
+static bool is_op(const struct s3_request *q, const char *name)
+{
+    return q->op && strcmp(q->op->name, name) == 0;
+}
+
+/* A renamed object stays what it is, whatever the request says of it. */
+static bool heeds_attributes(const struct s3_request *q)
+{
+    return !is_op(q, "RenameObject");
+}
 
 static struct str header_value(const struct s3_request *q, enum iam_key key)
 {
-    for (unsigned i = 0; i < ARRAY_LEN(header_keys); i++)
-        if (header_keys[i].key == key)
-            return s3_header(q, str_from(header_keys[i].header));
+    for (unsigned i = 0; i < ARRAY_LEN(header_keys); i++) {
+        if (header_keys[i].key != key)
+            continue;
+        if (header_keys[i].alone)
+            return http_header(q->x, str_from(header_keys[i].header));
+        return heeds_attributes(q) ? s3_header(q, str_from(header_keys[i].header)) : STR_NULL;
+    }
     return STR_NULL;
 }
 
-/* "bucket/key", decoded, without a leading slash or a version. */
+/* What the signature says of the body; a presigned URL, a form and version 2 say nothing of it. */
+static struct str content_sha256(const struct s3_request *q)
+{
+    if (!q->signed_in)
+        return http_header(q->x, STR("x-amz-content-sha256"));
+    return q->auth.payload_text.len ? q->auth.payload_text : STR("UNSIGNED-PAYLOAD");
+}
+
+/* Whether it makes an object, of those that take s3:PutObject (S3 User Guide, "Enforce conditional
+ * writes on Amazon S3 buckets"). */
+static struct str creation_operation(const struct s3_request *q)
+{
+    static const char *const parts[] = {"CreateMultipartUpload", "UploadPart", "UploadPartCopy"};
+    for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
+        if (is_op(q, parts[i]))
+            return STR("false");
+    return q->op && strcmp(q->op->action, "s3:PutObject") == 0 ? STR("true") : STR_NULL;
+}
+
+/* ---- locks ---------------------------------------------------------------------------------- */
+
+#define DAY_MS 86400000ULL
+
+/* When the retention that is asked for ends; false: none is asked for, or none that can be read. */
+static bool retained_until(const struct s3_context *c, uint64_t *ret_ms)
+{
+    if (!c->lock)
+        return date_parse_iso(header_value(c->q, IAM_KEY_S3_LOCK_UNTIL), ret_ms) == 0;
+    *ret_ms = c->lock->until_ms;
+    return c->lock->retention != STORE_RETENTION_NONE;
+}
+
+/* A day that has begun counts. */
+static struct str days_to(const struct s3_context *c, uint64_t until_ms)
+{
+    uint64_t now_ms = rt_wall_ms(), left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+    return arena_printf(c->q->arena, "%llu", (unsigned long long)((left_ms + DAY_MS - 1) / DAY_MS));
+}
+
+static struct str time_text(const struct s3_context *c, uint64_t ms)
+{
+    char text[DATE_ISO_LEN];
+    date_format_iso(ms, text);
+    return arena_dup(c->q->arena, str_make(text, sizeof(text)));
+}
+
+/* Of the lock that the request asks for, in its body or in its headers. */
+static struct str lock_value(const struct s3_context *c, enum iam_key key)
+{
+    uint64_t until_ms;
+    if (key == IAM_KEY_S3_LOCK_DAYS)
+        return retained_until(c, &until_ms) ? days_to(c, until_ms) : STR_NULL;
+    if (!c->lock)
+        return header_value(c->q, key);
+    if (key == IAM_KEY_S3_LOCK_HOLD)
+        return c->lock->hold == STORE_HOLD_NEVER ? STR_NULL : s3_hold_name(c->lock->hold);
+    if (!retained_until(c, &until_ms))
+        return STR_NULL;
+    return key == IAM_KEY_S3_LOCK_MODE ? s3_retention_name(c->lock->retention)
+                                       : time_text(c, until_ms);
+}
+
+/* ---- one value ------------------------------------------------------------------------------ */
+
+/* "bucket/key", decoded, without a leading slash or a version; of what copies. */
 static struct str copy_source(const struct s3_request *q)
 {
-    struct str text = http_header(q->x, STR("x-amz-copy-source")), decoded;
+    bool copies = q->op && q->op->header;
+    struct str text = copies ? http_header(q->x, STR("x-amz-copy-source")) : STR_NULL, decoded;
     ptrdiff_t mark = str_find(text, STR("?versionId="), 0);
     if (mark >= 0)
         text = str_prefix(text, (size_t)mark);
@@ -136,6 +221,17 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
                                           : STR("AWS4-HMAC-SHA256");
     case IAM_KEY_S3_SIGNATURE_AGE:
         return signature_age(q);
+    case IAM_KEY_S3_CONTENT_SHA256:
+        return content_sha256(q);
+    case IAM_KEY_S3_CREATION_OPERATION:
+        return creation_operation(q);
+    case IAM_KEY_S3_TLS_VERSION:
+        return http_tls_version(q->x);
+    case IAM_KEY_S3_LOCK_DAYS:
+    case IAM_KEY_S3_LOCK_HOLD:
+    case IAM_KEY_S3_LOCK_MODE:
+    case IAM_KEY_S3_LOCK_UNTIL:
+        return lock_value(c, key);
     default:
         return header_value(q, key);
     }
@@ -143,13 +239,22 @@ static struct str one_value(const struct s3_context *c, enum iam_key key)
 
 /* ---- tags ----------------------------------------------------------------------------------- */
 
+/* A copy has its source's unless it is told otherwise. */
+static bool heeds_tags(const struct s3_request *q)
+{
+    if (is_op(q, "CopyObject"))
+        return str_eq_nocase(http_header(q->x, STR("x-amz-tagging-directive")), STR("REPLACE"));
+    return heeds_attributes(q);
+}
+
 /* The tags the request brings. Tags that are none are told by the operation; until then they are as
  * good as absent. */
 static int request_tags(const struct s3_context *c, struct s3_tags *ret)
 {
     const struct s3_request *q = c->q;
-    struct str text =
-        !q->x ? STR_NULL : s3_header(q, q->form ? STR("tagging") : STR("x-amz-tagging"));
+    struct str text = !q->x || !heeds_tags(q)
+                          ? STR_NULL
+                          : s3_header(q, q->form ? STR("tagging") : STR("x-amz-tagging"));
     struct s3_tags_fault fault;
     *ret = c->tags ? *c->tags : (struct s3_tags){0};
     if (c->tags || !text.len)

@@ -19,6 +19,7 @@ struct s3_context {
     const struct s3_owned *object; /* of that key, when it need not be looked up */
     struct str absent_key;      /* the key whose absence is in question: the prefix of a listing */
     const struct s3_tags *tags; /* that the request brings in its body; NULL: those of its header */
+    const struct store_lock *lock;      /* likewise */
     const struct str *inventory_fields; /* optional ones that a configuration asks for */
     size_t inventory_field_count;
 };

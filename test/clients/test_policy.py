@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Policies as their users meet them: boto3 at the door, `cairn admin policy` beside it."""
+import base64
+import datetime
+import hashlib
 import json
+import re
 import urllib.request
 import ssl
 import uuid
@@ -11,12 +15,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import make_client
+from raw import UNSIGNED, Connection, Signer, request, request_bytes
+from test_post import Form
 
 
 def denied(call, **kwargs):
     with pytest.raises(ClientError) as e:
         call(**kwargs)
     return e.value.response['ResponseMetadata']['HTTPStatusCode'] == 403
+
+
+def md5(data):
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
 
 
 def statement(bucket, actions, principal='*', effect='Allow', path='/*', **more):
@@ -186,3 +196,143 @@ def test_malformed_policy_files_are_explained(server, tmp_path):
         assert r.returncode == 1 and why in r.stderr
     r = server.admin('policy', 'add', 'readonly', str(path), check=False)
     assert r.returncode == 1 and 'built-in' in r.stderr
+
+# ---- conditions go by what is done, not by what is said ----------------------------------------
+
+@pytest.fixture
+def claimant(server, s3, bucket, user):
+    """Who may do what he likes under tmp/, and under out/ what `allow` says: a raw request with his signature."""
+    name, _ = user()
+    signer = Signer(name, 'secret/' + name)
+    who = {'AWS': 'arn:aws:iam:::user/' + name}
+    free = statement(bucket, ['s3:*'], who, path='/tmp/*')
+
+    def allow(*statements):
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy(free, *[dict(s, Principal=who) for s in statements]))
+
+    def ask(method, key, query='', headers=(), body=b'', **more):
+        return request(server, method, '/%s/%s' % (bucket, key), query, headers, body, signer=signer, **more)
+    ask.allow, ask.signer, ask.name = allow, signer, name
+    return ask
+
+
+def out(bucket, actions, effect='Allow', **conditions):
+    return dict(Effect=effect, Action=actions, Resource='arn:aws:s3:::%s/out/*' % bucket, Condition=conditions)
+
+
+def form_of(server, bucket, claimant, key, *fields):
+    form = Form(server, bucket, key, claimant.signer.access_key, 'secret/' + claimant.name)
+    form.fields += list(fields)
+    form.conditions += [{n: v} for n, v in fields]
+    return form
+
+
+def test_a_copy_source_that_nothing_is_copied_from_opens_no_policy(server, s3, bucket, claimant):
+    s3.put_object(Bucket=bucket, Key='tmp/good', Body=b'good')
+    s3.put_object(Bucket=bucket, Key='tmp/bad', Body=b'bad')
+    claimant.allow(out(bucket, 's3:PutObject', StringEquals={'s3:x-amz-copy-source': bucket + '/tmp/good'}))
+    said = [('x-amz-copy-source', '/%s/tmp/good' % bucket)]
+    assert form_of(server, bucket, claimant, 'out/a').send(headers=said).status == 403
+    r = claimant('PUT', 'out/a', 'renameObject=', said + [('x-amz-rename-source', 'tmp/bad')])
+    assert (r.status, r.code) == (403, 'AccessDenied')
+    assert claimant('PUT', 'out/a', headers=[('x-amz-copy-source', '/%s/tmp/bad' % bucket)]).status == 403
+    assert claimant('PUT', 'out/a', headers=said).status == 200
+    assert s3.get_object(Bucket=bucket, Key='out/a')['Body'].read() == b'good'
+
+
+def test_tags_that_are_not_given_open_no_policy(server, s3, bucket, claimant):
+    s3.put_object(Bucket=bucket, Key='tmp/bare', Body=b'x')
+    claimant.allow(out(bucket, ['s3:PutObject', 's3:PutObjectTagging'], StringEquals={'s3:RequestObjectTag/class': 'kept'}))
+    said = [('x-amz-tagging', 'class=kept')]
+    source = [('x-amz-copy-source', '/%s/tmp/bare' % bucket)]
+    assert claimant('PUT', 'out/a', headers=source + said).status == 403
+    assert claimant('PUT', 'out/a', headers=source + said + [('x-amz-tagging-directive', 'COPY')]).status == 403
+    assert claimant('PUT', 'out/a', 'renameObject=', said + [('x-amz-rename-source', 'tmp/bare')]).status == 403
+    assert claimant('PUT', 'out/a', headers=source + said + [('x-amz-tagging-directive', 'REPLACE')]).status == 200
+    assert s3.get_object_tagging(Bucket=bucket, Key='out/a')['TagSet'] == [{'Key': 'class', 'Value': 'kept'}]
+    claimant.allow(out(bucket, 's3:PutObject', StringEquals={'s3:x-amz-acl': 'bucket-owner-full-control'}))
+    assert claimant('PUT', 'out/b', 'renameObject=', [('x-amz-acl', 'bucket-owner-full-control'), ('x-amz-rename-source', 'tmp/bare')]).status == 403
+
+
+def test_a_policy_that_asks_for_if_none_match_is_not_met_by_words_beside_it(server, s3, bucket, claimant):
+    """AWS's own policy of conditional writes: s3:ObjectCreationOperation spares what makes no object yet."""
+    claimant.allow(dict(out(bucket, 's3:*'), Condition={}), out(bucket, 's3:PutObject', 'Deny', Null={'s3:if-none-match': 'true'},
+                                                               Bool={'s3:ObjectCreationOperation': 'true'}))
+    path = '/%s/out/a' % bucket
+    condition = [('If-None-Match', '*')]
+    assert claimant('PUT', 'out/a', body=b'x').status == 403
+    with Connection(server) as c:
+        query = claimant.signer.presign('PUT', server.host, path, 'if-none-match=%2A')
+        c.send(request_bytes('PUT', path + '?' + query, [('Host', server.host), ('Content-Length', '1')], b'x'))
+        assert c.reply().status == 403
+    assert form_of(server, bucket, claimant, 'out/a', ('if-none-match', '*')).send().status == 403
+    r = claimant('POST', 'out/a', 'uploads=')
+    assert r.status == 200, r
+    upload = re.search(rb'<UploadId>(.*?)<', r.body).group(1).decode()
+    r = claimant('PUT', 'out/a', 'partNumber=1&uploadId=' + upload, body=b'part')
+    assert r.status == 200, r
+    parts = ('<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>%s</ETag></Part></CompleteMultipartUpload>' % r.headers['etag']).encode()
+    assert claimant('POST', 'out/a', 'uploadId=' + upload, body=parts).status == 403
+    assert claimant('POST', 'out/a', 'uploadId=' + upload, condition, parts).status == 200
+    assert claimant('PUT', 'out/a', headers=condition, body=b'x').status == 412
+    assert claimant('PUT', 'out/b', headers=condition, body=b'x').status == 200
+
+
+def test_unsigned_payloads_are_known_however_they_come(server, s3, bucket, claimant):
+    claimant.allow(dict(out(bucket, 's3:*'), Condition={}),
+                   out(bucket, 's3:PutObject', 'Deny', StringEquals={'s3:x-amz-content-sha256': 'UNSIGNED-PAYLOAD'}))
+    path = '/%s/out/a' % bucket
+    assert claimant('PUT', 'out/a', body=b'x', payload=UNSIGNED).status == 403
+    for payload, headers in ((UNSIGNED, []), (UNSIGNED, [('x-amz-content-sha256', UNSIGNED)])):
+        with Connection(server) as c:
+            query = claimant.signer.presign('PUT', server.host, path, payload=payload)
+            c.send(request_bytes('PUT', path + '?' + query, [('Host', server.host), ('Content-Length', '1')] + headers, b'x'))
+            assert c.reply().status == 403
+    assert form_of(server, bucket, claimant, 'out/a').send().status == 403
+    assert claimant('PUT', 'out/a', body=b'x').status == 200
+
+
+def test_a_lock_is_judged_by_what_it_asks_for(server, s3, user):
+    name, _ = user()
+    place = 'lock-' + uuid.uuid4().hex[:20]
+    s3.create_bucket(Bucket=place, ObjectLockEnabledForBucket=True)
+    version = s3.put_object(Bucket=place, Key='k', Body=b'x')['VersionId']
+    signer = Signer(name, 'secret/' + name)
+    who = {'AWS': 'arn:aws:iam:::user/' + name}
+    s3.put_bucket_policy(Bucket=place, Policy=policy(
+        statement(place, ['s3:*'], who),
+        statement(place, 's3:PutObjectRetention', who, 'Deny', Condition={'NumericGreaterThan': {'s3:object-lock-remaining-retention-days': '10'}}),
+        statement(place, 's3:PutObjectRetention', who, 'Deny', Condition={'StringEquals': {'s3:object-lock-mode': 'COMPLIANCE'}}),
+        statement(place, 's3:PutObjectLegalHold', who, 'Deny', Condition={'StringEquals': {'s3:object-lock-legal-hold': 'OFF'}})))
+
+    def lock(query, body, *headers):
+        return request(server, 'PUT', '/%s/k' % place, query, list(headers) + [('Content-MD5', md5(body))], body, signer=signer).status
+
+    def until(days):
+        return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+    def retention(mode, days, *headers):
+        return lock('retention=', ('<Retention><Mode>%s</Mode><RetainUntilDate>%s</RetainUntilDate></Retention>' % (mode, until(days))).encode(), *headers)
+
+    assert retention('COMPLIANCE', 5) == 403
+    assert retention('COMPLIANCE', 5, ('x-amz-object-lock-mode', 'GOVERNANCE')) == 403
+    assert retention('GOVERNANCE', 11) == 403
+    assert retention('GOVERNANCE', 9) == 200
+    for days, mode, status in ((11, 'GOVERNANCE', 403), (5, 'COMPLIANCE', 403), (9, 'GOVERNANCE', 200)):
+        r = request(server, 'PUT', '/%s/k' % place, headers=[('x-amz-object-lock-mode', mode), ('x-amz-object-lock-retain-until-date', until(days)),
+                                                             ('Content-MD5', md5(b'y'))], body=b'y', signer=signer)
+        assert r.status == status, (days, mode, r)
+    assert lock('legal-hold=', b'<LegalHold><Status>ON</Status></LegalHold>') == 200
+    assert lock('legal-hold=', b'<LegalHold><Status>OFF</Status></LegalHold>') == 403
+    s3.put_object_legal_hold(Bucket=place, Key='k', LegalHold={'Status': 'OFF'})
+    for v in s3.list_object_versions(Bucket=place)['Versions']:
+        s3.delete_object(Bucket=place, Key='k', VersionId=v['VersionId'], BypassGovernanceRetention=True)
+    s3.delete_bucket(Bucket=place)
+
+
+def test_the_version_of_tls_is_told_to_policies(server, bucket, claimant):
+    def get(condition):
+        claimant.allow(dict(out(bucket, 's3:*'), Condition={}), out(bucket, 's3:*', 'Deny', **condition))
+        return claimant('PUT', 'out/a', body=b'x').status
+    assert get({'NumericLessThan': {'s3:TlsVersion': '1.2'}}) == 200
+    assert get({'NumericGreaterThanEquals': {'s3:TlsVersion': '1.2'}}) == (403 if server.tls else 200)

@@ -255,16 +255,29 @@ static int FIBER change_lock(struct s3_request *q, struct new_lock *n)
     return s3_respond_empty(q, 200);
 }
 
+/* By what is asked for, which conditions of policies are about. Whoever has not the right is not
+ * told what is wrong with the document. */
+static int FIBER judge_lock(struct s3_request *q, struct s3_context *c, int unread)
+{
+    int r = s3_authorise_in(c, q->op->action);
+    if (r) {
+        q->message = STR_NULL;
+        q->detail_count = 0;
+        return r;
+    }
+    return q->bucket.object_lock ? unread : no_lock_here(q);
+}
+
 int FIBER s3_put_object_retention(struct s3_request *q)
 {
-    struct s3_context c = {.q = q, .bucket = &q->bucket, .key = q->key, .version = q->version};
     struct new_lock n = {.of_hold = false};
+    struct s3_context c = {
+        .q = q, .bucket = &q->bucket, .key = q->key, .version = q->version, .lock = &n.lock};
     struct str body;
-    if (!q->bucket.object_lock)
-        return no_lock_here(q);
-    int r = s3_body_config(q, &body);
-    if (!r)
-        r = s3_body_retention(q->arena, body, &n.lock);
+    int unread = s3_body_config(q, &body);
+    if (!unread)
+        unread = s3_body_retention(q->arena, body, &n.lock);
+    int r = judge_lock(q, &c, unread);
     if (!r)
         r = check_future(q, &n.lock);
     if (r)
@@ -276,12 +289,13 @@ int FIBER s3_put_object_retention(struct s3_request *q)
 int FIBER s3_put_object_legal_hold(struct s3_request *q)
 {
     struct new_lock n = {.of_hold = true};
+    struct s3_context c = {
+        .q = q, .bucket = &q->bucket, .key = q->key, .version = q->version, .lock = &n.lock};
     struct str body;
-    if (!q->bucket.object_lock)
-        return no_lock_here(q);
-    int r = s3_body_config(q, &body);
-    if (!r)
-        r = s3_body_legal_hold(q->arena, body, &n.lock.hold);
+    int unread = s3_body_config(q, &body);
+    if (!unread)
+        unread = s3_body_legal_hold(q->arena, body, &n.lock.hold);
+    int r = judge_lock(q, &c, unread);
     return r ? r : change_lock(q, &n);
 }
 
