@@ -214,6 +214,31 @@ def test_an_inventorys_manifest_names_files(server, s3, bucket, lists):
     assert job['phase'] == 'failed' and 'data/1.csv.gz' in job['error']
 
 
+def test_a_manifest_cannot_name_files_that_the_jobs_user_may_not_read(server, s3, bucket, lists):
+    """Else who writes manifests would have anybody's lists read, and told in the report."""
+    name = 'm' + uuid.uuid4().hex[:10]
+    server.admin('user', 'add', name, '--access-key', name, '--secret-key', 'secret/' + name)
+    s3.put_object(Bucket=bucket, Key='a', Body=b'x')
+    data = line(bucket, 'a').encode()
+    s3.put_object(Bucket=bucket, Key='private.csv', Body=data)
+    manifest = {'sourceBucket': bucket, 'destinationBucket': 'arn:aws:s3:::' + bucket, 'version': '2016-11-30', 'fileFormat': 'CSV',
+                'fileSchema': 'Bucket, Key', 'files': [{'key': 'private.csv', 'size': len(data), 'MD5checksum': hashlib.md5(data).hexdigest()}]}
+    s3.put_object(Bucket=lists, Key='manifest.json', Body=json.dumps(manifest).encode())
+
+    def allow(where, action, keys):
+        s3.put_bucket_policy(Bucket=where, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [dict(
+            Effect='Allow', Principal={'AWS': 'arn:aws:iam:::user/' + name}, Action=action, Resource='arn:aws:s3:::%s/%s' % (where, keys))]}))
+    allow(lists, ['s3:GetObject', 's3:PutObject'], '*')
+    allow(bucket, 's3:DeleteObject', '*')
+    words = ['start', 'delete', '--manifest', lists + '/manifest.json', '--as', name, '--report', lists + '/r', '--wait']
+    job = batch(server, *words, status=1)
+    assert (job['phase'], job['done'], job['checked']) == ('failed', 0, 0) and 'private.csv: Access Denied' in job['error'], job
+    allow(bucket, ['s3:DeleteObject', 's3:GetObject'], '*')
+    assert batch(server, *words)['done'] == 1
+    s3.delete_bucket_policy(Bucket=bucket)
+    server.admin('user', 'rm', name)
+
+
 def test_one_that_waits_or_runs_can_be_cancelled(server, s3, bucket, lists):
     s3.put_object(Bucket=bucket, Key='a', Body=b'x')
     text = ''.join(line(bucket, 'never-%d' % i) for i in range(5000)) + line(bucket, 'a')

@@ -100,7 +100,8 @@ uint64_t batch_source_spent(struct batch_source *src)
 static int explain(struct batch_source *src, const struct reading *f, int err)
 {
     bool stays = err == -ERR_NO_SUCH_BUCKET || err == -ERR_NO_SUCH_KEY || err == -ERR_CONFLICT ||
-                 err == -ERR_ARCHIVED || err == -ERR_INVALID_REQUEST || err == -ERR_CORRUPT;
+                 err == -ERR_ARCHIVED || err == -ERR_INVALID_REQUEST || err == -ERR_CORRUPT ||
+                 err == -ERR_ACCESS_DENIED;
     if (stays)
         snprintf(src->why, sizeof(src->why), "%.*s/%.*s: %s", STR_FMT(f->bucket),
                  STR_FMT(str_prefix(f->key, 100)),
@@ -195,6 +196,14 @@ static int FIBER verify_file(struct batch_source *src, struct reading *f,
     return explain(src, f, -ERR_CONFLICT);
 }
 
+/* Whoever wrote the manifest may have named what neither they nor the job's user may read. */
+static int FIBER judge_file(struct batch_source *src, const struct reading *f)
+{
+    int r = jobs_object_judge(src->jobs, job_text_str(&src->state->user), "s3:GetObject", f->bucket,
+                              f->key);
+    return r < 0 ? explain(src, f, r) : 0;
+}
+
 static int FIBER open_listed(struct batch_source *src)
 {
     int r = src->listed ? 0 : read_list(src);
@@ -204,7 +213,8 @@ static int FIBER open_listed(struct batch_source *src)
         return 0;
     const struct manifest_file *file = &src->inventory.files[src->place.file];
     src->file = (struct reading){.open = true, .bucket = src->inventory.bucket, .key = file->key};
-    return verify_file(src, &src->file, file);
+    r = judge_file(src, &src->file);
+    return r ? r : verify_file(src, &src->file, file);
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */
