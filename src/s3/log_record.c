@@ -215,8 +215,15 @@ static void put_time(struct buf *b, uint64_t ms)
 
 static bool is_secret(struct str name)
 {
-    static const char *const secrets[] = {"X-Amz-Signature", "X-Amz-Credential",
-                                          "X-Amz-Security-Token", "Signature", "AWSAccessKeyId"};
+    static const char *const secrets[] = {
+        "X-Amz-Signature",
+        "X-Amz-Credential",
+        "X-Amz-Security-Token",
+        "X-Amz-Server-Side-Encryption-Customer-Key",
+        "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key",
+        "Signature",
+        "AWSAccessKeyId",
+    };
     for (unsigned i = 0; i < ARRAY_LEN(secrets); i++)
         if (str_eq_nocase(name, str_from(secrets[i])))
             return true;
