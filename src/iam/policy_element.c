@@ -29,7 +29,8 @@ static struct str after_colons(struct str arn, unsigned n)
 static bool is_account_id(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (!strchr("-_.@+=$", s.ptr[i]) && !((s.ptr[i] | 32) >= 'a' && (s.ptr[i] | 32) <= 'z') &&
+        if ((!s.ptr[i] || !strchr("-_.@+=$", s.ptr[i])) &&
+            !((s.ptr[i] | 32) >= 'a' && (s.ptr[i] | 32) <= 'z') &&
             !(s.ptr[i] >= '0' && s.ptr[i] <= '9'))
             return false;
     return s.len > 0;
@@ -154,7 +155,7 @@ static bool is_action(struct str s)
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
         bool letter = (c | 32) >= 'a' && (c | 32) <= 'z', digit = c >= '0' && c <= '9';
-        if (!letter && !digit && i != (size_t)colon && !strchr("*?-_", c))
+        if (!letter && !digit && i != (size_t)colon && (!c || !strchr("*?-_", c)))
             return false;
     }
     return true;

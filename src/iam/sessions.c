@@ -171,7 +171,7 @@ bool iam_session_name_is_valid(struct str name)
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
         bool letter = (c | 32) >= 'a' && (c | 32) <= 'z', digit = c >= '0' && c <= '9';
-        if (!letter && !digit && !strchr("_+=,.@-", c))
+        if (!letter && !digit && (!c || !strchr("_+=,.@-", c)))
             return false;
     }
     return true;

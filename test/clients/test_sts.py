@@ -352,6 +352,21 @@ def test_external_id_and_policies_of_a_session(account):
     assert code_of(s3.delete_object, Bucket=bucket, Key='k') == 'AccessDenied'
 
 
+def test_no_name_ends_early(account):
+    """A NUL would end the name that is kept, but not the one that was judged."""
+    _, arn, key = account.user()
+    named = {'StringNotEquals': {'sts:RoleSessionName': 'admin'}}
+    role = account.iam.create_role(RoleName='nul', AssumeRolePolicyDocument=trust({'AWS': arn}, Condition=named))['Role']
+    _, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    assert code_of(sts.assume_role, RoleArn=role['Arn'], RoleSessionName='admin') == 'AccessDenied'
+    assert code_of(sts.assume_role, RoleArn=role['Arn'], RoleSessionName='admin\0x') == 'ValidationError'
+    assert code_of(account.iam.create_user, UserName='admin\0-dev') == 'ValidationError'
+    assert code_of(account.iam.create_role, RoleName='admin\0-dev', AssumeRolePolicyDocument=trust({'AWS': arn})) == 'ValidationError'
+    assert code_of(account.iam.create_group, GroupName='admin\0-dev') == 'ValidationError'
+    assert code_of(account.iam.create_policy, PolicyName='admin\0-dev', PolicyDocument=policy(allow('s3:*'))) == 'ValidationError'
+    account.iam.delete_role(RoleName='nul')
+
+
 @pytest.mark.skipif(not os.path.exists('/usr/bin/aws'), reason='the aws command is not here')
 def test_the_aws_command_makes_a_role_and_assumes_it(account, tmp_path):
     if account.server.tls:

@@ -68,7 +68,7 @@ static bool is_host(struct str s)
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
         bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-        if (!letter && !(c >= '0' && c <= '9') && !strchr(".-:[]_", c))
+        if (!letter && !(c >= '0' && c <= '9') && (!c || !strchr(".-:[]_", c)))
             return false;
     }
     return s.len > 0;

@@ -155,13 +155,19 @@ int query_list(struct query *y, const char *name, size_t max, struct str **ret, 
     return 0;
 }
 
+/* A NUL would end what is kept as text, but not what was judged. */
+static bool is_text(struct str s)
+{
+    return str_is_utf8(s) && str_find_char(s, 0, 0) < 0;
+}
+
 /* Once in all: a second value would leave open which of them counts. */
 static int check_params(struct query *y)
 {
     for (size_t i = 0; i < y->params.count; i++) {
         struct str name = y->params.params[i].name;
-        if (!str_is_utf8(name) || !str_is_utf8(y->params.params[i].value))
-            return s3_error(y->q, -ERR_VALIDATION, "A parameter is no UTF-8");
+        if (!is_text(name) || !is_text(y->params.params[i].value))
+            return s3_error(y->q, -ERR_VALIDATION, "A parameter is no UTF-8, or holds a NUL");
         for (size_t k = 0; k < i; k++)
             if (str_eq(y->params.params[k].name, name))
                 return s3_error(y->q, -ERR_VALIDATION, "The parameter %.*s is given twice",

@@ -38,7 +38,7 @@ static bool is_name(struct str name)
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
         bool letter = (c | 32) >= 'a' && (c | 32) <= 'z', digit = c >= '0' && c <= '9';
-        if (!letter && !digit && !strchr("_+=,.@-", c))
+        if (!letter && !digit && (!c || !strchr("_+=,.@-", c)))
             return false;
     }
     return name.len > 0 && name.len <= 64;

@@ -32,7 +32,7 @@ static int check_name(struct query *y, const char *param, struct str name)
     for (size_t i = 0; good && i < name.len; i++) {
         char c = name.ptr[i];
         bool letter = (c | 32) >= 'a' && (c | 32) <= 'z', digit = c >= '0' && c <= '9';
-        good = letter || digit || strchr("_+=,.@-", c);
+        good = letter || digit || (c && strchr("_+=,.@-", c));
     }
     if (good)
         return 0;
