@@ -9,8 +9,10 @@ static enum range_result suffix_of(struct str digits, uint64_t size, struct byte
     uint64_t n;
     if (str_to_u64(digits, &n))
         return RANGE_WHOLE;
-    if (n == 0 || size == 0)
+    if (n == 0)
         return RANGE_UNSATISFIABLE;
+    if (size == 0)
+        return RANGE_WHOLE;
     n = MIN(n, size);
     *ret = (struct byte_range){size - n, n};
     return RANGE_PART;

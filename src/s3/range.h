@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 enum range_result {
-    RANGE_WHOLE,         /* none, or one to be passed over */
+    RANGE_WHOLE,         /* none, one to be passed over, or the last bytes of nothing */
     RANGE_PART,          /* at least one byte of the object */
     RANGE_UNSATISFIABLE, /* 416 */
 };

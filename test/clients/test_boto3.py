@@ -127,6 +127,10 @@ def test_ranges(s3, bucket):
             assert r['ResponseMetadata']['HTTPStatusCode'] == 200 and len(r['Body'].read()) == size
     s3.put_object(Bucket=bucket, Key='empty')
     assert code_of(s3.get_object, Bucket=bucket, Key='empty', Range='bytes=0-0') == (416, 'InvalidRange')
+    for whole in ({'Range': 'bytes=-5'}, {'PartNumber': 1}):  # its last bytes and its only part are all there is of it
+        for operation in (s3.get_object, s3.head_object):
+            r = operation(Bucket=bucket, Key='empty', **whole)
+            assert r['ResponseMetadata']['HTTPStatusCode'] == 200 and r['ContentLength'] == 0 and 'ContentRange' not in r
 
 
 def test_random_ranges_of_a_large_object(s3, bucket):

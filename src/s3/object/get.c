@@ -69,7 +69,8 @@ static int choose_range(struct get *g)
     }
 }
 
-/* Part N of a multipart object; the whole of any other is its part 1. */
+/* Part N of a multipart object; the whole of any other is its part 1. Of nothing there is no part:
+ * part 1 of an empty object is 200, without a Content-Range, which has no way to name it. */
 static int choose_part(struct get *g)
 {
     const struct store_object *o = g->object;
@@ -79,7 +80,7 @@ static int choose_part(struct get *g)
         s3_error_detail(g->q, "ActualPartCount", arena_printf(g->q->arena, "%zu", count));
         return -ERR_INVALID_PART_NUMBER;
     }
-    g->partial = true;
+    g->partial = o->len_bytes > 0;
     if (o->part_count == 0)
         return 0;
     g->range.off = 0;
@@ -127,7 +128,7 @@ static void set_headers(struct get *g)
     if (q->version.kind == STORE_VERSION_CURRENT)
         s3_set_expiration(q, o);
     set_checksum(g);
-    if (g->partial && o->len_bytes > 0)
+    if (g->partial && g->range.len > 0)
         (void)http_set_header(q->x, "Content-Range",
                               arena_printf(q->arena, "bytes %llu-%llu/%llu",
                                            (unsigned long long)g->range.off,
