@@ -201,12 +201,36 @@ int cli_parse(const struct cli_command *c, char **words, unsigned count, unsigne
     return 0;
 }
 
+static bool is_help(const char *word)
+{
+    struct str s = str_from(word);
+    return str_eq(s, STR("--help")) || str_eq(s, STR("-h"));
+}
+
 static bool asks_for_help(char **words, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (str_eq(str_from(words[i]), STR("--help")))
+        if (is_help(words[i]))
             return true;
     return false;
+}
+
+static char words_under_way[256];
+
+const char *cli_words(void)
+{
+    return words_under_way;
+}
+
+static void note_words(const struct cli_command *c, char **operands, unsigned count)
+{
+    size_t cap = sizeof(words_under_way);
+    snprintf(words_under_way, cap, "%s", c->name);
+    for (unsigned i = 0; i < count; i++) {
+        size_t len = strlen(words_under_way);
+        if (len + 1 + strlen(operands[i]) < cap)
+            snprintf(words_under_way + len, cap - len, " %s", operands[i]);
+    }
 }
 
 /* None has this name: the commands that share most of its first words are told. */
@@ -221,7 +245,9 @@ static int no_command(char **words, unsigned count)
         snprintf(joined + len, sizeof(joined) - len, "%s%s", i ? " " : "", words[i]);
         ends[n++] = strlen(joined);
     }
-    if (!help)
+    if (!help && n > 0 && cli_help_group(joined, NULL))
+        fprintf(to, "cairn: '%s' goes on with one of\n", joined);
+    else if (!help)
         fprintf(to, "cairn: unknown command: %s\n", n ? joined : words[0]);
     while (n > 0) {
         joined[ends[--n]] = '\0';
@@ -244,7 +270,7 @@ int cli_main(int argc, char **argv)
         puts("cairn " CAIRN_VERSION);
         return 0;
     }
-    if (str_eq(str_from(words[0]), STR("--help")))
+    if (is_help(words[0]))
         return cli_help.run(NULL, 0);
     const struct cli_command *c = cli_find(words, count, &used);
     if (!c)
@@ -256,5 +282,8 @@ int cli_main(int argc, char **argv)
         return cli_help.run(&name, 1);
     }
     int r = cli_parse(c, words, count, &operands);
-    return r != 0 ? r : c->run(words, operands);
+    if (r != 0)
+        return r;
+    note_words(c, words, operands);
+    return c->run(words, operands);
 }

@@ -79,13 +79,21 @@ int cli_main(int argc, char **argv);
 /* The longest command whose name the words spell; *ret_used says how many words. NULL if none. */
 const struct cli_command *cli_find(char **words, unsigned count, unsigned *ret_used);
 
-/* Lists the commands that begin with these words ("admin user", or "user") and go on, a line each;
- * false: there is none. */
+/* Lists the commands that begin with these words ("admin user", or "user") and go on, a line each,
+ * if `to` is not NULL; false: there is none. */
 bool cli_help_group(const char *words, FILE *to);
 
 /* Reads options out of the words; what is left are operands, moved to the front. 0 or 2, with the
  * fault told on standard error. */
 int cli_parse(const struct cli_command *c, char **words, unsigned count, unsigned *ret_operands);
+
+/* The command under way with its operands, as far as they are short, for messages: "admin user rm
+ * bob". */
+const char *cli_words(void);
+
+/* Prints a text in lines of at most `width` columns, of which those after the first begin at
+ * `indent`, where the first is already. A word that is longer has a line of its own. */
+void cli_print_folded(FILE *to, const char *text, int indent, int width);
 
 /* "cairn: TEXT" on standard error; returns 1, the status of a failed command. */
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -17,12 +17,15 @@ int credentials_variable(struct arena *a, const char *name, struct str *ret)
     const char *path = getenv(file_name);
     if (!path)
         return 0;
+    errno = 0;
     FILE *f = fopen(path, "r");
     bool ok = f && fgets(line, sizeof(line), f);
+    int fault = errno;
     if (f)
         fclose(f);
     if (!ok) {
-        cli_fail("cannot read %s, which %s names: %s", path, file_name, strerror(errno));
+        cli_fail("cannot read %s, which %s names: %s", path, file_name,
+                 fault ? strerror(fault) : "it is empty");
         return -EINVAL;
     }
     *ret = arena_dup(a, str_prefix(str_from(line), strcspn(line, "\r\n")));
@@ -30,14 +33,29 @@ int credentials_variable(struct arena *a, const char *name, struct str *ret)
     return ret->ptr ? 1 : -ENOMEM;
 }
 
-static int check_lengths(const struct credentials *c, const char *where)
+/* Letters, digits and signs of ASCII without those; what signatures can name. */
+static bool is_graphic(struct str s, const char *without)
 {
-    if (c->access_key.len >= CREDENTIALS_USER_MIN && c->access_key.len <= CREDENTIALS_MAX &&
-        c->secret_key.len >= CREDENTIALS_SECRET_MIN && c->secret_key.len <= CREDENTIALS_MAX)
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr(without, s.ptr[i]))
+            return false;
+    return true;
+}
+
+static int check_credentials(const struct credentials *c, const char *where)
+{
+    if (c->access_key.len < CREDENTIALS_USER_MIN || c->access_key.len > CREDENTIALS_MAX ||
+        c->secret_key.len < CREDENTIALS_SECRET_MIN || c->secret_key.len > CREDENTIALS_MAX)
+        cli_fail("the root credentials in %s are too short or too long: the user needs %d to %d "
+                 "bytes, the password %d to %d",
+                 where, CREDENTIALS_USER_MIN, CREDENTIALS_MAX, CREDENTIALS_SECRET_MIN,
+                 CREDENTIALS_MAX);
+    else if (!is_graphic(c->access_key, "/,=") || !is_graphic(c->secret_key, ""))
+        cli_fail("the root credentials in %s have what a signature cannot bear: letters, digits "
+                 "and signs of ASCII without spaces, in the user also without / , and =",
+                 where);
+    else
         return 0;
-    cli_fail("the root credentials in %s are too short or too long: the user needs %d to %d bytes, "
-             "the password %d to %d",
-             where, CREDENTIALS_USER_MIN, CREDENTIALS_MAX, CREDENTIALS_SECRET_MIN, CREDENTIALS_MAX);
     return -EINVAL;
 }
 
@@ -58,7 +76,7 @@ int credentials_from_environment(struct arena *a, struct credentials *ret)
         }
         if (user == 0)
             continue;
-        int r = check_lengths(&c, "the environment");
+        int r = check_credentials(&c, "the environment");
         if (r < 0)
             return r;
         *ret = c;
@@ -131,7 +149,7 @@ static int FIBER read_from(struct arena *a, const char *path, struct credentials
             path);
         return r;
     }
-    return check_lengths(ret, path);
+    return check_credentials(ret, path);
 }
 
 static int any_entry(const char *name, void *arg)

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 
 #define PAGE_NAME_MAX 128
+#define TEXT_WIDTH    96 /* the descriptions' */
+#define OPTION_INDENT 31
 
 static bool as_man;
 static const char *pages_dir;
@@ -46,24 +48,49 @@ bool cli_help_group(const char *words, FILE *to)
     for (const struct cli_command *const *c = cli_commands; *c; c++) {
         if (!is_in_group(str_from((*c)->name), str_from(words)))
             continue;
-        print_line(to, *c);
+        if (to)
+            print_line(to, *c);
         any = true;
     }
     return any;
 }
 
+void cli_print_folded(FILE *to, const char *text, int indent, int width)
+{
+    int at = indent;
+    bool first = true;
+    for (struct str rest = str_from(text), word; str_cut(&rest, ' ', &word);) {
+        if (!first && at + 1 + (int)word.len > width) {
+            fprintf(to, "\n%*s", indent, "");
+            at = indent;
+            first = true;
+        }
+        at += fprintf(to, "%s%.*s", first ? "" : " ", STR_FMT(word));
+        first = false;
+    }
+    putc('\n', to);
+}
+
+/* What is too long for its column stands on a line of its own. */
+static void print_option(const struct cli_option *o)
+{
+    int len = printf("  --%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+    if (len < OPTION_INDENT)
+        printf("%*s", OPTION_INDENT - len, "");
+    else
+        printf("\n%*s", OPTION_INDENT, "");
+    cli_print_folded(stdout, o->help, OPTION_INDENT, TEXT_WIDTH);
+}
+
 static void print_text(const struct cli_command *c)
 {
-    printf("usage: cairn %s %s%s\n\n%s\n", c->name, c->operands, c->options ? " [options]" : "",
-           c->description);
+    printf("usage: cairn %s%s%s%s\n\n%s\n", c->name, *c->operands ? " " : "", c->operands,
+           c->options ? " [options]" : "", c->description);
     if (!c->options)
         return;
     puts("\noptions:");
-    for (const struct cli_option *o = c->options; o->name; o++) {
-        char left[64];
-        snprintf(left, sizeof(left), "--%s %s", o->name, o->argument ? o->argument : "");
-        printf("  %-28s %s\n", left, o->help);
-    }
+    for (const struct cli_option *o = c->options; o->name; o++)
+        print_option(o);
 }
 
 /* roff: a backslash, and a dot or quote at a line's start, need an escape. */
@@ -197,8 +224,10 @@ static int run(char **operands, unsigned count)
         c = cli_find(operands, count, &used);
     if (!c && cli_help_group(joined, stdout))
         return 0;
-    if (!c)
-        return cli_fail("unknown command: %s ('cairn help' lists them)", joined);
+    if (!c) {
+        cli_fail("unknown command: %s ('cairn help' lists them)", joined);
+        return 2;
+    }
     if (as_man)
         print_man(stdout, c);
     else

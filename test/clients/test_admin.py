@@ -93,6 +93,20 @@ def test_admin_needs_root(server):
         assert 'not trusted: give --ca' in r.stderr
 
 
+def test_an_endpoint_of_the_wrong_kind_is_told(server):
+    scheme = 'http' if server.tls else 'https'
+    r = subprocess.run([CAIRN, 'admin', 'info', '--endpoint', '%s://%s' % (scheme, server.host)], env=server.env,
+                       capture_output=True, text=True)
+    assert r.returncode == 1
+    assert ('does it serve https?' if server.tls else 'is it http://%s?' % server.host) in r.stderr, r.stderr
+
+
+def test_a_refusal_names_what_was_asked_for(server):
+    r = subprocess.run([CAIRN, 'admin', 'user', 'rm', 'nobody', '--endpoint', server.url] + (['--ca', server.ca] if server.tls else []),
+                       env=server.env, capture_output=True, text=True)
+    assert r.returncode == 1 and r.stderr == 'cairn: admin user rm nobody: no such user (404)\n'
+
+
 def test_every_command_has_a_manual_page(tmp_path):
     pages = str(tmp_path / 'man1')
     r = cairn('help', '--man-pages', pages)
@@ -175,6 +189,31 @@ def test_half_or_weak_root_credentials_are_refused(env, tmp_path):
     clean = {k: v for k, v in os.environ.items() if 'ROOT_' not in k}
     r = cairn('server', str(tmp_path / 'data'), '--address', '127.0.0.1:0', env=dict(clean, **env), timeout=60)
     assert r.returncode == 1 and r.stderr.startswith('cairn: ')
+
+
+@pytest.mark.parametrize('words,told', [
+    (['--address', '9000'], '--address is HOST:PORT, such as 127.0.0.1:9000, not 9000'),
+    (['--region', ''], '--region is'),
+    (['--threads', '5000'], '--threads is 1024 at most'),
+    (['--tls-cert', '/nonexistent/cert', '--tls-key', '/dev/null'], 'cannot read /nonexistent/cert: No such file'),
+])
+def test_a_wrong_option_is_told_before_anything_is_made(words, told, tmp_path):
+    r = cairn('server', str(tmp_path / 'data'), *words, timeout=60)
+    assert r.returncode == 1 and r.stderr.startswith('cairn: ' + told), r.stderr
+    assert r.stderr.count('\n') == 1 and not (tmp_path / 'data').exists()
+
+
+def test_a_file_is_no_directory_to_serve(tmp_path):
+    (tmp_path / 'file').write_text('something')
+    r = cairn('server', str(tmp_path / 'file'), '--address', '127.0.0.1:0', timeout=60)
+    assert r.returncode == 1 and r.stderr == 'cairn: %s is no directory\n' % (tmp_path / 'file')
+
+
+def test_words_that_are_only_a_beginning_are_told_how_they_go_on():
+    r = cairn('admin', 'user')
+    assert r.returncode == 2 and r.stderr.startswith("cairn: 'admin user' goes on with one of\n  cairn admin user add")
+    assert cairn('help', 'nonsense').returncode == 2
+    assert cairn('-h').stdout == cairn('--help').stdout == cairn('help').stdout
 
 
 def test_a_second_server_on_the_same_directory_is_refused(server):

@@ -96,6 +96,17 @@ static void first_words_of_commands_list_them(void **state)
     assert_null(strstr(text, "policy"));
 }
 
+static void long_texts_fold_between_words(void **state)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
+    cli_print_folded(to, "one two three a-word-that-is-longer-than-a-line four", 4, 14);
+    assert_int_equal(fclose(to), 0);
+    assert_string_equal(text, "one two\n    three\n    a-word-that-is-longer-than-a-line\n"
+                              "    four\n");
+}
+
 static void every_command_has_its_texts(void **state)
 {
     for (const struct cli_command *const *c = cli_commands; *c; c++) {
@@ -143,6 +154,15 @@ static void root_credentials_come_whole_or_not_at_all(void **state)
     setenv("CAIRN_ROOT_USER", "newer", 1);
     setenv("CAIRN_ROOT_PASSWORD_FILE", "/nonexistent/file", 1);
     assert_int_equal(credentials_from_environment(&a, &c), -EINVAL);
+    setenv("CAIRN_ROOT_PASSWORD_FILE", "/dev/null", 1);
+    assert_int_equal(credentials_from_environment(&a, &c), -EINVAL);
+    clear_environment();
+    setenv("CAIRN_ROOT_USER", "some/body", 1); /* a slash ends the key in a credential scope */
+    setenv("CAIRN_ROOT_PASSWORD", "long-enough", 1);
+    assert_int_equal(credentials_from_environment(&a, &c), -EINVAL);
+    setenv("CAIRN_ROOT_USER", "somebody", 1);
+    setenv("CAIRN_ROOT_PASSWORD", "long enough", 1);
+    assert_int_equal(credentials_from_environment(&a, &c), -EINVAL);
     clear_environment();
     arena_release(&a);
 }
@@ -180,6 +200,7 @@ int main(void)
         cmocka_unit_test(wrong_words_are_refused),
         cmocka_unit_test(commands_are_found_by_all_their_words),
         cmocka_unit_test(first_words_of_commands_list_them),
+        cmocka_unit_test(long_texts_fold_between_words),
         cmocka_unit_test(every_command_has_its_texts),
         cmocka_unit_test(root_credentials_come_whole_or_not_at_all),
         cmocka_unit_test(a_refused_ring_says_what_to_change),

@@ -82,11 +82,13 @@ static int FIBER connect_to(struct call_state *s)
     const char *authority = s->target.authority.ptr;
     int r = rt_address_parse(&config.address, authority);
     if (r < 0)
-        return cli_fail("cannot find %s: %s", authority, err_text(r));
+        return cli_fail("there is no address for %s: %s", authority, err_text(r));
     r = http_client_open(&s->client, &config);
     if (r == -EKEYREJECTED)
         return cli_fail("the certificate of %s is not trusted: give --ca FILE, or --insecure",
                         authority);
+    if (r == -EPROTO)
+        return cli_fail("%s does not speak TLS with us: is it http://%s?", authority, authority);
     if (r < 0)
         return cli_fail("cannot connect to %s: %s (does the server run there?)", authority,
                         err_text(r));
@@ -152,7 +154,7 @@ static int refused(struct call_state *s, int status)
     if (s->refused)
         snprintf(s->refused, ADMIN_CALL_WHY_MAX, "%s", message);
     else
-        cli_fail("the server answered %d: %s", status, message);
+        cli_fail("%s: %s (%d)", cli_words(), message, status);
     json_decref(s->answer);
     s->answer = NULL;
     return s->refused ? 0 : 1;
@@ -189,7 +191,10 @@ static int FIBER request(struct call_state *s)
     if (r == 0)
         r = http_client_request(s->client, str_from(s->call->method), str_from(s->call->path),
                                 headers, ARRAY_LEN(headers), body, &reply);
-    return r < 0 ? cli_fail("the request failed: %s", err_text(r)) : read_answer(s, reply.status);
+    if (r < 0)
+        return cli_fail("%s broke off before it answered: %s%s", s->target.authority.ptr,
+                        err_text(r), s->target.tls ? "" : " (does it serve https?)");
+    return read_answer(s, reply.status);
 }
 
 static int FIBER open_target(struct call_state *s)
@@ -347,15 +352,15 @@ int admin_read_file(const char *path, struct buf *ret)
     bool stdin_named = str_eq(str_from(path), STR("-"));
     FILE *f = stdin_named ? stdin : fopen(path, "r");
     if (!f)
-        return cli_fail("cannot read %s", path);
+        return cli_fail("cannot read %s: %s", path, strerror(errno));
     char piece[4096];
     size_t n;
     while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
         buf_put(ret, piece, n);
-    bool failed = ferror(f);
+    int fault = ferror(f) ? errno : 0;
     if (!stdin_named)
         (void)fclose(f);
-    return failed ? cli_fail("cannot read %s", path) : 0;
+    return fault ? cli_fail("cannot read %s: %s", path, strerror(fault)) : 0;
 }
 
 int admin_read_policy(const char *path, struct buf *ret)

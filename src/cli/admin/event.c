@@ -61,7 +61,7 @@ static int read_first_line(const char *path, char *ret, size_t cap)
 {
     FILE *f = fopen(path, "re");
     if (!f)
-        return cli_fail("cannot read %s", path);
+        return cli_fail("cannot read %s: %s", path, strerror(errno));
     bool read = fgets(ret, (int)cap, f) != NULL;
     fclose(f);
     if (!read)

@@ -125,6 +125,8 @@ int FIBER engine_prepare(const char *const *dirs, unsigned count)
             return 0; /* a directory that is missing is a disk that is missing */
     for (unsigned i = 0; i < count; i++) {
         int r = rt_mkdir(dirs[i]);
+        if (r == -EEXIST)
+            return fail(-ENOTDIR, "%s is no directory", dirs[i]);
         if (r < 0)
             return fail(r, "cannot make the directory %s: %s", dirs[i], err_text(r));
     }

@@ -4,8 +4,8 @@
 #include "base/reserve.h"
 #include "cli/cli.h"
 #include "cli/credentials.h"
-#include "cli/server/disk_changes.h"
 #include "cli/engine/engine.h"
+#include "cli/server/disk_changes.h"
 #include "cli/server/keys.h"
 #include "cli/server/memory_watch.h"
 #include "cli/server/trim.h"
@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define STOP_GRACE           (10 * RT_S)
 #define ADDRESS_WAIT_S       10 /* longer than the kernel takes to end the sockets of the killed */
@@ -25,6 +26,7 @@
 #define SETTLE_FIRST         (1100 * RT_MS) /* the jobs begin after a second */
 #define SETTLE_LAST          (60 * RT_S)
 #define CONNECTIONS_MAX      16384
+#define THREADS_MAX          1024
 #define FILES_KEPT           512 /* descriptors that connections leave to volumes and tables */
 #define VOLUME_MIB_MIN       128 /* room for the longest chunk beside others */
 #define VOLUME_MIB_MAX       (1024 * 1024)
@@ -100,8 +102,7 @@ static const struct cli_option option_table[] = {
      "where they have room; 14400 if not given, 0: only when an administrator replaces it"},
     {"audit", CLI_TEXT, &options.audit, "on|required|off",
      "record who changes what; 'required' refuses changes while that cannot be written; 'on' if "
-     "not "
-     "given"},
+     "not given"},
     {"audit-dir", CLI_TEXT, &options.audit_dir, "DIR",
      "where the audit log lies; 'audit' on up to three disks if not given"},
     {"audit-keep", CLI_NUMBER, &options.audit_keep_mib, "MIB",
@@ -153,6 +154,7 @@ struct server {
     struct store_class classes[STORE_CLASSES_MAX];
     unsigned class_count;
     unsigned oidc_algorithms; /* bits of iam/jwt.h */
+    struct rt_address address;
     struct arena arena;
     struct credentials credentials;
     struct engine engine;
@@ -300,7 +302,8 @@ static int FIBER start_when_free(struct server *s, const struct http_server_conf
 static int FIBER listen_on(struct server *s)
 {
     struct http_tls_config tls = {.cert_path = options.tls_cert, .key_path = options.tls_key};
-    struct http_server_config http = {.tls = options.tls_cert ? &tls : NULL,
+    struct http_server_config http = {.address = s->address,
+                                      .tls = options.tls_cert ? &tls : NULL,
                                       .handler = dispatch,
                                       .arg = s,
                                       .limits.connections = connections_max(),
@@ -308,18 +311,44 @@ static int FIBER listen_on(struct server *s)
                                       .server_name = "Cairn",
                                       .error_body = s3_error_body,
                                       .done = request_done};
-    int r = rt_address_parse(&http.address, options.address);
-    if (r < 0)
-        return cli_fail("%s is no address to listen on: %s", options.address, err_text(r));
-    r = start_when_free(s, &http);
+    int r = start_when_free(s, &http);
     if (r == -EADDRINUSE)
         return cli_fail("%s is in use, still after %d s: stop what listens there, or give another "
                         "--address",
                         options.address, ADDRESS_WAIT_S);
+    if (r == -EINVAL && options.tls_cert)
+        return cli_fail("%s and %s are no certificate and its private key (PEM)", options.tls_cert,
+                        options.tls_key);
     if (r < 0 && r != -ECANCELED)
-        return cli_fail("cannot listen on %s%s: %s", options.address,
-                        options.tls_cert ? " with this certificate and key" : "", err_text(r));
+        return cli_fail("cannot listen on %s: %s", options.address, err_text(r));
     return r;
+}
+
+/* A word of a line to paste: quoted where a shell would read something into it. */
+static void print_shell_word(struct str word)
+{
+    if (strspn(word.ptr,
+               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/+@%-") >=
+        word.len) {
+        printf("%.*s", STR_FMT(word));
+        return;
+    }
+    putchar('\'');
+    for (size_t i = 0; i < word.len; i++)
+        if (word.ptr[i] == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(word.ptr[i]);
+    putchar('\'');
+}
+
+static void print_aws(struct str access_key, struct str secret, const char *url)
+{
+    printf("\n  aws:\n    AWS_ACCESS_KEY_ID=");
+    print_shell_word(access_key);
+    printf(" AWS_SECRET_ACCESS_KEY=%.*s AWS_DEFAULT_REGION=", STR_FMT(secret));
+    print_shell_word(str_from(options.region));
+    printf(" \\\n      aws --endpoint-url %s s3 ls\n", url);
 }
 
 /* How many disks, what they survive, which are missing. */
@@ -353,8 +382,7 @@ static void print_banner(const struct server *s)
     const char *full = realpath(s->dirs[0], path) ? path : s->dirs[0];
     const struct credentials *c = &s->credentials;
     /* A secret is shown once, when it is made; later the file or the environment has it. */
-    const char *secret = c->generated ? c->secret_key.ptr : "SECRET";
-    int secret_len = c->generated ? (int)c->secret_key.len : 6;
+    struct str secret = c->generated ? c->secret_key : STR("SECRET");
 
     if (s->dir_count > 1)
         printf("cairn " CAIRN_VERSION " serves %u directories at %s\n\n", s->dir_count, url);
@@ -366,19 +394,16 @@ static void print_banner(const struct server *s)
     if (c->generated)
         printf("  secret key  %.*s\n              shown this once; kept in %s/" CREDENTIALS_FILE
                "\n",
-               secret_len, secret, full);
+               STR_FMT(secret), full);
     else if (c->from_environment)
         puts("  secret key  as set in the environment");
     else
         printf("  secret key  in %s/" CREDENTIALS_FILE "\n", full);
-    printf(
-        "\n  aws:\n    AWS_ACCESS_KEY_ID=%.*s AWS_SECRET_ACCESS_KEY=%.*s AWS_DEFAULT_REGION=%s \\\n"
-        "      aws --endpoint-url %s s3 ls\n",
-        STR_FMT(c->access_key), secret_len, secret, options.region, url);
+    print_aws(c->access_key, secret, url);
     printf("\n  rclone.conf:\n    [cairn]\n    type = s3\n    provider = Other\n"
            "    access_key_id = %.*s\n    secret_access_key = %.*s\n    endpoint = %s\n"
            "    region = %s\n",
-           STR_FMT(c->access_key), secret_len, secret, url, options.region);
+           STR_FMT(c->access_key), STR_FMT(secret), url, options.region);
     if (s->dir_count == 1)
         printf("\n  data lies in %s", full);
     printf("\n  health at %s/health/ready, metrics at %s/metrics\n\n", url, url);
@@ -500,17 +525,13 @@ static int FIBER open_audit(struct server *s)
     }
     int r = dirs || options.audit_dir ? audit_open(&s->audit, &config) : -ENOMEM;
     const char *dir = config.place_count && config.places->dir ? config.places->dir : "-";
-    if (r < 0)
-        log_event(LOG_ERROR,
-                  config.required ? "the audit log cannot be written"
-                                  : "serving without an audit log",
-                  "%s: %s", dir, err_text(r));
-    if (r < 0 && config.required)
-        r = cli_fail("cannot write the audit log in %s: %s", dir, err_text(r));
-    else
-        r = 0;
+    bool fails = r < 0 && config.required;
+    if (fails)
+        cli_fail("cannot write the audit log in %s: %s", dir, err_text(r));
+    else if (r < 0)
+        log_event(LOG_ERROR, "serving without an audit log", "%s: %s", dir, err_text(r));
     free(dirs);
-    return r;
+    return fails;
 }
 
 /* The password of lookups, and whether the directory can be asked so. */
@@ -527,13 +548,24 @@ static int prepare_ldap(struct server *s)
     return fault ? cli_fail("%s", fault) : 0;
 }
 
+/* Before anything is made in the directories. */
+static int FIBER find_address(struct server *s)
+{
+    int r = rt_address_parse(&s->address, options.address);
+    if (r == -EINVAL)
+        return cli_fail("--address is HOST:PORT, such as 127.0.0.1:9000, not %s", options.address);
+    return r < 0 ? cli_fail("cannot listen on %s: %s", options.address, err_text(r)) : 0;
+}
+
 static int FIBER server_fiber(void *arg)
 {
     struct server *s = arg;
     arena_init(&s->arena, 0);
     rt_lock_init(&s->lock);
     rt_waitq_init(&s->asked);
-    int r = engine_prepare(s->dirs, s->dir_count) < 0 ? 1 : 0;
+    int r = find_address(s);
+    if (r == 0 && engine_prepare(s->dirs, s->dir_count) < 0)
+        r = 1;
     if (r == 0 && credentials_for_server(&s->arena, s->dirs, s->dir_count, &s->credentials) < 0)
         r = 1;
     if (r == 0)
@@ -603,11 +635,24 @@ static int set_up_log(void)
     return cli_fail("--log-level is debug, info, warn or error, not %s", options.log_level);
 }
 
+static int check_tls(void)
+{
+    const char *const files[] = {options.tls_cert, options.tls_key};
+    if (!options.tls_cert != !options.tls_key)
+        return cli_fail("--tls-cert and --tls-key go together");
+    for (unsigned i = 0; options.tls_cert && i < ARRAY_LEN(files); i++)
+        if (access(files[i], R_OK) < 0)
+            return cli_fail("cannot read %s: %s", files[i], strerror(errno));
+    return 0;
+}
+
 static int check_options(void)
 {
     uint64_t mib = options.volume_mib;
-    if (!options.tls_cert != !options.tls_key)
-        return cli_fail("--tls-cert and --tls-key go together");
+    if (!*options.region)
+        return cli_fail("--region is the region's name: us-east-1 if not given");
+    if (options.threads > THREADS_MAX)
+        return cli_fail("--threads is %d at most", THREADS_MAX);
     if (mib != 0 && (mib < VOLUME_MIB_MIN || mib > VOLUME_MIB_MAX))
         return cli_fail("--volume-size is %d to %d MiB", VOLUME_MIB_MIN, VOLUME_MIB_MAX);
     if (options.compact_interval_s > COMPACT_INTERVAL_MAX)
@@ -657,9 +702,7 @@ static int parse_algorithms(struct server *s)
 
 static int run(char **operands, unsigned count)
 {
-    if (check_options() != 0)
-        return 1;
-    if (set_up_log() != 0)
+    if (check_tls() != 0 || check_options() != 0 || set_up_log() != 0)
         return 1;
     struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
     CHECK(http_networks_parse(&s.trusted_proxies, options.trusted_proxies) == 0);
@@ -667,7 +710,7 @@ static int run(char **operands, unsigned count)
         return 1;
     if (reserve_open(MEMORY_RESERVE_BYTES) < 0)
         return cli_fail("cannot set %llu MiB of memory apart", MEMORY_RESERVE_BYTES / MIB);
-    struct rt_config world = {.threads = (unsigned)MIN(options.threads, (uint64_t)1024)};
+    struct rt_config world = {.threads = (unsigned)options.threads};
     int r = rt_run(&world, server_fiber, &s);
     return r < 0 ? world_fail(r) : r;
 }
