@@ -344,8 +344,11 @@ static int parse_what(struct parse *p, const json_t *object, struct statement *s
     return r ? r : parse_check_pairs(p, actions, negated, s);
 }
 
+/* S3 takes a statement's id twice, as the policies of several loggers into one bucket have it. */
 static bool sid_taken(const struct policy *policy, struct str sid)
 {
+    if (policy->kind == POLICY_BUCKET)
+        return false;
     for (unsigned i = 0; sid.len && i < policy->count; i++)
         if (str_eq(policy->statements[i].sid, sid))
             return true;

@@ -208,10 +208,26 @@ int FIBER s3_authorise_later(struct s3_request *q, const struct store_bucket *bu
     return own || policy || is_granted_some(q, bucket) ? 0 : -ERR_ACCESS_DENIED;
 }
 
-int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
+/* Ceph calls its tenants' users "TENANT$USER"; an id without it is of none. */
+static struct str tenant_of(struct str account)
+{
+    ptrdiff_t end = str_find_char(account, '$', 0);
+    return str_prefix(account, end < 0 ? 0 : (size_t)end);
+}
+
+int FIBER s3_get_bucket(struct s3_request *q, struct store_bucket *ret)
+{
+    int r = store_bucket_get(q->s3->store, q->arena, q->bucket_name, ret);
+    if (r || !q->tenant.ptr || str_eq(q->tenant, tenant_of(ret->owner)))
+        return r;
+    store_bucket_release(ret);
+    return -ERR_NO_SUCH_BUCKET;
+}
+
+int FIBER s3_open_bucket(struct s3_request *q, const char *action, struct str key,
                          struct store_bucket *ret)
 {
-    int r = store_bucket_get(q->s3->store, q->arena, name, ret);
+    int r = s3_get_bucket(q, ret);
     if (r)
         return r;
     r = s3_authorise(q, action, ret, key);

@@ -65,6 +65,8 @@ int FIBER s3_create_bucket(struct s3_request *q)
 {
     struct str location, ownership, acl;
     bool object_lock = false;
+    if (q->tenant.ptr) /* a bucket is of its maker's */
+        return -ERR_INVALID_BUCKET_NAME;
     int r = s3_ownership_read(q, &ownership);
     if (!r)
         r = s3_acl_of_new_bucket(q, ownership, &acl);

@@ -68,6 +68,7 @@ struct s3_request {
     struct uri_query query;
     struct str path; /* as received, without the query */
     struct str bucket_name, key;
+    struct str tenant; /* whose the bucket must be: "TENANT:BUCKET"; ptr NULL: not said */
     struct store_version_ref version; /* versionId */
     const struct s3_op *op;           /* NULL: nothing fits */
     struct sigv4_auth auth;
@@ -149,9 +150,11 @@ bool s3_blocks_public_acls(const struct store_bucket *bucket);
 /* That a key is not there is told to who may list the bucket: `err`, or -ERR_ACCESS_DENIED. */
 int FIBER s3_hide_absence(struct s3_request *q, const struct store_bucket *bucket, struct str key,
                           int err);
-/* Looks a bucket up and authorises in one: -ERR_NO_SUCH_BUCKET,
- * -ERR_ACCESS_DENIED. store_bucket_release() it. */
-int FIBER s3_open_bucket(struct s3_request *q, struct str name, const char *action, struct str key,
+/* The request's bucket: -ERR_NO_SUCH_BUCKET, also when it is of another tenant than was named.
+ * store_bucket_release() it. */
+int FIBER s3_get_bucket(struct s3_request *q, struct store_bucket *ret);
+/* The same, and authorises: -ERR_ACCESS_DENIED. */
+int FIBER s3_open_bucket(struct s3_request *q, const char *action, struct str key,
                          struct store_bucket *ret);
 /* `header` names the owner the client expects, if present: -ERR_ACCESS_DENIED when it is another.
  */

@@ -54,6 +54,13 @@ static int set_key(struct s3_request *q, struct str raw)
     return -ERR_KEY_TOO_LONG;
 }
 
+/* "TENANT:BUCKET" as Ceph writes it, ":BUCKET" of those without a tenant: no name has a colon. */
+static void cut_tenant(struct s3_request *q)
+{
+    if (str_find_char(q->bucket_name, ':', 0) >= 0)
+        (void)str_cut(&q->bucket_name, ':', &q->tenant);
+}
+
 static int split_path(struct s3_request *q)
 {
     struct str path = q->path, bucket;
@@ -70,6 +77,7 @@ static int split_path(struct s3_request *q)
     int r = uri_decode(q->arena, bucket, &q->bucket_name);
     if (r)
         return r;
+    cut_tenant(q);
     if (q->bucket_name.len == 0)
         return -ERR_INVALID_BUCKET_NAME;
     return slash < 0 ? 0 : set_key(q, str_from_offset(path, (size_t)slash + 1));

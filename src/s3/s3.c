@@ -158,7 +158,7 @@ static int FIBER enter_resource(struct s3_request *q)
 {
     if (q->op->level == S3_SERVICE || (q->op->flags & S3_OP_NO_BUCKET))
         return s3_authorise(q, q->op->action, NULL, q->key);
-    int r = store_bucket_get(q->s3->store, q->arena, q->bucket_name, &q->bucket);
+    int r = s3_get_bucket(q, &q->bucket);
     if (!r)
         r = enter_bucket(q);
     if (!r)

@@ -89,6 +89,9 @@ static const struct {
     {"bucket policy, wildcard and account in the resource", POLICY_BUCKET,
      "{" V "'Statement':[{'Effect':'Allow'," ANY "'Action':'s3:*','Resource':"
      "['arn:aws:s3:::*','arn:aws:s3:::*/*','arn:aws:s3::*:bucket']}]}"},
+    {"bucket policy, one Sid for two statements", POLICY_BUCKET,
+     "{" V "'Statement':[{'Sid':'a','Effect':'Deny'," ANY "'Action':'s3:*'," OBJS "},"
+     "{'Sid':'a','Effect':'Deny'," ANY "'Action':'s3:*'," OBJS "}]}"},
     {"not, not and not", POLICY_BUCKET,
      "{" V "'Statement':[{'Effect':'Deny','NotPrincipal':{'AWS':'111122223333'},"
      "'NotAction':'s3:GetObject','NotResource':'arn:aws:s3:::bucket/public/*'}]}"},
@@ -238,9 +241,9 @@ static const struct {
      S(ALLOW ANY "'Action':'s3:*'," OBJS ",'Condition':{'StringLike':{'aws:Referer':'x',"
                  "'AWS:referer':'y'}}"),
      "twice"},
-    {POLICY_BUCKET,
-     "{" V "'Statement':[{'Sid':'a','Effect':'Deny'," ANY "'Action':'s3:*'," OBJS "},"
-     "{'Sid':'a','Effect':'Deny'," ANY "'Action':'s3:*'," OBJS "}]}",
+    {POLICY_IDENTITY,
+     "{" V "'Statement':[{'Sid':'a','Effect':'Deny','Action':'s3:*'," OBJS "},"
+     "{'Sid':'a','Effect':'Deny','Action':'s3:*'," OBJS "}]}",
      "must be unique (statement 2, Sid \"a\")"},
     {POLICY_IDENTITY, S(ALLOW ANY "'Action':'s3:*','Resource':'*'"),
      "should not specify a principal"},

@@ -53,6 +53,34 @@ DOOR_CASE(policy_is_given_back_as_it_came)
     return 0;
 }
 
+/* Ceph's way to name a bucket of another tenant, whose users' ids are "TENANT$USER". */
+DOOR_CASE(bucket_is_named_by_its_tenant)
+{
+    static const char *const reads[] = {"/acme:theirs/k", "/acme%3Atheirs/k", "/theirs/k"};
+    static const char *const wrong[] = {"/:theirs/k",      "/acm:theirs/k",
+                                        "/acme$:theirs/k", "/acme$user:theirs/k",
+                                        "/acme:bucket/k",  "/x:acme:theirs/k"};
+    add_user(d, "acme$user", "ACMEKEY");
+    set_up(d);
+    CHECK(ASK(d, "PUT", "/theirs", .access_key = "ACMEKEY").status == 200);
+    CHECK(ASK(d, "PUT", "/acme:theirs/k", STR("k"), .access_key = "ACMEKEY").status == 200);
+    for (unsigned i = 0; i < ARRAY_LEN(reads); i++) {
+        CHECK(status_of(d, "GET", reads[i], "ACMEKEY") == 200);
+        CHECK(status_of(d, "GET", reads[i], OWNER_KEY) == 403); /* a name is no right */
+        CHECK(status_of(d, "GET", reads[i], NULL) == 403);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
+        CHECK(status_of(d, "GET", wrong[i], "ACMEKEY") == 404);
+        CHECK(status_of(d, "DELETE", wrong[i], "ACMEKEY") == 404);
+    }
+    CHECK(status_of(d, "GET", "/:bucket/k", OWNER_KEY) == 200);
+    CHECK(status_of(d, "GET", "/acme:theirs/k", "ACMEKEY") == 200);
+    struct answer a = ASK(d, "PUT", "/acme:new", .access_key = "ACMEKEY");
+    CHECK(a.status == 400 && str_eq(a.code, STR("InvalidBucketName")));
+    CHECK(status_of(d, "GET", "/acme:", "ACMEKEY") == 400);
+    return 0;
+}
+
 DOOR_CASE(malformed_policy_is_explained_and_changes_nothing)
 {
     set_up(d);
@@ -459,6 +487,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policy_is_given_back_as_it_came),
+        cmocka_unit_test(bucket_is_named_by_its_tenant),
         cmocka_unit_test(malformed_policy_is_explained_and_changes_nothing),
         cmocka_unit_test(status_tells_whether_it_is_public),
         cmocka_unit_test(anybody_reads_what_is_public_and_no_more),

@@ -103,8 +103,7 @@ void FIBER s3_cors_apply(struct s3_request *q)
     struct store_bucket bucket = {0};
     if (!http_header(q->x, ORIGIN).len)
         return;
-    if (s3_request_parse(q) == 0 && q->bucket_name.len &&
-        store_bucket_get(q->s3->store, q->arena, q->bucket_name, &bucket) == 0)
+    if (s3_request_parse(q) == 0 && q->bucket_name.len && s3_get_bucket(q, &bucket) == 0)
         apply(q, &bucket);
     store_bucket_release(&bucket);
     q->detail_count = 0; /* it is parsed again, and then what is wrong is told */
@@ -171,7 +170,7 @@ int FIBER s3_preflight(struct s3_request *q)
         return bad_preflight(q, "Insufficient information. Origin request header needed.");
     if (!http_header(q->x, METHOD).len)
         return bad_preflight(q, "Invalid Access-Control-Request-Method: null");
-    int r = store_bucket_get(q->s3->store, q->arena, q->bucket_name, &q->bucket);
+    int r = s3_get_bucket(q, &q->bucket);
     if (r == 0)
         r = rules_of(&q->bucket, &cors);
     return r ? r : answer_preflight(q, cors);

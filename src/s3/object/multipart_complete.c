@@ -103,7 +103,7 @@ static void put_location(struct s3_request *q, struct buf *b)
     xml_text(b, http_is_tls(q->x) ? STR("https://") : STR("http://"));
     xml_text(b, q->head->host);
     xml_text(b, STR("/"));
-    if (str_starts(q->path, arena_printf(q->arena, "/%.*s/", STR_FMT(q->bucket_name)))) {
+    if (s3_bucket_path(q).len == 0) {
         uri_encode(b, q->bucket_name, false);
         xml_text(b, STR("/"));
     }

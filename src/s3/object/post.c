@@ -296,7 +296,7 @@ static int authenticate(struct post *p)
 static int FIBER enter(struct post *p)
 {
     struct s3_request *q = p->q;
-    int r = s3_open_bucket(q, q->bucket_name, q->op->action, q->key, &q->bucket);
+    int r = s3_open_bucket(q, q->op->action, q->key, &q->bucket);
     if (!r)
         r = s3_check_headers(q);
     return r;
