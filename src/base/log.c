@@ -24,16 +24,25 @@ bool log_enabled(enum log_level level)
     return level >= least_level;
 }
 
+/* U+0080 to U+009F, by which terminals are told what to do, as below U+0020. */
+static bool is_high_control(struct str s, size_t at)
+{
+    return at + 1 < s.len && (unsigned char)s.ptr[at] == 0xc2 &&
+           (unsigned char)s.ptr[at + 1] < 0xa0;
+}
+
 /* A JSON string; the text form uses the same quoting, so a value never ends its line. */
 static void put_quoted(struct buf *b, struct str s)
 {
     bool text = str_is_utf8(s); /* other bytes are shown as \\u0080 to \\u00ff: JSON is UTF-8 */
     buf_put_char(b, '"');
     for (size_t i = 0; i < s.len; i++) {
+        bool high = text && is_high_control(s, i);
+        i += high;
         unsigned char c = (unsigned char)s.ptr[i];
         if (c == '"' || c == '\\')
             buf_put_char(b, '\\');
-        if (c < 0x20 || c == 0x7F || (c >= 0x80 && !text))
+        if (c < 0x20 || c == 0x7F || high || (c >= 0x80 && !text))
             buf_printf(b, "\\u%04x", c);
         else
             buf_put_char(b, (char)c);

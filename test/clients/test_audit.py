@@ -121,6 +121,20 @@ def test_export_to_csv(audited):
     assert rows[1]['key'] == "'" + key and rows[1]['status'] == '200' and re.fullmatch('[0-9a-f]{64}', rows[1]['hash'])
 
 
+def test_what_strangers_write_is_no_command_to_a_terminal(audited):
+    """Whoever may not even sign has their key told to the administrator: ESC, and its like of two bytes."""
+    name = 'esc-' + uuid.uuid4().hex[:12]
+    for key in ('%1B%5D0;title%07', 'c1%C2%9B31m'):
+        r = request(audited, 'PUT', '/%s/%s' % (name, key), body=b'x', signer=False)
+        assert r.status in (403, 404)
+    wrong = Signer('no-' + name, 'x' * 20)
+    assert request(audited, 'PUT', '/%s/plain' % name, body=b'x', headers=[('User-Agent', '\x9b31m')], signer=wrong).status == 403
+    text = audited.admin('audit').stdout
+    assert not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f]', text), text
+    assert '\\x1b]0;title\\x07' in text and 'c1\\x9b31m' in text
+    assert not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f]', audited.log())
+
+
 def test_times(audited):
     client = make_client(audited)
     bucket = make_bucket(client)

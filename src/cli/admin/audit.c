@@ -5,6 +5,7 @@
 #include "cli/world.h"
 #include "wire/uri.h"
 #include <stdio.h>
+#include <unistd.h>
 
 static struct {
     const char *from, *to, *user, *bucket, *prefix, *operation, *outcome, *dir;
@@ -49,13 +50,14 @@ static const char *const columns[] = {"time",       "operation", "outcome",    "
                                       "before",     "after",     "seq",        "prev",    "hash"};
 
 /* RFC 4180; a cell that a spreadsheet would take for a formula is kept from it. */
-static void print_cell(const json_t *value)
+static void print_cell(json_t *value)
 {
     if (json_is_integer(value)) {
         printf("%lld", (long long)json_integer_value(value));
         return;
     }
-    const char *text = json_string_value(value);
+    /* Whole for a program; a terminal shows it to a person. */
+    const char *text = isatty(STDOUT_FILENO) ? admin_text(value) : json_string_value(value);
     if (!text || !*text)
         return;
     putchar('"');

@@ -323,10 +323,40 @@ const char *admin_format_bytes(uint64_t bytes, char ret[32])
     return ret;
 }
 
+/* How long the control character is that begins here; 0: it is none. Those of one byte, and U+0080
+ * to U+009F, by which terminals are told what to do too. */
+static size_t control_len(const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+        return 2;
+    return c[0] < ' ' || c[0] == 0x7f;
+}
+
+const char *admin_text(json_t *value)
+{
+    _cleanup_buf_ struct buf b;
+    const char *text = json_string_value(value);
+    bool any = false;
+    buf_init(&b, 0);
+    for (size_t len; text && *text; text += len) {
+        size_t control = control_len(text);
+        len = MAX(control, (size_t)1);
+        any |= control > 0;
+        if (control)
+            buf_printf(&b, "\\x%02x", (unsigned char)text[control - 1]);
+        else
+            buf_put_char(&b, *text);
+    }
+    if (any && (buf_error(&b) || json_string_setn(value, b.data, b.len)))
+        return "";
+    text = json_string_value(value);
+    return text ? text : "";
+}
+
 const char *admin_text_of(const json_t *o, const char *name)
 {
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
+    return admin_text(json_object_get(o, name));
 }
 
 uint64_t admin_number_of(const json_t *o, const char *name)

@@ -66,7 +66,12 @@ int admin_session_run(int FIBER (*fn)(struct admin_session *s, void *arg), void 
 int FIBER admin_session_call(struct admin_session *s, const struct admin_call *call,
                              json_t **ret_json, char ret_why[ADMIN_CALL_WHY_MAX]);
 
-/* A member of an answer: "" or 0 when it is not there, or less than 0. */
+/*
+ * What is told to a person: of a text that others may have chosen (keys, agents, names) control
+ * characters are written as \x1b, in the value itself, so that no terminal takes them for commands.
+ */
+const char *admin_text(json_t *value);
+/* A member of an answer, told so: "" or 0 when it is not there, or less than 0. */
 const char *admin_text_of(const json_t *o, const char *name);
 uint64_t admin_number_of(const json_t *o, const char *name);
 /* A member of a body from an option's text, a size ("10GiB") or a number; NULL: none. -EINVAL. */
