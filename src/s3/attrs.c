@@ -263,6 +263,11 @@ int s3_overrides_check(struct s3_request *q)
     for (unsigned i = 0; i <= ARRAY_LEN(kept_headers); i++) {
         struct str name = i < ARRAY_LEN(kept_headers) ? kept_headers[i].override : OVERRIDE_TYPE;
         struct str value = uri_query_get(&q->query, name);
+        /* Else anybody made a page out of what is served to everybody as a text. */
+        if (value.len && !q->signed_in)
+            return s3_error(q, -ERR_INVALID_REQUEST,
+                            "Request specific response headers cannot be used for anonymous GET "
+                            "requests.");
         if (!is_header_value(value))
             return s3_error_argument(q, name.ptr, value,
                                      "The header value contains a control character");

@@ -197,6 +197,31 @@ def test_malformed_policy_files_are_explained(server, tmp_path):
     r = server.admin('policy', 'add', 'readonly', str(path), check=False)
     assert r.returncode == 1 and 'built-in' in r.stderr
 
+def test_a_policy_hands_itself_to_no_other_account(server, s3, bucket, user):
+    """Who was given everything on a bucket cannot keep its owner out, nor let others in."""
+    name, other = user()
+    text = policy(statement(bucket, 's3:*', {'AWS': 'arn:aws:iam:::user/' + name}))
+    s3.put_bucket_policy(Bucket=bucket, Policy=text)
+    other.put_object(Bucket=bucket, Key='k', Body=b'x')
+    for call, more in ((other.put_bucket_policy, {'Policy': policy(statement(bucket, 's3:*'))}), (other.get_bucket_policy, {}),
+                       (other.delete_bucket_policy, {})):
+        with pytest.raises(ClientError) as e:
+            call(Bucket=bucket, **more)
+        assert e.value.response['ResponseMetadata']['HTTPStatusCode'] == 405
+    assert s3.get_bucket_policy(Bucket=bucket)['Policy'] == text
+
+
+def test_strangers_choose_no_headers_of_an_answer(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'<script>', ContentType='text/plain')
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket, 's3:GetObject', path='/*')).replace('"arn:aws:s3:::%s", ' % bucket, ''))
+    ask = lambda query, **more: request(server, 'GET', '/%s/k' % bucket, query, **more)
+    assert ask('', signer=False).headers['content-type'] == 'text/plain'
+    for name in ('type', 'disposition', 'encoding'):
+        r = ask('response-content-%s=text%%2Fhtml' % name, signer=False)
+        assert (r.status, r.code) == (400, 'InvalidRequest') and b'<script>' not in r.body
+    assert ask('response-content-type=text%2Fhtml').headers['content-type'] == 'text/html'
+
+
 # ---- conditions go by what is done, not by what is said ----------------------------------------
 
 @pytest.fixture

@@ -8,6 +8,14 @@
 #include "iam/bucket_policy.h"
 #include "s3/body.h"
 
+/* The policy of a bucket is its account's: a right to it in the policy itself opens it to nobody
+ * else (API reference, PutBucketPolicy, GetBucketPolicy, DeleteBucketPolicy). */
+static int check_account(const struct s3_request *q)
+{
+    bool own = q->signed_in && (q->who.root || str_eq(q->who.account, q->bucket.owner));
+    return own ? 0 : -ERR_METHOD_NOT_ALLOWED;
+}
+
 /* Says what is wrong with it, and where. */
 static int check(struct s3_request *q, struct str document)
 {
@@ -26,7 +34,9 @@ static int check(struct s3_request *q, struct str document)
 int FIBER s3_put_bucket_policy(struct s3_request *q)
 {
     struct str document;
-    int r = s3_body_all(q, 0, &document, NULL);
+    int r = check_account(q);
+    if (!r)
+        r = s3_body_all(q, 0, &document, NULL);
     if (!r)
         r = check(q, document);
     if (!r)
@@ -37,15 +47,18 @@ int FIBER s3_put_bucket_policy(struct s3_request *q)
 int FIBER s3_get_bucket_policy(struct s3_request *q)
 {
     const struct store_setting *s = store_setting_of(q->bucket.settings, STORE_SETTING_POLICY);
-    if (!s)
-        return -ERR_NO_SUCH_BUCKET_POLICY;
+    int r = check_account(q);
+    if (r || !s)
+        return r ? r : -ERR_NO_SUCH_BUCKET_POLICY;
     (void)http_set_header(q->x, "Content-Type", STR("application/json"));
     return http_respond(q->x, 200, s->text);
 }
 
 int FIBER s3_delete_bucket_policy(struct s3_request *q)
 {
-    int r = store_setting_delete(q->s3->store, q->bucket.id, STORE_SETTING_POLICY);
+    int r = check_account(q);
+    if (!r)
+        r = store_setting_delete(q->s3->store, q->bucket.id, STORE_SETTING_POLICY);
     return r ? r : s3_respond_empty(q, 204);
 }
 
