@@ -149,7 +149,22 @@ def test_deletion_under_conditions(server, s3, bucket):
         conditions = {'etag': '*'} if named == {'any'} else {name: right[name] for name in named}
         assert delete(**conditions).status == 204
         assert code_of(s3.head_object, Bucket=bucket, Key='k')[0] == 404
-        assert delete(**conditions).status == 204  # gone already is deleted
+        r = delete(**conditions)  # gone already is deleted, unless the tag of what is there was named
+        assert (r.status, r.code) == ((404, 'NoSuchKey') if 'etag' in conditions else (204, None))
+
+
+def test_a_delete_marker_has_no_tag(server, s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
+    put = s3.put_object(Bucket=bucket, Key='k', Body=b'abc')
+    s3.delete_object(Bucket=bucket, Key='k')
+    for key, etag in (('k', '*'), ('k', put['ETag']), ('k', '"x"'), ('never', '*'), ('never', '"x"')):
+        r = request(server, 'DELETE', '/%s/%s' % (bucket, key), headers=deletion_conditions(etag=etag))
+        assert (r.status, r.code) == (404, 'NoSuchKey')
+    versions = s3.list_object_versions(Bucket=bucket)
+    assert (len(versions['Versions']), len(versions['DeleteMarkers'])) == (1, 1), 'nothing was put over it'
+    gone = dict(query='versionId=' + put['VersionId'], headers=deletion_conditions(etag=put['ETag']))
+    assert [request(server, 'DELETE', '/%s/k' % bucket, **gone).status for _ in range(2)] == [204, 204]
+    s3.delete_object(Bucket=bucket, Key='k', VersionId=versions['DeleteMarkers'][0]['VersionId'])
 
 
 def test_deletion_of_many_under_conditions(server, s3, bucket):
@@ -161,11 +176,12 @@ def test_deletion_of_many_under_conditions(server, s3, bucket):
         return '<Object><Key>%s</Key>%s</Object>' % (key, ''.join('<%s>%s</%s>' % (n, v, n) for n, v in conditions.items()))
     body = '<Delete>%s</Delete>' % ''.join([
         item('a', ETag=o['ETag'], Size=1, LastModifiedTime=http_date(o['LastModified'])), item('b', Size=2),
-        item('c', LastModifiedTime=http_date(PAST)), item('d'), item('none', Size=7)])
+        item('c', LastModifiedTime=http_date(PAST)), item('d'), item('none', Size=7), item('untagged', ETag=o['ETag'])])
     md5 = base64.b64encode(hashlib.md5(body.encode()).digest()).decode()
     r = request(server, 'POST', '/' + bucket, 'delete=', headers=[('Content-MD5', md5)], body=body.encode())
     assert r.status == 200
     assert sorted(re.findall(rb'<Deleted><Key>(\w+)<', r.body)) == [b'a', b'd', b'none']
-    assert sorted(re.findall(rb'<Error><Key>(\w+)</Key><Code>(\w+)<', r.body)) == [(b'b', b'PreconditionFailed'), (b'c', b'PreconditionFailed')]
+    assert sorted(re.findall(rb'<Error><Key>(\w+)</Key><Code>(\w+)<', r.body)) == [
+        (b'b', b'PreconditionFailed'), (b'c', b'PreconditionFailed'), (b'untagged', b'NoSuchKey')]
     left = [o['Key'] for o in s3.list_objects_v2(Bucket=bucket)['Contents']]
     assert left == ['b', 'c']

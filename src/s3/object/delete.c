@@ -13,10 +13,16 @@
 #include "s3/object/lock.h"
 #include "s3/version.h"
 
-/* Gone already is deleted, also under a condition (API reference, DeleteObject, If-Match). */
-static bool is_gone(int err)
+/*
+ * Gone already is deleted, also where its size or time was to be tested (API reference,
+ * DeleteObject); but who names the tag that the current object must have is told that there is
+ * none (User Guide, "How to perform conditional deletes"). Which version is to go says its id.
+ */
+static bool is_done(int err, const struct store_deletion *d)
 {
-    return err == -ERR_NO_SUCH_KEY;
+    bool tagged =
+        d->conditions && d->conditions->if_match.len && d->version.kind == STORE_VERSION_CURRENT;
+    return err == 0 || (err == -ERR_NO_SUCH_KEY && !tagged);
 }
 
 /* What a deletion left at the key, as the store tells it: an object by its version id alone. */
@@ -53,7 +59,7 @@ int FIBER s3_delete_object(struct s3_request *q)
     r = store_delete_many(q->s3->store, q->bucket.id, &d, 1, conditions.notice);
     if (!r)
         r = d.result;
-    if (r && !is_gone(r))
+    if (!is_done(r, &d))
         return s3_explain_condition(q, r, &conditions);
     set_headers(q, &d);
     return s3_respond_empty(q, 204);
@@ -120,7 +126,7 @@ static int FIBER delete_items(struct s3_request *q, struct s3_deletions *d,
             continue;
         d->items[i].done = list[at++];
         d->items[i].err = d->items[i].done.result;
-        if (is_gone(d->items[i].err))
+        if (is_done(d->items[i].err, &d->items[i].done))
             d->items[i].err = 0;
     }
     return 0;
