@@ -125,7 +125,7 @@ struct str ldap_dn_normal(struct arena *a, struct str dn)
             return STR_NULL;
         /* An equals sign inside a value is part of it. */
         bool sign = !escaped && is_separator((char)c) && !(c == '=' && assigned);
-        if (sign && behind && c != '=')
+        if (sign && behind)
             return STR_NULL;
         assigned = sign ? c == '=' : assigned;
         if (!sign && (escaped || c == ' ' || c == '='))
@@ -134,7 +134,7 @@ struct str ldap_dn_normal(struct arena *a, struct str dn)
             put_byte(&b, c, false);
         behind = sign;
     }
-    if (buf_error(&b) || behind || !assigned)
-        return STR_NULL;
+    if (buf_error(&b) || behind || !assigned || !str_is_utf8(buf_str(&b)))
+        return STR_NULL; /* escaped bytes may have been none of UTF-8 */
     return arena_dup(a, buf_str(&b));
 }

@@ -352,6 +352,20 @@ def test_external_id_and_policies_of_a_session(account):
     assert code_of(s3.delete_object, Bucket=bucket, Key='k') == 'AccessDenied'
 
 
+def test_a_member_makes_no_key_for_the_accounts_root(account):
+    """Else who may make keys for users would be root, whatever his boundary."""
+    _, _, key = account.user(allow('iam:*'))
+    iam, _, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    iam.create_group(GroupName='all')
+    for call, more in ((iam.create_access_key, {}), (iam.get_user, {}), (iam.list_access_keys, {}), (iam.update_user, {'NewUserName': 'x'}),
+                       (iam.update_access_key, {'AccessKeyId': 'AKIA' + account.key, 'Status': 'Inactive'}), (iam.delete_user, {}),
+                       (iam.delete_access_key, {'AccessKeyId': 'AKIA' + account.key}), (iam.add_user_to_group, {'GroupName': 'all'}),
+                       (iam.put_user_policy, {'PolicyName': 'p', 'PolicyDocument': policy(deny('*'))})):
+        assert code_of(call, UserName=account.name, **more) == 'NoSuchEntity', call
+    assert account.iam.get_user(UserName=account.name)['User']['UserName'] == account.name
+    assert [k['AccessKeyId'] for k in account.iam.list_access_keys(UserName=account.name)['AccessKeyMetadata']] == [account.key]
+
+
 def test_no_name_ends_early(account):
     """A NUL would end the name that is kept, but not the one that was judged."""
     _, arn, key = account.user()

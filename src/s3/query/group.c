@@ -159,7 +159,7 @@ static int FIBER change_member(struct query *y, bool in)
     struct iam_user user;
     int r = query_need(y, "UserName", &name);
     if (!r)
-        r = iam_user_find(y->iam, y->arena, y->account, name, &user);
+        r = query_find_user(y, name, &user);
     if (r == -ERR_NOT_FOUND)
         return s3_error(y->q, -ERR_NO_SUCH_ENTITY, "The user with name %.*s cannot be found.",
                         STR_FMT(name));

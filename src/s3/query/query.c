@@ -465,6 +465,20 @@ static struct iam_user user_of_root(const struct iam_identity *who)
                              .boundary = STR("")};
 }
 
+/* An account's root is no user of it that others may name: who may make keys for users would have
+ * made one of root's. Administrators of the store may. */
+static bool is_foreign_root(const struct query *y, const struct iam_user *u)
+{
+    return str_eq(u->user_id, u->account) && !str_eq(y->q->who.user_id, u->user_id) &&
+           !str_eq(y->account, STR("root"));
+}
+
+int query_find_user(struct query *y, struct str name, struct iam_user *ret)
+{
+    int r = iam_user_find(y->iam, y->arena, y->account, name, ret);
+    return !r && is_foreign_root(y, ret) ? -ERR_NOT_FOUND : r;
+}
+
 static int find_user(struct query *y)
 {
     struct str name = query_param(y, "UserName");
@@ -477,7 +491,7 @@ static int find_user(struct query *y)
     }
     int r = query_need(y, "UserName", &name);
     if (!r)
-        r = iam_user_find(y->iam, y->arena, y->account, name, &y->user);
+        r = query_find_user(y, name, &y->user);
     if (r != -ERR_NOT_FOUND)
         return r;
     y->arn = make_arn(y, y->account, "user", path_param(y), name);

@@ -105,6 +105,8 @@ void query_put_time(struct query *y, const char *element, uint64_t ms);
 
 /* Whether the store's name of a group is one of who asks' account. */
 bool query_is_inside(const struct query *y, struct str name);
+/* A user of who asks' account that they may name: -ERR_NOT_FOUND. */
+int query_find_user(struct query *y, struct str name, struct iam_user *ret);
 /* The store's name of the policy with that ARN: -ERR_NO_SUCH_ENTITY. */
 int query_policy_of_arn(struct query *y, struct str arn, struct str *ret_name);
 /* The ARN of a policy by the store's name; its own name in *ret_local. */
