@@ -10,6 +10,7 @@
 #include "s3/log_delivery.h"
 #include "s3/md5_pool.h"
 #include "s3/query/query.h"
+#include "wire/sigv2.h"
 
 #define REGION_DEFAULT STR("us-east-1")
 #define SILENCE_NS     (3 * RT_S)
@@ -181,6 +182,21 @@ static int check_service(struct s3_request *q)
                     STR_FMT(q->auth.service));
 }
 
+/* A URL of version 2 is not signed with sub-resources that are younger than it: whoever it was
+ * given to would make another operation of it. Listings in either dialect are one right. */
+static int check_cover(struct s3_request *q)
+{
+    const char *query = q->op->query ? q->op->query : "";
+    struct str name = str_make(query, strcspn(query, "=&"));
+    if (!q->auth.v2 || q->auth.form != SIGV4_QUERY || name.len == 0 || sigv2_signs_param(name) ||
+        str_eq(name, STR("list-type")))
+        return 0;
+    return s3_error(q, -ERR_SIGNATURE_VERSION,
+                    "A URL presigned by Signature Version 2 does not cover ?%.*s. Please use "
+                    "AWS4-HMAC-SHA256.",
+                    STR_FMT(name));
+}
+
 /* What anyone may ask, whoever they say they are. */
 static int FIBER serve_anyone(struct s3_request *q)
 {
@@ -219,6 +235,8 @@ static int FIBER serve(struct s3_request *q)
         return r ? -ERR_ACCESS_DENIED : handle(q);
     if (!r && q->signed_in)
         r = check_service(q);
+    if (!r)
+        r = check_cover(q);
     if (!r)
         r = enter_resource(q);
     if (!r && !q->op->handler)

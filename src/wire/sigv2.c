@@ -144,7 +144,7 @@ static int put_amz_headers(struct arena *a, struct buf *b, const struct http1_re
 }
 
 /* The parameters that name a sub-resource or change the answer, as the clients know them. */
-static bool is_signed_param(struct str name)
+bool sigv2_signs_param(struct str name)
 {
     static const char *const names[] = {"accelerate",
                                         "acl",
@@ -221,7 +221,7 @@ static int put_resource(struct arena *a, struct buf *b, const struct http1_reque
     if (q.count)
         qsort(q.params, q.count, sizeof(*q.params), compare_params);
     for (size_t i = 0; i < q.count; i++) {
-        if (!is_signed_param(q.params[i].name))
+        if (!sigv2_signs_param(q.params[i].name))
             continue;
         buf_put_char(b, separator);
         buf_put_str(b, q.params[i].name);

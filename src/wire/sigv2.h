@@ -36,5 +36,7 @@ int sigv2_parse(struct arena *a, const struct http1_request *r, struct sigv2_aut
 int sigv2_verify(struct arena *a, const struct http1_request *r, const struct sigv2_auth *auth,
                  struct str bucket_path, struct str secret, uint64_t now_ms,
                  struct str *ret_to_sign);
+/* Whether the signature covers a query parameter of that name. */
+bool sigv2_signs_param(struct str name);
 /* Of an upload form: what is signed is its policy, as it was sent. */
 int sigv2_verify_text(struct str text, struct str signature, struct str secret);

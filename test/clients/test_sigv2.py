@@ -84,6 +84,23 @@ def test_a_parameter_that_is_not_signed_is_no_header(old_server, place):
     assert o['Metadata'] == {} and 'StorageClass' not in o
 
 
+def test_a_presigned_url_becomes_no_operation_that_its_signature_does_not_cover(old_server, place):
+    """The names of sub-resources that are younger than Signature Version 2 are not in its text."""
+    s3, name = place
+    s3.put_object(Bucket=name, Key='k', Body=b'x')
+    for method, call, params, more in (
+            ('GET', 'list_objects', {}, ('encryption', 'publicAccessBlock', 'ownershipControls', 'policyStatus')),
+            ('DELETE', 'delete_bucket', {}, ('encryption', 'publicAccessBlock', 'ownershipControls')),
+            ('GET', 'get_object', {'Key': 'k'}, ('retention', 'legal-hold', 'attributes')),
+            ('PUT', 'put_object', {'Key': 'k'}, ('retention', 'legal-hold', 'encryption', 'renameObject'))):
+        path, query = s3.generate_presigned_url(call, Params=dict(params, Bucket=name), ExpiresIn=60)[len(old_server.url):].split('?')
+        for word in more:
+            r = request(old_server, method, path, query + '&' + word, signer=False)
+            assert (r.status, r.code) == (400, 'InvalidRequest') and b'does not cover' in r.body, (word, r)
+    path, query = s3.generate_presigned_url('list_objects', Params={'Bucket': name}, ExpiresIn=60)[len(old_server.url):].split('?')
+    assert b'<KeyCount>' in request(old_server, 'GET', path, query + '&list-type=2', signer=False).body
+
+
 def test_wrong_ones_stay_out(old_server, place):
     s3, name = place
     wrong = old_client(old_server, 'not-the-secret')
