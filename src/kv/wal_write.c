@@ -68,6 +68,7 @@ struct wal_writer {
     uint64_t log, frames, end, capacity, appended;
     char *stage;
     size_t stage_bytes, staged;
+    bool named; /* the file system counts the names of a file */
     int failed;
     bool lost; /* see wal_sync() */
 };
@@ -229,6 +230,13 @@ static void seal_stage(struct wal_writer *w, size_t bytes)
     memset(data + w->staged, 0, bytes - sizeof(f) - w->staged);
 }
 
+/* Somebody deleted the file: no start will find what is written to it. */
+static bool is_deleted(const struct wal_writer *w)
+{
+    struct stat s;
+    return w->named && fstat(w->fd, &s) == 0 && s.st_nlink == 0;
+}
+
 /* What is staged becomes a frame, synced. */
 static int put_frame(struct wal_writer *w)
 {
@@ -242,8 +250,8 @@ static int put_frame(struct wal_writer *w)
     r = write_at(w->fd, w->stage, bytes, w->end);
     if (r < 0)
         return failed(w, r, false);
-    if (fdatasync(w->fd) < 0)
-        return failed(w, -errno, true);
+    if (fdatasync(w->fd) < 0 || is_deleted(w))
+        return failed(w, -EIO, true);
     w->end += bytes;
     w->frames++;
     stage_clear(w);
@@ -368,6 +376,7 @@ static int begin_from(struct wal_writer *w, const char *name, int flags)
         return r;
     }
     w->fd = fd;
+    w->named = s.st_nlink > 0;
     w->end = WAL_BLOCK;
     w->capacity = (uint64_t)s.st_size / WAL_BLOCK * WAL_BLOCK;
     return 0;

@@ -81,6 +81,8 @@ struct meta_mirror {
  * who has more stores than META_MIRRORS_MAX, some of them left behind, to choose from.
  */
 int BLOCKING meta_mirror_peek(struct kv *kv, uint64_t *ret_generation);
+/* The id that it was made for. -ERR_NOT_FOUND: it was never one of several. */
+int BLOCKING meta_mirror_whose(struct kv *kv, uint8_t ret_id[META_MIRROR_ID_BYTES]);
 
 enum meta_mirror_state {
     META_MIRROR_IN,         /* holds everything that was acknowledged */

@@ -190,6 +190,21 @@ int BLOCKING meta_mirror_peek(struct kv *kv, uint64_t *ret_generation)
     return r;
 }
 
+int BLOCKING meta_mirror_whose(struct kv *kv, uint8_t ret_id[META_MIRROR_ID_BYTES])
+{
+    struct mirror_row row;
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    int r = get_row(kv, KEY_MIRROR, &b);
+    if (r == 0 && b.len == 0)
+        r = -ERR_NOT_FOUND;
+    if (r == 0)
+        r = decode_row(buf_str(&b), &row);
+    if (r == 0)
+        memcpy(ret_id, row.self, META_MIRROR_ID_BYTES);
+    return r;
+}
+
 /* The only one that is no mirror is not looked into any further. */
 static int BLOCKING look(void *arg)
 {

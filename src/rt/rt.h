@@ -166,7 +166,8 @@ int FIBER rt_file_read(struct rt_file *f, void *buf, size_t len, uint64_t off, s
 size_t rt_file_read_now(struct rt_file *f, void *buf, size_t len, uint64_t off);
 /* Writes all of the vectors at `off`; on failure any part may have been written. */
 int FIBER rt_file_write(struct rt_file *f, const struct iovec *iov, unsigned count, uint64_t off);
-/* fdatasync. After an error nothing may be assumed of any write since the last good sync. */
+/* fdatasync. After an error nothing may be assumed of any write since the last good sync. -ESTALE:
+ * the file was deleted (looked at now and then). */
 int FIBER rt_file_sync(struct rt_file *f);
 /* Reserves space without changing the length seen by readers (fallocate, keep size). */
 int FIBER rt_file_reserve(struct rt_file *f, uint64_t off, uint64_t len);

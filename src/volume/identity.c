@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "base/encode.h"
 #include "base/hash.h"
+#include "volume/format.h"
 
 #define FORM_1   "cairn disk 1\n"
 #define FORM_2   "cairn disk 2\n"
@@ -103,4 +104,71 @@ int FIBER disk_identity_write(const char *dir, const struct disk_identity *id)
     char path[PATH_LEN], text[DISK_IDENTITY_MAX];
     int err = path_of(dir, path);
     return err ? err : rt_write_file(path, disk_identity_format(id, text));
+}
+
+/* ---- from the volumes ----------------------------------------------------------------------- */
+
+struct recall {
+    char dir[PATH_LEN];
+    uint32_t volume, after; /* the lowest number above `after` */
+    bool found;             /* a sound superblock, which names `id` */
+    struct disk_identity id;
+};
+
+static int next_volume(const char *name, void *arg)
+{
+    struct recall *r = arg;
+    uint64_t n = 0;
+    struct str s = str_from(name);
+    if (s.len == 12 && str_ends(s, STR(".vol")) && str_to_u64(str_prefix(s, 8), &n) == 0 &&
+        n > r->after && (r->volume == 0 || n < r->volume))
+        r->volume = (uint32_t)n;
+    return 0;
+}
+
+static int take_superblock(struct recall *r, const struct superblock *s)
+{
+    if (r->found && memcmp(r->id.disk, s->disk, sizeof(s->disk)) != 0)
+        return -ERR_CORRUPT;
+    memcpy(r->id.disk, s->disk, sizeof(s->disk));
+    r->found = true;
+    return 0;
+}
+
+/* A volume that cannot be read says nothing. */
+static int FIBER recall_from(struct recall *r)
+{
+    char path[PATH_LEN + 16];
+    struct rt_file *f = NULL;
+    int err = 0;
+    snprintf(path, sizeof(path), "%s/%08u.vol", r->dir, r->volume);
+    if (rt_file_open(&f, path, RT_OPEN_READ) < 0)
+        return 0;
+    for (unsigned i = 0; i < SUPERBLOCK_COUNT && err == 0; i++) {
+        struct superblock s;
+        size_t got = 0;
+        if (rt_file_read(f, &s, sizeof(s), i * SUPERBLOCK_STEP, &got) == 0 && got == sizeof(s) &&
+            superblock_valid(&s, r->volume))
+            err = take_superblock(r, &s);
+    }
+    rt_file_close(f);
+    return err;
+}
+
+int FIBER disk_identity_recall(const char *dir, struct disk_identity *ret)
+{
+    struct recall r = {.id = {.stored = false}};
+    int n = snprintf(r.dir, sizeof(r.dir), "%s/volumes", dir), err;
+    if (n >= (int)sizeof(r.dir))
+        return -ENAMETOOLONG;
+    do {
+        r.after = r.volume;
+        r.volume = 0;
+        err = rt_dir_list(r.dir, next_volume, &r);
+        if (err == 0 && r.volume > 0)
+            err = recall_from(&r);
+    } while (err == 0 && r.volume > 0);
+    if (err == 0 && r.found)
+        *ret = r.id;
+    return err < 0 ? err : r.found ? 0 : -ENOENT;
 }

@@ -26,3 +26,8 @@ struct str disk_identity_format(const struct disk_identity *id, char ret[DISK_ID
 /* -ENOENT: no directory, or nothing in it that says whose it is. */
 int FIBER disk_identity_read(const char *dir, struct disk_identity *ret);
 int FIBER disk_identity_write(const char *dir, const struct disk_identity *id);
+/*
+ * Where that file is gone or damaged: the disk that all superblocks of the directory's volumes
+ * name, in the first form. -ENOENT: there is none that is sound. -ERR_CORRUPT: they name several.
+ */
+int FIBER disk_identity_recall(const char *dir, struct disk_identity *ret);

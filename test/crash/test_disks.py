@@ -6,6 +6,8 @@ import random
 import shutil
 import time
 
+import pytest
+
 from client import Client, content, metrics
 from conftest import SOAK
 from load import Load
@@ -188,6 +190,90 @@ def test_strange_and_unusable_directories_are_refused(make_server):
     assert refused.returncode != 0 and 'only a disk that is gone' in refused.stderr
     server.admin('disk', 'add', empty + '.more')
     assert redundancy(server)['disks'] == 3
+    assert server.stop() == 0
+
+
+def harm_identity(folder, how):
+    path = os.path.join(folder, 'disk.id')
+    if how == 'delete':
+        return os.remove(path)
+    with open(path, 'r+b') as f:
+        if how == 'cut':
+            f.truncate(20)
+        elif how == 'flip':
+            f.seek(30)
+            f.write(b'#')
+        elif how == 'grow':
+            f.write(b'x' * 100000)
+
+
+@pytest.mark.parametrize('disks', [1, 4])
+def test_an_identity_that_is_lost_or_damaged_is_known_from_what_the_disk_holds(make_server, disks):
+    """From the mirror of the metadata while there are no volumes, from the volumes later."""
+    server = make_server(disks=disks)
+    server.start()
+    bodies = {'k%d' % i: content(i, SIZES[i]) for i in range(3)}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for key, body in bodies.items():
+            assert c.put('disks', key, body).status == 200
+    for harms in (['delete'], ['cut', 'grow', 'flip', 'delete'][:disks], ['delete'] * disks):
+        assert server.stop() == 0
+        for folder, how in zip(server.dirs, harms):
+            harm_identity(folder, how)
+        server.start()
+        with Client(server) as c:
+            for key, body in bodies.items():
+                assert c.get('disks', key).body == body, key
+            for i in range(len(bodies), len(bodies) + len(SIZES)):
+                bodies['k%d' % i] = content(i, SIZES[i % len(SIZES)])
+                assert c.put('disks', 'k%d' % i, bodies['k%d' % i]).status == 200
+        assert redundancy(server)['usable'] == disks
+    assert server.log().count('the identity of a disk was gone or damaged') == 1 + 2 * disks
+    check_deep(server)
+    assert server.stop() == 0
+
+
+def test_a_disk_that_cannot_be_told_from_others_is_a_missing_one(make_server):
+    """No identity, and nothing that would say whose it is: the others serve, and it is not touched."""
+    server = make_server(disks=4)
+    server.start()
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+    assert server.stop() == 0
+    harm_identity(server.dirs[3], 'cut')  # without a mirror, and without a volume as yet
+    server.start()
+    assert redundancy(server)['usable'] == 3
+    assert 'it cannot be told whose disk a directory is' in server.log()
+    with Client(server) as c:
+        for i, size in enumerate(SIZES):
+            assert c.put('disks', 'k%d' % i, content(i, size)).status == 200
+    server.admin('disk', 'replace', '3', server.dirs[3] + '.new')
+    server.dirs[3] += '.new'
+    wait_for(lambda: whole(server))
+    check_deep(server)
+    assert server.stop() == 0
+
+
+def test_two_copies_of_a_disk_are_refused_before_anything_is_written(make_server):
+    server = make_server(disks=3)
+    server.start()
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        assert c.put('disks', 'k', b'as it was').status == 200
+    assert server.stop() == 0
+    copy = server.dirs[1] + '.copy'
+    shutil.copytree(server.dirs[1], copy)
+    ours = server.dirs
+    server.dirs = [copy] + ours
+    server.launch()
+    assert server.process.wait(60) != 0
+    assert 'are copies of one disk' in server.log_tail(), server.log_tail()
+    server.dirs = ours
+    server.start()
+    with Client(server) as c:
+        assert c.get('disks', 'k').body == b'as it was'
+    assert json.loads(server.admin('info', '--json').stdout)['redundancy']['metadata_mirrors'] == ['in'] * 3
     assert server.stop() == 0
 
 

@@ -21,8 +21,10 @@
 /* What was found at a path. */
 struct found {
     const char *path;
-    bool there;    /* a directory that could be locked */
+    bool there;    /* a directory that could be locked, and that can be told from others */
     bool has_id;   /* `id` is what its disk.id says */
+    bool recalled; /* its disk.id is gone or damaged, and `id` is what else names the disk */
+    bool nameless; /* it has metadata, and nothing at all names the disk: `id` is a new one */
     bool has_data; /* volumes or metadata */
     bool has_meta;
     bool taken; /* it is a disk of the table */
@@ -77,7 +79,37 @@ static int FIBER lock_directory(const char *dir, struct rt_file **ret)
     return r;
 }
 
-/* Only another process in it, or damage, is a fault; what cannot be read is a disk that is gone. */
+/* Without its disk.id: the volumes name the disk, or else its mirror of the metadata. */
+static int FIBER recall(struct found *f, int err)
+{
+    int r = disk_identity_recall(f->path, &f->id);
+    f->has_id = f->recalled = r == 0;
+    if (r == -ENOENT)
+        r = f->has_meta ? 0 : err;
+    return r;
+}
+
+static int FIBER identify(struct found *f)
+{
+    int r = disk_identity_read(f->path, &f->id);
+    f->has_id = r == 0;
+    if (r == -ENOENT && !f->has_data)
+        return 0; /* an empty directory */
+    if (r == -ENOENT || r == -ERR_CORRUPT || r == -ERR_LIMIT)
+        r = recall(f, -ERR_CORRUPT);
+    return r;
+}
+
+static void leave_alone(struct found *f, int err)
+{
+    f->err = err;
+    f->there = f->has_meta = f->has_data = false;
+    log_event(LOG_ERROR, "it cannot be told whose disk a directory is: it is left alone",
+              "%s/disk.id: %s", f->path, err_text(err));
+}
+
+/* Only another process in it is a fault; what cannot be read, or told from others, is a disk that
+ * is gone. */
 static int FIBER look(struct found *f)
 {
     f->err = lock_directory(f->path, &f->lock);
@@ -85,18 +117,23 @@ static int FIBER look(struct found *f)
         return fail(f->err, "another process uses %s: stop it first", f->path);
     if (f->err)
         return 0;
-    f->there = true;
     f->has_meta = dir_has(f->path, "meta");
     f->has_data = f->has_meta || dir_has(f->path, "volumes");
-    int r = disk_identity_read(f->path, &f->id);
-    f->has_id = r == 0;
-    if (r == -ERR_CORRUPT)
-        return fail(r, "%s/disk.id is damaged: it cannot be told whose disk this is", f->path);
-    if (r == -ENOENT && f->has_data && !f->has_meta)
-        return fail(-ERR_CORRUPT, "%s has volumes and no disk.id: it cannot be told whose they are",
-                    f->path);
-    if (r < 0 && r != -ENOENT)
-        f->err = r;
+    f->there = true;
+    int r = identify(f);
+    if (r < 0)
+        leave_alone(f, r);
+    return 0;
+}
+
+/* Which of two is the disk, and which one a copy that was left behind, nobody can tell. */
+static int test_copy(const struct finds *all, unsigned n)
+{
+    const struct found *f = &all->at[n];
+    for (unsigned i = 0; i < n; i++)
+        if (f->has_id && all->at[i].has_id && memcmp(f->id.disk, all->at[i].id.disk, 16) == 0)
+            return fail(-ERR_CONFLICT, "%s and %s are copies of one disk: give only one of them",
+                        all->at[i].path, f->path);
     return 0;
 }
 
@@ -108,6 +145,8 @@ static int FIBER look_at_all(struct finds *all, const struct engine_config *conf
     int r = 0;
     for (unsigned i = 0; r == 0 && i < all->count; i++)
         r = look(&all->at[i]);
+    for (unsigned i = 0; r == 0 && i < all->count; i++)
+        r = test_copy(all, i);
     return r;
 }
 
@@ -189,6 +228,7 @@ static int FIBER write_identity(struct found *f)
 {
     int r = disk_identity_write(f->path, &f->id);
     f->has_id = r == 0;
+    f->recalled = f->recalled && r < 0;
     if (r < 0)
         cli_fail("cannot write %s/disk.id: %s", f->path, err_text(r));
     return r;
@@ -256,15 +296,51 @@ struct candidate {
     uint64_t generation;
 };
 
+struct whose {
+    struct kv *kv;
+    uint8_t *ret;
+};
+
+static int BLOCKING ask_whose(void *arg)
+{
+    struct whose *w = arg;
+    return meta_mirror_whose(w->kv, w->ret);
+}
+
+/* A mirror knows its disk, unless it was always alone; then whatever name will do for now. */
+static int FIBER name_by_mirror(struct found *f, struct kv *kv)
+{
+    struct whose w = {kv, f->id.disk};
+    int r = rt_offload(ask_whose, &w);
+    f->nameless = r == -ERR_NOT_FOUND;
+    if (f->nameless)
+        rt_random(f->id.disk, sizeof(f->id.disk));
+    f->has_id = f->recalled = r == 0 || f->nameless;
+    return f->nameless ? 0 : r;
+}
+
+static int BLOCKING close_kv(void *kv)
+{
+    kv_close(kv);
+    return 0;
+}
+
 /* One that cannot be opened is left out, and told of. */
-static void FIBER open_mirror(struct engine *e, const struct found *f, struct candidate *list,
+static void FIBER open_mirror(struct engine *e, struct found *f, struct candidate *list,
                               unsigned *count)
 {
     struct candidate *c = &list[*count];
     int r = engine_open_rocks(e, f->path, "meta", true, &c->mirror.kv);
+    if (r == 0 && !f->has_id) {
+        r = name_by_mirror(f, c->mirror.kv);
+        if (r < 0)
+            rt_offload(close_kv, TAKE_PTR(c->mirror.kv));
+    }
     if (r < 0) {
         log_event(LOG_ERROR, "a mirror of the metadata cannot be opened", "%s/meta: %s", f->path,
                   err_text(r));
+        if (!f->has_id)
+            leave_alone(f, r);
         return;
     }
     memcpy(c->mirror.id, f->id.disk, sizeof(c->mirror.id));
@@ -277,12 +353,6 @@ static int BLOCKING peek(void *arg)
 {
     struct candidate *c = arg;
     return meta_mirror_peek(c->mirror.kv, &c->generation);
-}
-
-static int BLOCKING close_kv(void *kv)
-{
-    kv_close(kv);
-    return 0;
 }
 
 static int by_generation(const void *a, const void *b)
@@ -308,7 +378,7 @@ static unsigned FIBER keep_newest(struct candidate *list, unsigned count)
     return count;
 }
 
-static unsigned FIBER open_candidates(struct engine *e, const struct finds *all, bool first,
+static unsigned FIBER open_candidates(struct engine *e, struct finds *all, bool first,
                                       struct meta_mirror mirrors[META_MIRRORS_MAX])
 {
     struct candidate list[ENGINE_DIRS_MAX];
@@ -324,7 +394,7 @@ static unsigned FIBER open_candidates(struct engine *e, const struct finds *all,
     return count;
 }
 
-static int FIBER open_mirrors(struct engine *e, const struct finds *all, bool first,
+static int FIBER open_mirrors(struct engine *e, struct finds *all, bool first,
                               const struct engine_config *config)
 {
     struct meta_mirror mirrors[META_MIRRORS_MAX];
@@ -344,20 +414,6 @@ static int FIBER open_mirrors(struct engine *e, const struct finds *all, bool fi
     return r < 0 ? fail(r, "cannot open the metadata in %s: %s", e->meta_dir, err_text(r)) : 0;
 }
 
-/* Of a store that was made by a version which gave them to disks later. */
-static int FIBER name_nameless(struct finds *all)
-{
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < all->count; i++) {
-        struct found *f = &all->at[i];
-        if (!f->has_meta || f->has_id)
-            continue;
-        rt_random(f->id.disk, 16);
-        r = write_identity(f);
-    }
-    return r;
-}
-
 static int FIBER open_metadata(struct engine *e, struct finds *all,
                                const struct engine_config *config)
 {
@@ -373,7 +429,7 @@ static int FIBER open_metadata(struct engine *e, struct finds *all,
     if (!any_meta && any_data)
         return fail(-ERR_NOT_FOUND, "none of the directories has the metadata: the disks that "
                                     "have it are missing");
-    int r = any_meta ? name_nameless(all) : first_identities(e, all);
+    int r = any_meta ? 0 : first_identities(e, all);
     return r < 0 ? r : open_mirrors(e, all, !any_meta, config);
 }
 
@@ -509,15 +565,40 @@ static struct found *find_disk(struct finds *all, const uint8_t uuid[16])
     return NULL;
 }
 
+/* Of a store of one disk that had nothing but small objects. */
+static void name_only_disk(const struct engine *e, struct finds *all)
+{
+    if (all->count != 1 || !all->at[0].nameless || active_count(&e->table) != 1)
+        return;
+    for (uint32_t i = 0; i < e->table.count; i++)
+        if (e->table.list[i].state != STORE_DISK_GONE)
+            memcpy(all->at[0].id.disk, e->table.list[i].uuid, 16);
+}
+
+/* What was recalled is one of the disks of the table: it may be written down again. */
+static void FIBER restore_identity(const struct engine *e, const struct store_disk *row,
+                                   struct found *f)
+{
+    f->id.stored = true;
+    f->id.number = row->number;
+    memcpy(f->id.store, e->table.store, sizeof(f->id.store));
+    if (write_identity(f) == 0)
+        log_event(LOG_WARN, "the identity of a disk was gone or damaged: it is written anew",
+                  "%s/disk.id", f->path);
+}
+
 static int FIBER open_nodes(struct engine *e, struct finds *all)
 {
     bool moved = false;
+    name_only_disk(e, all);
     for (uint32_t i = 0; i < e->table.count; i++) {
         struct store_disk *row = &e->table.list[i];
         struct found *f = find_disk(all, row->uuid);
         bool gone = row->state == STORE_DISK_GONE;
         if (f)
             f->taken = true;
+        if (f && f->recalled && !gone)
+            restore_identity(e, row, f);
         if (f && !gone && strcmp(row->path, f->path) != 0) {
             snprintf(row->path, sizeof(row->path), "%s", f->path);
             moved = true;

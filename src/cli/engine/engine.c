@@ -15,7 +15,8 @@ static int BLOCKING open_rocks(void *arg)
 {
     struct rocks_open *o = arg;
     int r = kv_rocks_open(&o->kv, o->shared, o->path, o->with_log);
-    if (r != -ERR_CORRUPT || o->with_log)
+    bool damaged = r == -ERR_CORRUPT || r == -EIO; /* which is also what has no code of its own */
+    if (!damaged || o->with_log)
         return r;
     /* A store without a log can be made anew: the volumes are the needle index's log. */
     r = kv_rocks_destroy(o->path);

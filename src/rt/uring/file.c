@@ -13,12 +13,15 @@
 #define INLINE_READ_MAX (64 * KIB)
 #define WINDOW          64          /* vectors handed to the kernel at once */
 #define DIRECT_MIN      (128 * KIB) /* below, the page cache costs less than the wait */
+#define NAME_EVERY_NS   (500 * RT_MS)
 
 struct uring_file {
     struct rt_file base;
     int fd;
     int direct_fd;  /* the same file opened with O_DIRECT, or -1 */
     bool no_direct; /* atomic: the file system refused such a write */
+    bool named;     /* it had a name when it was opened, as far as its file system counts them */
+    uint64_t named_ns; /* atomic: when it was looked whether it still has */
 };
 
 static struct uring_file *uring_file_of(const struct rt_file *f)
@@ -38,21 +41,24 @@ struct open_call {
     int flags;
     bool direct;
     int direct_fd;
+    bool named;
 };
 
 static int open_offloaded(void *arg)
 {
     struct open_call *c = arg;
+    struct stat st;
     int fd = open(c->path, c->flags, 0600);
     if (fd < 0)
         return -errno;
+    c->named = fstat(fd, &st) == 0 && st.st_nlink > 0;
     c->direct_fd = c->direct ? open(c->path, O_WRONLY | O_CLOEXEC | O_DIRECT) : -1;
     return fd;
 }
 
 int FIBER uring_file_open(struct rt_file **ret, const char *path, unsigned flags)
 {
-    struct open_call c = {path, O_CLOEXEC, flags & RT_OPEN_DIRECT, -1};
+    struct open_call c = {path, O_CLOEXEC, flags & RT_OPEN_DIRECT, -1, false};
     c.flags |= flags & RT_OPEN_WRITE ? O_RDWR : O_RDONLY;
     c.flags |= flags & RT_OPEN_CREATE ? O_CREAT : 0;
     c.flags |= flags & RT_OPEN_EXCL ? O_EXCL : 0;
@@ -65,7 +71,8 @@ int FIBER uring_file_open(struct rt_file **ret, const char *path, unsigned flags
         free(f);
         return r;
     }
-    *f = (struct uring_file){.base.magic = RT_FILE_MAGIC, .fd = r, .direct_fd = c.direct_fd};
+    *f = (struct uring_file){
+        .base.magic = RT_FILE_MAGIC, .fd = r, .direct_fd = c.direct_fd, .named = c.named};
     *ret = &f->base;
     return 0;
 }
@@ -232,13 +239,35 @@ int FIBER uring_file_write(struct rt_file *f, const struct iovec *iov, unsigned 
     return 0;
 }
 
+/* True once in a while for a file that had a name. */
+static bool name_is_due(struct uring_file *f)
+{
+    uint64_t now = rt_now(), last = __atomic_load_n(&f->named_ns, __ATOMIC_RELAXED);
+    return f->named && now - last >= NAME_EVERY_NS &&
+           __atomic_compare_exchange_n(&f->named_ns, &last, now, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
+static bool FIBER has_name(const struct rt_file *f)
+{
+    struct statx stx = {.stx_nlink = 1};
+    struct uring_op op = uring_op_here();
+    struct io_uring_sqe *sqe = uring_sqe();
+    io_uring_prep_statx(sqe, file_fd(f), "", AT_EMPTY_PATH, STATX_NLINK, &stx);
+    uring_attach(sqe, &op);
+    return uring_finish(&op) < 0 || !(stx.stx_mask & STATX_NLINK) || stx.stx_nlink > 0;
+}
+
+/* Somebody may have deleted the file: then what is written to it can be read until it is closed,
+ * and no start will find it. */
 int FIBER uring_file_sync(struct rt_file *f)
 {
     struct uring_op op = uring_op_here();
     struct io_uring_sqe *sqe = uring_sqe();
     io_uring_prep_fsync(sqe, file_fd(f), IORING_FSYNC_DATASYNC);
     uring_attach(sqe, &op);
-    return uring_finish(&op);
+    int r = uring_finish(&op);
+    return r == 0 && name_is_due(uring_file_of(f)) && !has_name(f) ? -ESTALE : r;
 }
 
 int FIBER uring_file_reserve(struct rt_file *f, uint64_t off, uint64_t len)
