@@ -18,6 +18,8 @@
  */
 
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "kv/rocks_internal.h"
@@ -525,9 +527,13 @@ int kv_rocks_destroy(const char *path)
     RESERVE_SCOPE;
     rocksdb_options_t *o = rocksdb_options_create();
     char *error = NULL;
+    char logs[PATH_MAX];
+    snprintf(logs, sizeof(logs), "%s/", path);
     wal_drop_spares(path);
+    int r = wal_forget(logs);
     rocksdb_destroy_db(o, path, &error);
     rocksdb_options_destroy(o);
-    int r = rocks_error(error);
+    if (error)
+        r = rocks_error(error);
     return r < 0 ? r : rocks_reserve_remove(path);
 }

@@ -223,6 +223,36 @@ static int check_log(const char *path, bool newest, struct log_before *before, b
     return r;
 }
 
+/* The file of that number has the length that it had. */
+static bool is_whole(const char *path, const struct wal_known *known)
+{
+    struct wal_reader *log;
+    if (wal_open(&log, path, wal_number(path)) < 0)
+        return false;
+    bool whole = wal_is_framed(log) && !wal_is_foreign(log) &&
+                 (wal_number(path) > known->log || wal_file_len(log) >= known->len_bytes);
+    wal_reader_free(log);
+    return whole;
+}
+
+/*
+ * The newest log that was ever written to is here, and as long as it was: else acknowledged batches
+ * are gone, and nothing behind them would tell. A version of before may have gone on to newer ones.
+ */
+static int check_known(const char *store, struct dirent **logs, int count)
+{
+    char path[PATH_MAX];
+    struct wal_known known;
+    snprintf(path, sizeof(path), "%s/", store);
+    int r = wal_known_read(path, &known);
+    bool any = r < 0 || known.log == 0;
+    for (int i = 0; i < count && !any; i++) {
+        snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
+        any = wal_number(path) >= known.log && is_whole(path, &known);
+    }
+    return any ? r : -ERR_CORRUPT;
+}
+
 int rocks_log_check(const char *store, bool *ret_torn)
 {
     struct dirent **logs;
@@ -237,6 +267,8 @@ int rocks_log_check(const char *store, bool *ret_torn)
         bool newest = i == count - 1 || is_framed(store, logs[i + 1]);
         r = check_log(path, newest, &before, ret_torn);
     }
+    if (r == 0)
+        r = check_known(store, logs, count);
     names_free(logs, count);
     return r;
 }

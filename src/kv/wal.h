@@ -83,6 +83,29 @@ static inline uint64_t wal_frame_bytes(uint64_t len)
 /* The number in the name of a log, `*.log`; 0: it is not one. */
 uint64_t wal_number(const char *path);
 
+/*
+ * What a directory knows of its newest log, in a file of its own beside it: else the next start
+ * could not tell a log that somebody deleted, or cut short, from one that never was. Written over
+ * in place: it is one sector. One that is not sound knows nothing.
+ */
+#define WAL_KNOWN_NAME  "log.known"
+#define WAL_KNOWN_MAGIC 0x574f4e4b4c415757ULL /* "WWALKNOW" */
+
+struct wal_known {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t zero;
+    uint64_t log;       /* there is one of that number, or a newer one */
+    uint64_t len_bytes; /* the file has so many at least */
+    uint32_t zero2;
+    uint32_t crc; /* CRC-32C of all before it */
+};
+static_assert(sizeof(struct wal_known) == 40, "as in FORMATS.md");
+
+/* `dir` may have something behind its last slash. 0 also for none, which is all zeros. */
+int BLOCKING wal_known_read(const char *dir, struct wal_known *ret);
+int BLOCKING wal_known_write(const char *dir, uint64_t log, uint64_t len);
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 struct wal_writer;
@@ -112,6 +135,8 @@ int BLOCKING wal_close(struct wal_writer *w, bool *ret_lost);
 int BLOCKING wal_retire(const char *path);
 /* The spares of a directory, whose logs may be in use. */
 void BLOCKING wal_drop_spares(const char *dir);
+/* Before all logs of a directory are deleted. Its path ends with a slash. */
+int BLOCKING wal_forget(const char *dir);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -126,6 +151,7 @@ void wal_reader_free(struct wal_reader *r);
 bool wal_is_framed(const struct wal_reader *r);
 /* The file was to become another log already: nothing is left of this one, which nobody needed. */
 bool wal_is_foreign(const struct wal_reader *r);
+uint64_t wal_file_len(const struct wal_reader *r);
 /* What the head says of the log before this one; 0: nothing. */
 uint64_t wal_before(const struct wal_reader *r, uint64_t *ret_frames);
 /* The next bytes of the stream, as many as there are room for; 0 at its end. */

@@ -130,6 +130,11 @@ bool wal_is_foreign(const struct wal_reader *r)
     return r->foreign;
 }
 
+uint64_t wal_file_len(const struct wal_reader *r)
+{
+    return r->len;
+}
+
 uint64_t wal_before(const struct wal_reader *r, uint64_t *ret_frames)
 {
     *ret_frames = r->head.before_frames;
@@ -291,6 +296,13 @@ static int truncate_file(const char *path, uint64_t len)
     return e;
 }
 
+static int shorten_known(const char *path, uint64_t log, uint64_t len)
+{
+    struct wal_known k;
+    int e = wal_known_read(path, &k);
+    return e == 0 && k.log == log && k.len_bytes > len ? wal_known_write(path, log, len) : e;
+}
+
 int wal_cut(const char *path, uint64_t log, uint64_t len)
 {
     struct wal_reader *r;
@@ -298,7 +310,10 @@ int wal_cut(const char *path, uint64_t log, uint64_t len)
     int e = wal_open(&r, path, log);
     if (e < 0)
         return e;
+    bool framed = r->framed;
     e = find_end(r, len, &end);
     wal_reader_free(r);
+    if (e == 0 && framed)
+        e = shorten_known(path, log, end);
     return e < 0 ? e : truncate_file(path, end);
 }

@@ -14,8 +14,8 @@
  *
  * Each directory has a lock of its own: one on a disk that hangs holds up no other.
  *
- * Lock order: a directory's `lock`, then a writer's. `dirs.lock` is the last, and never held while
- * a file is touched.
+ * Lock order: a directory's `lock`, then a writer's, then the directory's `known_lock`. `dirs.lock`
+ * is the last, and never held while a file is touched.
  */
 
 #include <errno.h>
@@ -33,6 +33,7 @@
 
 #define AHEAD_BYTES     (1 * MIB)   /* so much is written ahead at least */
 #define ZEROS_BYTES     (128 * KIB) /* a step of that */
+#define NOTED_SHARE     4 /* what is known of a log lags by that part of its length at most */
 #define STAGE_FIRST     (256 * KIB)
 #define STAGE_KEPT      (2 * MIB)
 #define STAGED_MAX      (32 * MIB) /* what more comes together is written without being asked */
@@ -48,8 +49,10 @@ struct wal_dir {
     unsigned refs;
     pthread_mutex_t lock;
     struct list writers;
-    size_t len; /* of the path, with its slash */
-    char path[];
+    pthread_mutex_t known_lock;
+    uint64_t known; /* the newest log that was noted, or 0 */
+    size_t len;     /* of the path, with its slash */
+    char path[];    /* ends with a NUL */
 };
 
 static struct {
@@ -66,6 +69,7 @@ struct wal_writer {
     pthread_mutex_t lock;
     struct wal_id id;
     uint64_t log, frames, end, capacity, appended;
+    uint64_t noted; /* so much of `capacity` is known beside the log */
     char *stage;
     size_t stage_bytes, staged;
     bool named; /* the file system counts the names of a file */
@@ -94,10 +98,11 @@ static struct wal_dir *dir_find(const char *path, size_t len)
 /* `dirs.lock` is held. */
 static struct wal_dir *dir_new(const char *path, size_t len)
 {
-    struct wal_dir *d = calloc(1, sizeof(*d) + len);
+    struct wal_dir *d = calloc(1, sizeof(*d) + len + 1);
     if (!d)
         return NULL;
     pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->known_lock, NULL);
     list_init(&d->writers);
     d->len = len;
     memcpy(d->path, path, len);
@@ -129,6 +134,7 @@ static void dir_unref(struct wal_dir *d)
     if (!last)
         return;
     pthread_mutex_destroy(&d->lock);
+    pthread_mutex_destroy(&d->known_lock);
     free(d);
 }
 
@@ -175,6 +181,21 @@ static int failed(struct wal_writer *w, int r, bool at_sync)
     return r;
 }
 
+/* How long the log's file is, which is on the disk: an older log's says nothing any more. */
+static int note(struct wal_writer *w, uint64_t len)
+{
+    struct wal_dir *d = w->dir;
+    int r = 0;
+    pthread_mutex_lock(&d->known_lock);
+    if (w->log >= d->known) {
+        r = wal_known_write(d->path, w->log, len);
+        d->known = w->log;
+        w->noted = len;
+    }
+    pthread_mutex_unlock(&d->known_lock);
+    return r;
+}
+
 /* Written ahead by more than is needed where there is room for that. */
 static int extend(struct wal_writer *w, uint64_t need)
 {
@@ -189,7 +210,8 @@ static int extend(struct wal_writer *w, uint64_t need)
     if (fdatasync(w->fd) < 0)
         return failed(w, -errno, true);
     w->capacity = to;
-    return 0;
+    r = to >= w->noted + w->noted / NOTED_SHARE ? note(w, to) : 0;
+    return r < 0 ? failed(w, r, r == -EIO) : 0;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -387,6 +409,23 @@ static void spare_name(unsigned n, char ret[16])
     snprintf(ret, 16, "spare.%u", n);
 }
 
+static int sync_names(const struct wal_dir *d)
+{
+    int fd = open(d->len ? d->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return r;
+}
+
+/* Its name comes first: what is known must be there. */
+static int note_new(struct wal_writer *w)
+{
+    int r = sync_names(w->dir);
+    return r == 0 ? note(w, w->capacity) : r;
+}
+
 /* The directory's lock is held. */
 static int begin(struct wal_writer *w)
 {
@@ -398,6 +437,8 @@ static int begin(struct wal_writer *w)
     }
     if (r < 0)
         r = begin_from(w, NEW_NAME, O_CREAT | O_TRUNC);
+    if (r == 0)
+        r = note_new(w);
     if (r == 0)
         list_push_back(&w->dir->writers, &w->link);
     return r;
@@ -445,7 +486,7 @@ int wal_close(struct wal_writer *w, bool *ret_lost)
         return 0;
     int r = wal_sync(w, ret_lost);
     pthread_mutex_lock(&w->dir->lock);
-    if (r == 0 && newest(w->dir) == w)
+    if (r == 0 && newest(w->dir) == w && note(w, w->end) == 0)
         (void)!ftruncate(w->fd, (off_t)w->end);
     list_remove(&w->link);
     pthread_mutex_unlock(&w->dir->lock);

@@ -96,6 +96,8 @@ int FIBER disk_identity_read(const char *dir, struct disk_identity *ret)
     int err = path_of(dir, path);
     if (err == 0)
         err = rt_read_file(path, text, sizeof(text), &len);
+    if (err == -ERR_TOO_LARGE)
+        err = -ERR_CORRUPT;
     return err ? err : disk_identity_parse(str_make(text, len), ret);
 }
 

@@ -7,10 +7,11 @@ import random
 import shutil
 import struct
 import subprocess
+import time
 
 import pytest
 
-from client import LOST, Client, content, md5, start_ready
+from client import LOST, Client, content, md5, metrics, start_ready
 from server import CAIRN
 
 NEEDLE = 20000  # objects as long as this have a needle, the shorter ones here lie in rows
@@ -353,6 +354,65 @@ def test_a_damaged_metadata_log_is_not_cut_short_in_silence(store):
     stored.update({'k/%d' % seed: seed for seed in range(200, 260)})
     assert not damaged(read_all(server, stored))
     assert server.stop() == 0
+
+
+def test_a_metadata_log_that_is_gone_or_cut_short_is_missed(store):
+    """What was acknowledged lies in it, and nothing else would tell: the server does not start without it."""
+    server, stored = store
+    start_ready(server)
+    with Client(server) as c:
+        write(c, range(300, 360))
+    server.kill()
+    stored.update({'k/%d' % seed: seed for seed in range(300, 360)})
+    log = max(glob.glob(os.path.join(server.data, 'meta', '*.log')), key=os.path.getmtime)
+    whole = open(log, 'rb').read()
+    for length in (None, 0, len(whole) // 2):
+        os.remove(log)
+        if length is not None:
+            with open(log, 'wb') as f:
+                f.write(whole[:length])
+        with pytest.raises(RuntimeError, match='meta'):
+            start_ready(server)
+        with open(log, 'wb') as f:
+            f.write(whole)
+    for _ in range(2):  # the second time around after a clean end, which gives back what the log had ahead
+        start_ready(server)
+        assert not damaged(read_all(server, stored))
+        assert server.stop() == 0
+
+
+def test_a_metadata_log_deleted_under_the_server_takes_nothing_more(store):
+    """No start would find what is written to it: so nothing is acknowledged."""
+    server, stored = store
+    start_ready(server)
+    for log in glob.glob(os.path.join(server.data, 'meta', '*.log')):
+        os.remove(log)
+    with Client(server) as c:
+        for i in range(5):
+            assert c.put('rot', 'after/%d' % i, b'x').status in (500, 503)
+        for key in stored:
+            assert read(c, key) == 'right'
+    server.kill()
+
+
+def test_what_is_acknowledged_after_a_volume_was_deleted_is_kept(store):
+    server, stored = store
+    start_ready(server)
+    folder = os.path.join(server.data, 'volumes')
+    for name in os.listdir(folder):
+        os.remove(os.path.join(folder, name))
+    time.sleep(0.6)  # it is looked at now and then
+    kept = {}
+    with Client(server) as c:
+        for seed in range(400, 430):
+            if c.put('rot', 'k/%d' % seed, body_of(seed)).status == 200:
+                kept['k/%d' % seed] = seed
+    assert len(kept) >= 25 and metrics(server)['cairn_disk_sync_errors_total'] > 0
+    server.kill()
+    start_ready(server)
+    with Client(server) as c:
+        assert {key: read(c, key) for key in kept} == {key: 'right' for key in kept}
+    server.kill()
 
 
 def test_damaged_metadata_tables_give_errors_not_lies(store):

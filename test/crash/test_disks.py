@@ -228,7 +228,7 @@ def test_an_identity_that_is_lost_or_damaged_is_known_from_what_the_disk_holds(m
             for i in range(len(bodies), len(bodies) + len(SIZES)):
                 bodies['k%d' % i] = content(i, SIZES[i % len(SIZES)])
                 assert c.put('disks', 'k%d' % i, bodies['k%d' % i]).status == 200
-        assert redundancy(server)['usable'] == disks
+        assert redundancy(server)['usable'] == disks, server.log()
     assert server.log().count('the identity of a disk was gone or damaged') == 1 + 2 * disks
     check_deep(server)
     assert server.stop() == 0
@@ -253,6 +253,66 @@ def test_a_disk_that_cannot_be_told_from_others_is_a_missing_one(make_server):
     wait_for(lambda: whole(server))
     check_deep(server)
     assert server.stop() == 0
+
+
+def flip_table(folder):
+    """A byte in every 100 of the mirror's tables: one opens, and is found damaged when it is read."""
+    for name in os.listdir(folder):
+        if name.endswith('.sst'):
+            path = os.path.join(folder, name)
+            with open(path, 'r+b') as f:
+                for at in range(50, min(4096, os.path.getsize(path) - 2048), 100):
+                    f.seek(at)
+                    f.write(b'#')
+
+
+def lose_manifest(folder):
+    for name in os.listdir(folder):
+        if name.startswith('MANIFEST'):
+            os.remove(os.path.join(folder, name))
+
+
+def lose_log(folder):
+    for name in os.listdir(folder):
+        if name.endswith('.log'):
+            os.remove(os.path.join(folder, name))
+
+
+@pytest.mark.parametrize('harm', [flip_table, lose_manifest, lose_log])
+def test_a_damaged_mirror_of_the_metadata_is_made_anew(make_server, harm):
+    """There are only three disks, so no other one can take its place."""
+    server = make_server(disks=3)
+    server.start()
+    bodies = {'k%d' % i: content(i, SIZES[i % 4]) for i in range(80)}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for key, body in bodies.items():
+            assert c.put('disks', key, body).status == 200
+    assert server.stop() == 0
+    server.start()  # what was in the log is in a table now
+    server.kill()
+    harm(os.path.join(server.dirs[0], 'meta'))  # which is read
+    server.start()
+
+    def mirrors():
+        return json.loads(server.admin('info', '--json').stdout)['redundancy']['metadata_mirrors']
+    with Client(server) as c:
+        for key, body in bodies.items():
+            assert c.get('disks', key).body == body
+    wait_for(lambda: mirrors() == ['in'] * 3 and 'a damaged mirror of the metadata is made anew' in server.log(), 30)
+    server.kill()
+    for disk in (1, 2):  # what was made anew is all that there is
+        pull(server, disk)
+    server.dirs, ours = [server.dirs[0]], server.dirs
+    server.options.append('--force-metadata')
+    server.start()
+    with Client(server) as c:
+        assert sorted(c.list('disks')) == sorted(bodies)
+        for key, body in bodies.items():
+            if len(body) <= 8192:
+                assert c.get('disks', key).body == body
+    server.kill()
+    server.dirs = ours
 
 
 def test_two_copies_of_a_disk_are_refused_before_anything_is_written(make_server):

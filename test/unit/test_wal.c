@@ -26,7 +26,7 @@ int fdatasync(int fd)
 }
 
 struct dir {
-    char path[64], log[100], next[100];
+    char path[64], log[100], next[100], known[100];
 };
 
 static int setup(void **state)
@@ -36,6 +36,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(d->path));
     snprintf(d->log, sizeof(d->log), "%s/000007.log", d->path);
     snprintf(d->next, sizeof(d->next), "%s/000009.log", d->path);
+    snprintf(d->known, sizeof(d->known), "%s/" WAL_KNOWN_NAME, d->path);
     *state = d;
     return 0;
 }
@@ -258,10 +259,10 @@ static void few_spares_are_kept_and_short_ones_are_not(void **state)
         close_log(w[i]);
         assert_int_equal(wal_retire(log), 0);
     }
-    snprintf(command, sizeof(command), "test `ls %s | wc -l` = 4", d->path);
+    snprintf(command, sizeof(command), "test `ls %s | wc -l` = 5", d->path); /* and log.known */
     assert_int_equal(system(command), 0);
     wal_drop_spares(d->path);
-    snprintf(command, sizeof(command), "test `ls %s | wc -l` = 0", d->path);
+    snprintf(command, sizeof(command), "test `ls %s | wc -l` = 1", d->path);
     assert_int_equal(system(command), 0);
     assert_int_equal(wal_retire(d->log), -ENOENT);
 }
@@ -296,6 +297,8 @@ static void a_log_that_went_may_come_back_as_another(void **state)
     w = create(newest);
     assert_int_equal(file_number(newest), number);
     assert_int_equal(rename(newest, d->log), 0);
+    assert_int_equal(wal_known_write(d->next, wal_number(d->next), WAL_BLOCK),
+                     0); /* so this, too */
     assert_int_equal(rocks_log_check(d->path, &torn), 0);
     close_log(next);
     close_log(w);
@@ -451,11 +454,55 @@ static void a_log_that_lost_its_last_frame_is_found_by_the_next_one(void **state
     close_log(next);
     close_log(w);
     assert_int_equal(unlink(d->next), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn),
+                     -ERR_CORRUPT); /* that it was there is known */
+    assert_int_equal(wal_known_write(d->log, wal_number(d->log), WAL_BLOCK), 0);
     assert_int_equal(rocks_log_check(d->path, &torn), 0);
     /* A log of the next start knows nothing of it: it may have been torn. */
     next = create(d->next);
     assert_int_equal(rocks_log_check(d->path, &torn), 0);
     close_log(next);
+}
+
+static void a_log_that_is_gone_or_cut_short_is_missed(void **state)
+{
+    struct dir *d = *state;
+    struct stat st;
+    bool torn;
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 700; i++)
+        append_synced(w, 2000); /* longer than what is written ahead at once */
+    assert_int_equal(stat(d->log, &st), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(truncate(d->log, st.st_size / 2), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(truncate(d->log, 0), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(unlink(d->log), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    close_log(w);
+    close_log(create(d->next)); /* as a version does that knows nothing of this, after the start */
+    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    struct wal_known k;
+    assert_int_equal(wal_known_read(d->next, &k), 0);
+    assert_int_equal(k.log, wal_number(d->next));
+    assert_int_equal(k.len_bytes, WAL_BLOCK);
+    flip(d->known, 20, 3);
+    assert_int_equal(wal_known_read(d->next, &k), 0);
+    assert_int_equal(k.log, 0); /* and so nothing is missed */
+}
+
+static void a_deleted_log_takes_nothing_more(void **state)
+{
+    struct dir *d = *state;
+    bool lost = false;
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 100);
+    assert_int_equal(unlink(d->log), 0);
+    assert_int_equal(wal_append(w, "x", 1, &lost), 0);
+    assert_int_equal(wal_sync(w, &lost), -EIO);
+    assert_true(lost);
+    assert_int_equal(wal_close(w, &lost), -EIO);
 }
 
 static void write_torn_unframed(const char *path)
@@ -583,6 +630,8 @@ int main(void)
         T(every_flipped_bit_of_a_frame_is_found),
         T(a_torn_frame_was_never_there),
         T(a_log_that_lost_its_last_frame_is_found_by_the_next_one),
+        T(a_log_that_is_gone_or_cut_short_is_missed),
+        T(a_deleted_log_takes_nothing_more),
         T(a_torn_log_without_frames_may_be_followed_by_a_framed_one),
         T(logs_follow_one_another_by_number),
         T(a_log_is_cut_where_a_frame_ends),

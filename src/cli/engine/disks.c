@@ -95,7 +95,7 @@ static int FIBER identify(struct found *f)
     f->has_id = r == 0;
     if (r == -ENOENT && !f->has_data)
         return 0; /* an empty directory */
-    if (r == -ENOENT || r == -ERR_CORRUPT || r == -ERR_LIMIT)
+    if (r == -ENOENT || r == -ERR_CORRUPT)
         r = recall(f, -ERR_CORRUPT);
     return r;
 }
@@ -443,10 +443,38 @@ bool engine_has_mirror(struct engine *e, const uint8_t uuid[16])
     return false;
 }
 
+static int BLOCKING destroy_rocks(void *path)
+{
+    return kv_rocks_destroy(path);
+}
+
+/*
+ * A damaged one is made anew from those that take part, which have all that it had. Once in a life
+ * of the server: a disk that damages it again is to be replaced. Not where the start was forced
+ * without those that may know more.
+ */
+static int FIBER clear_mirror(struct engine *e, const struct store_disk *d)
+{
+    char path[PATH_MAX + 16];
+    struct engine_disk *disk = e->disks[d->number];
+    if (e->only_look || e->forced || disk->mirror_cleared)
+        return -ERR_CORRUPT;
+    disk->mirror_cleared = true;
+    snprintf(path, sizeof(path), "%s/meta", d->path);
+    log_event(LOG_WARN, "a damaged mirror of the metadata is made anew from the others", "%s",
+              path);
+    return rt_offload(destroy_rocks, path);
+}
+
 static void FIBER add_mirror(struct engine *e, const struct store_disk *d)
 {
     struct meta_mirror m;
     int r = engine_open_rocks(e, d->path, "meta", true, &m.kv);
+    if (r == -ERR_CORRUPT) {
+        r = clear_mirror(e, d);
+        if (r == 0)
+            r = engine_open_rocks(e, d->path, "meta", true, &m.kv);
+    }
     if (r == 0) {
         memcpy(m.id, d->uuid, sizeof(m.id));
         r = meta_mirror_add(e->meta, &m);
@@ -454,6 +482,28 @@ static void FIBER add_mirror(struct engine *e, const struct store_disk *d)
     if (r < 0)
         log_event(LOG_ERROR, "a mirror of the metadata cannot be made", "%s/meta: %s", d->path,
                   err_text(r));
+}
+
+/* It is open no more, for what was read from it was damaged. */
+static bool is_damaged(struct engine *e, const uint8_t uuid[16])
+{
+    struct meta_mirror_stats stats[META_MIRRORS_MAX];
+    unsigned count = meta_mirror_stats(e->meta, stats);
+    for (unsigned i = 0; i < count; i++)
+        if (memcmp(stats[i].id, uuid, sizeof(stats[i].id)) == 0)
+            return stats[i].state == META_MIRROR_LOST && stats[i].err == -ERR_CORRUPT;
+    return false;
+}
+
+static void FIBER renew_mirror(struct engine *e, const struct store_disk *d)
+{
+    int r = e->disks[d->number]->mirror_cleared ? -ERR_CORRUPT : 0;
+    if (r == 0)
+        r = meta_mirror_remove(e->meta, d->uuid);
+    if (r == 0)
+        r = clear_mirror(e, d);
+    if (r == 0)
+        add_mirror(e, d);
 }
 
 static void FIBER remove_mirrors(struct engine *e, enum node_role role)
@@ -470,9 +520,12 @@ static void FIBER add_mirrors(struct engine *e)
     for (uint32_t i = 0; i < e->table.count; i++) {
         const struct store_disk *d = &e->table.list[i];
         const struct node *n = nodes_get(&e->nodes, d->number);
-        if (meta_mirror_stats(e->meta, stats) < META_MIRRORS_MAX && n &&
-            engine_role_of(d) == NODE_ACTIVE && node_state(n) == NODE_ONLINE &&
-            !engine_has_mirror(e, d->uuid))
+        if (!n || engine_role_of(d) != NODE_ACTIVE || node_state(n) != NODE_ONLINE)
+            continue;
+        if (is_damaged(e, d->uuid))
+            renew_mirror(e, d);
+        else if (meta_mirror_stats(e->meta, stats) < META_MIRRORS_MAX &&
+                 !engine_has_mirror(e, d->uuid))
             add_mirror(e, d);
     }
 }

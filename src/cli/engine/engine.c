@@ -121,7 +121,8 @@ int FIBER engine_open(struct engine *ret, const struct engine_config *config)
 {
     *ret = (struct engine){.volume_bytes_max = config->volume_bytes_max,
                            .widest = store_classes_widest(config->classes, config->class_count),
-                           .only_look = config->no_jobs};
+                           .only_look = config->no_jobs,
+                           .forced = config->force_metadata};
     int r = store_disks_init(&ret->table);
     if (r == 0)
         r = kv_rocks_shared_new(&ret->shared, &(struct kv_rocks_config){0});

@@ -35,6 +35,7 @@ struct engine_disk {
     uint8_t uuid[16];
     char path[PATH_MAX];
     struct rt_file *lock; /* NULL: not held */
+    bool mirror_cleared;  /* its mirror of the metadata was damaged, and made anew */
 };
 
 struct engine {
@@ -53,6 +54,7 @@ struct engine {
     uint64_t volume_bytes_max;
     unsigned widest; /* shards of the widest code among the storage classes */
     bool only_look;  /* for a check: no epoch is made at the start */
+    bool forced;     /* mirrors of the metadata that know more may be elsewhere */
     bool changing;   /* the table: one change at a time */
     /* Every few seconds, on thread 0: the disks are as they are now. May be NULL. */
     void (*looked)(void *arg);

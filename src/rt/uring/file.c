@@ -18,9 +18,9 @@
 struct uring_file {
     struct rt_file base;
     int fd;
-    int direct_fd;  /* the same file opened with O_DIRECT, or -1 */
-    bool no_direct; /* atomic: the file system refused such a write */
-    bool named;     /* it had a name when it was opened, as far as its file system counts them */
+    int direct_fd;     /* the same file opened with O_DIRECT, or -1 */
+    bool no_direct;    /* atomic: the file system refused such a write */
+    bool named;        /* it had a name when it was opened, as far as its file system counts them */
     uint64_t named_ns; /* atomic: when it was looked whether it still has */
 };
 
