@@ -167,7 +167,7 @@ int s3_tags_parse_header(struct arena *a, struct str text, struct s3_tags *ret,
     struct uri_query form;
     struct s3_tags t = {0};
     *fault = (struct s3_tags_fault){0};
-    int r = uri_parse_form(a, text, &form);
+    int r = uri_parse_query(a, text, &form);
     if (r == -ENOMEM)
         return r;
     if (r)

@@ -45,8 +45,11 @@ static void put_hex(struct out *o, const uint8_t digest[HASH_SHA256_LEN])
 /* ---- the path and the query --------------------------------------------------------------------
  */
 
-/* Decodes and encodes again, run by run of bytes that stay as they are. */
-static int put_uri(struct out *o, struct str s, bool keep_slash)
+/*
+ * Decodes and encodes again, run by run of bytes that stay as they are. In a path a slash stays and
+ * a plus is a plus; in a query neither, there a plus is a space.
+ */
+static int put_uri(struct out *o, struct str s, bool path)
 {
     const char *p = s.ptr, *end = s.ptr + s.len;
     while (p < end) {
@@ -54,11 +57,12 @@ static int put_uri(struct out *o, struct str s, bool keep_slash)
         put(o, str_make(p, plain - p));
         if ((p = plain) == end)
             break;
+        bool plus = *p == '+' && !path;
         int byte = uri_next_byte(&p, end);
         if (byte < 0)
             return byte;
         CHECK(o->end - o->at >= 3);
-        o->at = uri_put_byte(o->at, (uint8_t)byte, keep_slash);
+        o->at = uri_put_byte(o->at, plus ? ' ' : (uint8_t)byte, path);
     }
     return 0;
 }

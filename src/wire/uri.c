@@ -95,17 +95,17 @@ static size_t count_pieces(struct str raw)
     return count;
 }
 
-static int parse_param(struct arena *a, struct str piece, bool form, struct uri_param *ret)
+static int parse_param(struct arena *a, struct str piece, struct uri_param *ret)
 {
     ptrdiff_t eq = str_find_char(piece, '=', 0);
     struct str name = str_prefix(piece, eq < 0 ? piece.len : (size_t)eq);
     struct str value = eq < 0 ? STR("") : str_from_offset(piece, (size_t)eq + 1);
     ret->has_value = eq >= 0;
-    int r = decode(a, name, form, &ret->name);
-    return r < 0 ? r : decode(a, value, form, &ret->value);
+    int r = uri_decode_form(a, name, &ret->name);
+    return r < 0 ? r : uri_decode_form(a, value, &ret->value);
 }
 
-static int parse_params(struct arena *a, struct str raw, bool form, struct uri_query *ret)
+int uri_parse_query(struct arena *a, struct str raw, struct uri_query *ret)
 {
     if (raw.len == 0) {
         *ret = (struct uri_query){0};
@@ -121,22 +121,12 @@ static int parse_params(struct arena *a, struct str raw, bool form, struct uri_q
             continue;
         if (count == pieces)
             return -ERR_TOO_LARGE;
-        int r = parse_param(a, piece, form, &params[count++]);
+        int r = parse_param(a, piece, &params[count++]);
         if (r < 0)
             return r;
     }
     *ret = (struct uri_query){params, count};
     return 0;
-}
-
-int uri_parse_query(struct arena *a, struct str raw, struct uri_query *ret)
-{
-    return parse_params(a, raw, false, ret);
-}
-
-int uri_parse_form(struct arena *a, struct str raw, struct uri_query *ret)
-{
-    return parse_params(a, raw, true, ret);
 }
 
 static const struct uri_param *find_param(const struct uri_query *q, struct str name)

@@ -3,7 +3,8 @@
 
 /*
  * Percent-encoding, request targets and query strings (RFC 3986). A `+` in a path is a plus; in a
- * query it is a space only for form bodies, never in a target.
+ * query it is a space, in that of a target as in a form body: so does AWS, and some clients that
+ * sign `%20` send `+` (what builds queries for browsers writes it).
  *
  * What comes out lives as long as the arena and the bytes that went in: text without an escape is
  * handed back as it is, not copied.
@@ -29,12 +30,11 @@ struct uri_query {
 };
 #define URI_PARAMS_MAX 128
 /*
- * `raw` is without the `?`; empty pieces between `&` are skipped. -ERR_INVALID_URI; -ERR_TOO_LARGE
- * beyond URI_PARAMS_MAX; -ENOMEM.
+ * Of a target, `raw` being without the `?`, or of a form body; empty pieces between `&` are
+ * skipped.
+ * -ERR_INVALID_URI; -ERR_TOO_LARGE beyond URI_PARAMS_MAX; -ENOMEM.
  */
 int uri_parse_query(struct arena *a, struct str raw, struct uri_query *ret);
-/* The same of a form body: `+` is a space. */
-int uri_parse_form(struct arena *a, struct str raw, struct uri_query *ret);
 /* The value of the first such parameter; ptr NULL when absent; "" with ptr set when empty. */
 struct str uri_query_get(const struct uri_query *q, struct str name);
 bool uri_query_has(const struct uri_query *q, struct str name);

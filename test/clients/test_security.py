@@ -249,6 +249,16 @@ def test_presigned_urls_expire_and_cover_the_method(server, place):
     assert request(server, 'GET', path).body == b'present'
 
 
+def test_spaces_of_a_query_that_come_as_plus_are_signed_as_spaces(server, place):
+    signer, path = Signer(server.access_key, server.secret_key), '/%s/present' % place
+    query = 'response-content-disposition=attachment%3B%20filename%3D%22a%2Bb%20c%22'
+    with Connection(server) as c:
+        for target in (signer.presign('GET', server.host, path, query), signer.presign('GET', server.host, path, query).replace('%20', '+')):
+            c.send(request_bytes('GET', '%s?%s' % (path, target), [('Host', server.host)]))
+            r = c.reply()
+            assert (r.status, r.headers.get('content-disposition')) == (200, 'attachment; filename="a+b c"'), r
+
+
 @pytest.mark.parametrize('mutation', [lambda s: s[:-4], lambda s: s[:-2] + 'zz', lambda s: s.upper() + 'A', lambda s: 'x'])
 def test_what_cannot_be_a_signature_does_not_match(server, place, mutation):
     path, signer = '/%s/present' % place, Signer(server.access_key, server.secret_key)

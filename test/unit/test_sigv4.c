@@ -512,6 +512,17 @@ static void canonical_texts_are_those_published(void **state)
                             "7344ae5b7ee6c3e7e6b0fe0640412a37625d1fbfff95c48bbb2dc43964946972")));
 }
 
+/* Who builds queries as browsers do sends `+` for a space and signs `%20`. */
+static void a_plus_is_a_space_in_the_query_and_a_plus_in_the_path(void **state)
+{
+    struct str canonical, to_sign;
+    assert_int_equal(
+        parse("GET /a+b?x+y=1+2%2B3&z=%20 HTTP/1.1\r\n" AUTHORIZATION HOST_LINE GET_REST), 0);
+    auth.signed_headers = STR("host");
+    assert_int_equal(sigv4_canonical(&arena, &req, &auth, &canonical, &to_sign), 0);
+    assert_true(str_starts(canonical, STR("GET\n/a%2Bb\nx%20y=1%202%2B3&z=%20\n")));
+}
+
 static void signing_gives_the_published_signature(void **state)
 {
     struct sigv4_key key;
@@ -576,6 +587,7 @@ int main(void)
         T(presigned_urls_expire),
         T(malformed_presigned_queries_are_refused),
         T(canonical_texts_are_those_published),
+        T(a_plus_is_a_space_in_the_query_and_a_plus_in_the_path),
         T(signing_gives_the_published_signature),
         T(memory_running_out_is_an_error),
     };

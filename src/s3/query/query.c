@@ -181,8 +181,7 @@ static int read_params(struct query *y, struct str body)
 {
     struct str path, raw;
     uri_split(y->q->head->target, &path, &raw);
-    int r = body.len ? uri_parse_form(y->arena, body, &y->params)
-                     : uri_parse_query(y->arena, raw, &y->params);
+    int r = uri_parse_query(y->arena, body.len ? body : raw, &y->params);
     if (r == -ERR_TOO_LARGE || r == -ERR_INVALID_URI)
         return s3_error(y->q, -ERR_VALIDATION, "The form cannot be read");
     return r ? r : check_params(y);
