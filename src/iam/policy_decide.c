@@ -504,6 +504,7 @@ int iam_decide(const struct iam_request *r, const struct iam_policies *p, struct
     e.r = r;
     e.p = p;
     e.err = 0;
+    e.work = EVAL_WORK_MAX;
     e.last_address.text = STR_NULL;
     memset(e.asked, 0, sizeof(e.asked));
     int err = make_resource(&e);

@@ -6,13 +6,15 @@
  *
  * Between two stars lies a run of text and `?`. The first run is tied to the start, the last to the
  * end, each other one is taken where it is found first: no run is ever tried again, so a match
- * costs text times run at worst and a plain search as a rule.
+ * costs text times run at worst and a plain search as a rule. A document may be made of worst
+ * cases: what one decision compares is limited (EVAL_WORK_MAX).
  *
  * Source: IAM User Guide, "IAM policy elements: Variables and tags".
  */
 
 #include "iam/policy_internal.h"
 
+#include <limits.h>
 #include "base/error.h"
 
 /* ---- compiling ------------------------------------------------------------------------------ */
@@ -157,10 +159,15 @@ static size_t one_character(struct str text, size_t at)
     return end;
 }
 
-/* Does the run fit at `at`? Then *ret_end is behind it. */
-static bool run_fits(struct run run, struct str text, size_t at, bool nocase, size_t *ret_end)
+/* Does the run fit at `at`? Then *ret_end is behind it. `work`: comparisons left; with none, none
+ * fits. */
+static bool run_fits(struct run run, struct str text, size_t at, bool nocase, unsigned *work,
+                     size_t *ret_end)
 {
     for (const struct segment *s = run.from; s < run.to; s++) {
+        if (*work == 0)
+            return false;
+        --*work;
         if (s->kind == SEGMENT_ONE) {
             if (at >= text.len)
                 return false;
@@ -176,21 +183,22 @@ static bool run_fits(struct run run, struct str text, size_t at, bool nocase, si
 }
 
 /* The first place from `at` where the run fits. */
-static bool run_find(struct run run, struct str text, size_t at, bool nocase, size_t *ret_end)
+static bool run_find(struct run run, struct str text, size_t at, bool nocase, unsigned *work,
+                     size_t *ret_end)
 {
     if (!nocase && run.to - run.from == 1 && run.from->kind == SEGMENT_TEXT) {
         ptrdiff_t found = str_find(text, run.from->text, at);
         *ret_end = (size_t)found + run.from->text.len;
         return found >= 0;
     }
-    for (; at <= text.len; at++)
-        if (run_fits(run, text, at, nocase, ret_end))
+    for (; at <= text.len && *work; at++)
+        if (run_fits(run, text, at, nocase, work, ret_end))
             return true;
     return false;
 }
 
 /* Does the run fit somewhere from `at` so that it ends with the text? */
-static bool run_ends(struct run run, struct str text, size_t at, bool nocase)
+static bool run_ends(struct run run, struct str text, size_t at, bool nocase, unsigned *work)
 {
     size_t end;
     if (run.to - run.from == 1 && run.from->kind == SEGMENT_TEXT) {
@@ -198,8 +206,8 @@ static bool run_ends(struct run run, struct str text, size_t at, bool nocase)
         return text.len >= at + last.len &&
                starts(str_from_offset(text, text.len - last.len), last, nocase);
     }
-    for (; at <= text.len; at++)
-        if (run_fits(run, text, at, nocase, &end) && end == text.len)
+    for (; at <= text.len && *work; at++)
+        if (run_fits(run, text, at, nocase, work, &end) && end == text.len)
             return true;
     return false;
 }
@@ -212,12 +220,13 @@ static struct run next_run(const struct segment *from, const struct segment *end
     return (struct run){from, to};
 }
 
-static bool match_segments(const struct segment *s, unsigned count, struct str text, bool nocase)
+static bool match_segments(const struct segment *s, unsigned count, struct str text, bool nocase,
+                           unsigned *work)
 {
     const struct segment *end = s + count;
     struct run run = next_run(s, end);
     size_t at = 0;
-    if (!run_fits(run, text, 0, nocase, &at))
+    if (!run_fits(run, text, 0, nocase, work, &at))
         return false;
     if (run.to == end)
         return at == text.len;
@@ -226,8 +235,8 @@ static bool match_segments(const struct segment *s, unsigned count, struct str t
         if (run.from == run.to && run.to == end) /* it ends in a star */
             return true;
         if (run.to == end)
-            return run_ends(run, text, at, nocase);
-        if (!run_find(run, text, at, nocase, &at))
+            return run_ends(run, text, at, nocase, work);
+        if (!run_find(run, text, at, nocase, work, &at))
             return false;
     }
     return true;
@@ -235,8 +244,9 @@ static bool match_segments(const struct segment *s, unsigned count, struct str t
 
 bool pattern_matches(const struct pattern *p, struct str text, bool nocase)
 {
+    unsigned work = UINT_MAX;
     CHECK(!p->variables);
-    return match_segments(p->segments, p->count, text, nocase);
+    return match_segments(p->segments, p->count, text, nocase, &work);
 }
 
 /* A variable has one value: none, or several, and it cannot stand for text. */
@@ -249,15 +259,25 @@ static bool resolve(struct eval *e, const struct segment *s, struct segment *ret
     return v.count == 1 || (v.count == 0 && s->has_default);
 }
 
+/* A document that is longer at it than any needs decides nothing, and so denies. */
+static enum match match_within(struct eval *e, const struct segment *s, unsigned count,
+                               struct str text, bool nocase)
+{
+    bool yes = match_segments(s, count, text, nocase, &e->work);
+    if (e->work == 0 && !e->err)
+        e->err = -ERR_ACCESS_DENIED;
+    return yes ? MATCH_YES : MATCH_NO;
+}
+
 enum match pattern_match(struct eval *e, const struct pattern *p, struct str text, bool nocase)
 {
     struct segment resolved[PATTERN_SEGMENTS_MAX];
     if (!p->variables)
-        return pattern_matches(p, text, nocase) ? MATCH_YES : MATCH_NO;
+        return match_within(e, p->segments, p->count, text, nocase);
     for (unsigned i = 0; i < p->count; i++) {
         resolved[i] = p->segments[i];
         if (resolved[i].kind == SEGMENT_VARIABLE && !resolve(e, &p->segments[i], &resolved[i]))
             return MATCH_UNKNOWN;
     }
-    return match_segments(resolved, p->count, text, nocase) ? MATCH_YES : MATCH_NO;
+    return match_within(e, resolved, p->count, text, nocase);
 }

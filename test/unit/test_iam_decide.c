@@ -347,6 +347,46 @@ static void a_context_that_fails_fails_the_decision(void **state)
     policy_unref(p);
 }
 
+/* A document made of worst cases: each of its patterns nearly fits at every place of the key. */
+static struct policy *slow_policy(void)
+{
+    static char text[20 * 1024];
+    char *at = text, *end = text + sizeof(text);
+    at += snprintf(at, (size_t)(end - at),
+                   V "{'Effect':'Allow','Action':'s3:*','Resource':'*'},"
+                     "{'Effect':'Deny','Action':'s3:*','Resource':['arn:aws:s3:::b/none'");
+    for (unsigned i = 0; i < 270; i++) {
+        at += snprintf(at, (size_t)(end - at), ",'arn:aws:s3:::b/*");
+        for (unsigned k = 0; k < 20; k++)
+            at += snprintf(at, (size_t)(end - at), "a?");
+        at += snprintf(at, (size_t)(end - at), "b%u'", i);
+    }
+    snprintf(at, (size_t)(end - at), "]}" END);
+    return compile(POLICY_IDENTITY, text);
+}
+
+static void a_document_of_worst_cases_denies_before_it_costs_much(void **state)
+{
+    struct iam_principal who = alice();
+    struct iam_named_policy named = {STR("p"), slow_policy()};
+    struct iam_policies set = {.identity = {&named, 1}};
+    char key[1000];
+    struct iam_request r = {.who = &who, .action = IAM_s3_GetObject, .bucket = STR("b")};
+    struct iam_decision d;
+    memset(key, 'a', sizeof(key));
+    r.key = str_make(key, sizeof(key));
+    assert_int_equal(iam_decide(&r, &set, &d), -ERR_ACCESS_DENIED);
+    /* What is judged by it otherwise goes on: other keys, and the policy itself. */
+    r.key = STR("photos/2026/a-long-name-of-a-picture-as-cameras-give-them-0001.jpg");
+    assert_int_equal(iam_decide(&r, &set, &d), 0);
+    assert_int_equal(d.outcome, IAM_ALLOW);
+    r.key = STR("");
+    r.action = IAM_s3_PutBucketPolicy;
+    assert_int_equal(iam_decide(&r, &set, &d), 0);
+    assert_int_equal(d.outcome, IAM_ALLOW);
+    policy_unref(named.policy);
+}
+
 static void attributes_of_the_principal_are_values(void **state)
 {
     struct str groups[] = {STR("ops"), STR("dev")}, team[] = {STR("blue")};
@@ -449,6 +489,7 @@ int main(void)
         cmocka_unit_test(the_statement_that_decided_is_named),
         cmocka_unit_test(the_context_is_asked_once_and_only_if_needed),
         cmocka_unit_test(a_context_that_fails_fails_the_decision),
+        cmocka_unit_test(a_document_of_worst_cases_denies_before_it_costs_much),
         cmocka_unit_test(attributes_of_the_principal_are_values),
         cmocka_unit_test(a_session_of_a_session_is_inside_both),
         cmocka_unit_test(public_is_what_S3_calls_public),

@@ -13,6 +13,8 @@
 #include "s3/object/lock.h"
 #include "s3/version.h"
 
+#define JUDGED_AT_ONCE 16 /* keys */
+
 /*
  * Gone already is deleted, also where its size or time was to be tested (API reference,
  * DeleteObject); but who names the tag that the current object must have is told that there is
@@ -85,9 +87,12 @@ static int FIBER authorise_one(struct s3_request *q, struct s3_deletion *item)
 
 static void FIBER authorise_each(struct s3_request *q, struct s3_deletions *d)
 {
-    for (size_t i = 0; i < d->count; i++)
+    for (size_t i = 0; i < d->count; i++) {
         if (!d->items[i].err)
             d->items[i].err = authorise_one(q, &d->items[i]);
+        if (i % JUDGED_AT_ONCE == JUDGED_AT_ONCE - 1)
+            rt_yield(); /* policies may be long */
+    }
 }
 
 /* An ETag as DeleteObjects takes it, with or without quotes, to the form of If-Match. */
