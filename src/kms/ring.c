@@ -236,6 +236,12 @@ static void tell_lost(struct kms *k, bool other)
               k->place_count ? k->places[0].path : "a place that is not known");
 }
 
+/* The disk, not the file: whether there is a copy on it cannot be told. */
+static bool is_unreadable(int r)
+{
+    return r == -EIO || r == -EACCES || r == -EPERM || r == -ESTALE || r == -ENODEV || r == -ENXIO;
+}
+
 int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX])
 {
     struct known known;
@@ -247,8 +253,10 @@ int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX])
         return r;
     }
     r = load_newest(k, &ring, why);
-    if (r < 0 && r != -ENOENT)
+    if (r < 0 && r != -ENOENT && (known.found || !is_unreadable(r)))
         return r;
+    if (r < 0 && r != -ENOENT) /* nothing was ever sealed: a disk that is lost keeps nobody back */
+        log_event(LOG_WARN, "a copy of the key file, if there is one, cannot be read", "%s", why);
     bool other = ring && known.found && memcmp(ring->id, known.id, sizeof(known.id)) != 0;
     if (known.found && (!ring || other)) {
         keyring_free(ring);

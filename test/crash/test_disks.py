@@ -255,6 +255,42 @@ def test_a_disk_that_cannot_be_told_from_others_is_a_missing_one(make_server):
     assert server.stop() == 0
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def test_a_directory_that_was_being_taken_in_holds_up_nobody(make_server):
+    """The server was killed between writing its identity and writing the table of disks: it is as good as empty."""
+    server = make_server(disks=2)
+    server.start()
+    begun = os.path.join(server.folder, 'begun')
+    os.mkdir(begun)
+    with open(os.path.join(server.dirs[0], 'disk.id')) as f:
+        store = [line for line in f if line.startswith('store ')][0]
+    text = 'cairn disk 2\ndisk %032x\n%snumber 2\n' % (random.getrandbits(128), store)
+    with open(os.path.join(begun, 'disk.id'), 'w') as f:
+        f.write(text + 'crc %08x\n' % crc32c(text.encode()))
+    assert server.stop() == 0
+    server.dirs.append(begun)
+    server.start()
+    assert redundancy(server)['disks'] == 2
+    assert server.stop() == 0
+    server.dirs.pop()  # its lock would be in the way
+    server.start()
+    assert 'is active' in server.admin('disk', 'add', begun).stdout
+    assert redundancy(server)['disks'] == 3
+    assert server.stop() == 0
+    server.dirs.append(begun)
+    server.start()
+    assert redundancy(server)['usable'] == 3
+    assert server.stop() == 0
+
+
 def flip_table(folder):
     """A byte in every 100 of the mirror's tables: one opens, and is found damaged when it is read."""
     for name in os.listdir(folder):

@@ -7,7 +7,9 @@
 #include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "base/encode.h"
 #include "http/http.h"
@@ -298,6 +300,30 @@ CASE(a_key_that_one_disk_alone_would_have_is_none)
     expect(k, &s3_use, &m);
     expect(k, &team_use, &team);
     kms_close(k);
+}
+
+/* Opening a socket's name as a file fails as a disk may. */
+CASE(a_disk_that_cannot_be_read_keeps_nobody_back_who_has_no_keys)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int n = snprintf(name.sun_path, sizeof(name.sun_path), "%s/" KMS_FILE, h->second);
+    assert_true(n < (int)sizeof(name.sun_path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    struct kms *k = open_service(h);
+    kms_close(k);
+    assert_int_equal(unlink(name.sun_path), 0);
+    k = open_service(h);
+    make(h, k, &s3_use);
+    kms_close(k);
+    unlink_in(h->path);
+    unlink_in(h->second);
+    assert_int_equal(close(fd), 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_true(kms_open(&k, &h->config, h->why) < 0); /* it may be the one with the keys */
+    close(fd);
 }
 
 struct taking {
@@ -804,6 +830,7 @@ int main(void)
         cmocka_unit_test(who_looks_at_the_disks_does_not_wait_for_one_that_hangs),
         cmocka_unit_test(a_disk_that_is_not_there_is_not_waited_for),
         cmocka_unit_test(a_start_goes_on_where_a_copy_cannot_be_made),
+        cmocka_unit_test(a_disk_that_cannot_be_read_keeps_nobody_back_who_has_no_keys),
         cmocka_unit_test(a_lost_ring_is_never_replaced),
         cmocka_unit_test(the_ring_of_another_store_is_not_written_over),
         cmocka_unit_test(a_passphrase_is_needed_where_there_was_one),

@@ -667,14 +667,23 @@ static int FIBER open_nodes(struct engine *e, struct finds *all)
     return moved ? engine_save_table(e) : engine_refresh_ring(e);
 }
 
+/* It was being taken in when the server was killed, before the table had it: nothing is in it. */
+static bool was_begun(const struct engine *e, const struct disk_identity *id, bool has_data)
+{
+    bool ours = id->stored && memcmp(id->store, e->table.store, sizeof(id->store)) == 0;
+    for (uint32_t i = 0; ours && i < e->table.count; i++)
+        ours = memcmp(e->table.list[i].uuid, id->disk, sizeof(id->disk)) != 0;
+    return ours && !has_data;
+}
+
 /* What was given and is no disk of this store. */
-static int tell_strangers(const struct finds *all)
+static int tell_strangers(const struct engine *e, const struct finds *all)
 {
     for (unsigned i = 0; i < all->count; i++) {
         const struct found *f = &all->at[i];
         if (f->taken || !f->there)
             continue;
-        if (f->has_id || f->has_data)
+        if ((f->has_id || f->has_data) && !was_begun(e, &f->id, f->has_data))
             return fail(-ERR_CONFLICT, "%s is a disk of another store: it is not touched", f->path);
         log_event(LOG_WARN, "an empty directory is no disk yet",
                   "%s: 'cairn admin disk replace' or 'disk add' takes it in", f->path);
@@ -716,7 +725,7 @@ static int FIBER open_all(struct engine *e, struct finds *all, const struct engi
     if (r == 0)
         r = open_nodes(e, all);
     if (r == 0)
-        r = tell_strangers(all);
+        r = tell_strangers(e, all);
     if (r == 0)
         r = test_usable(e);
     if (r == 0)
@@ -756,7 +765,10 @@ static int FIBER take_directory(struct engine *e, const char *dir, struct store_
     int r = rt_mkdir(dir);
     if (r < 0)
         return refuse(why, r, "cannot make the directory %s: %s", dir, err_text(r));
-    if (is_known(dir))
+    struct disk_identity there;
+    bool has_data = dir_has(dir, "meta") || dir_has(dir, "volumes");
+    bool begun = disk_identity_read(dir, &there) == 0 && was_begun(e, &there, has_data);
+    if (is_known(dir) && !begun)
         return refuse(why, -ERR_CONFLICT, "%s is not empty: only an empty directory is taken in",
                       dir);
     r = lock_directory(dir, ret_lock);
