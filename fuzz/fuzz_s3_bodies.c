@@ -35,20 +35,35 @@ static void check_completion(struct arena *a, struct str body, enum store_checks
     }
 }
 
+static void check_pairs(const struct s3_tags *t, size_t max)
+{
+    CHECK(t->count <= max);
+    for (size_t i = 0; i < t->count; i++) {
+        CHECK(t->pairs[i].name.len >= 1 && t->pairs[i].name.len <= 4 * S3_TAG_KEY_MAX);
+        CHECK(t->pairs[i].value.len <= 4 * S3_TAG_VALUE_MAX);
+        CHECK(i == 0 || str_cmp(t->pairs[i - 1].name, t->pairs[i].name) < 0);
+    }
+}
+
 static void check_tags(struct arena *a, struct str body, size_t max, bool header)
 {
     struct s3_tags t;
     struct s3_tags_fault fault;
     int r = header ? s3_tags_parse_header(a, body, &t, &fault)
                    : s3_tags_parse_xml(a, body, max, &t, &fault);
-    if (r)
+    if (r == 0)
+        check_pairs(&t, max);
+}
+
+static void check_new_bucket(struct arena *a, struct str body)
+{
+    struct s3_new_bucket n;
+    struct s3_tags t;
+    struct s3_tags_fault fault;
+    if (s3_body_new_bucket(a, body, &n) || !n.tags)
         return;
-    CHECK(t.count <= max);
-    for (size_t i = 0; i < t.count; i++) {
-        CHECK(t.pairs[i].name.len >= 1 && t.pairs[i].name.len <= 4 * S3_TAG_KEY_MAX);
-        CHECK(t.pairs[i].value.len <= 4 * S3_TAG_VALUE_MAX);
-        CHECK(i == 0 || str_cmp(t.pairs[i - 1].name, t.pairs[i].name) < 0);
-    }
+    if (s3_tags_parse_set(a, n.tags, S3_BUCKET_TAGS_MAX, &t, &fault) == 0)
+        check_pairs(&t, S3_BUCKET_TAGS_MAX);
 }
 
 /* What was read is written, and read again is the same text. */
@@ -164,13 +179,12 @@ static void check_encryption(struct arena *a, struct str body)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
-    struct str location;
     if (size == 0)
         return 0;
     struct str body = str_make(data + 1, size - 1);
     arena_init(&a, 0);
     if (data[0] == 'L')
-        (void)s3_body_location(&a, body, &location);
+        check_new_bucket(&a, body);
     else if (data[0] == 'D')
         check_deletions(&a, body);
     else if (data[0] == 'T')

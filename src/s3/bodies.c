@@ -4,6 +4,7 @@
 
 #include "base/encode.h"
 #include "base/error.h"
+#include "s3/tags.h"
 #include "s3/version.h"
 #include "wire/date.h"
 
@@ -19,23 +20,23 @@ static int parse(struct arena *a, struct str body, const char *root, size_t max_
 
 /* ---- CreateBucketConfiguration -------------------------------------------------------------- */
 
-int s3_body_location(struct arena *a, struct str body, struct str *ret_location)
+int s3_body_new_bucket(struct arena *a, struct str body, struct s3_new_bucket *ret)
 {
     struct xml_node *root;
-    *ret_location = STR("");
+    *ret = (struct s3_new_bucket){.location = STR("")};
     if (body.len == 0)
         return 0;
-    int r = parse(a, body, "CreateBucketConfiguration", 64, &root);
+    int r = parse(a, body, "CreateBucketConfiguration", 8 * S3_BUCKET_TAGS_MAX, &root);
     if (r)
         return r;
     if (xml_child(root, "Bucket") || xml_child(root, "Location")) /* directory buckets */
         return -ERR_NOT_IMPLEMENTED;
     const struct xml_node *tags = xml_child(root, "Tags");
     if (tags && tags->first_child)
-        return -ERR_NOT_IMPLEMENTED;
+        ret->tags = tags;
     struct str location = xml_child_text(root, "LocationConstraint");
     if (location.len)
-        *ret_location = location;
+        ret->location = location;
     return 0;
 }
 

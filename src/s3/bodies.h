@@ -11,9 +11,13 @@
 
 /* ---- CreateBucketConfiguration -------------------------------------------------------------- */
 
-/* *ret_location "" for no constraint (or no body). -ERR_MALFORMED_XML; -ERR_NOT_IMPLEMENTED for
- * directory buckets and tags. */
-int s3_body_location(struct arena *a, struct str body, struct str *ret_location);
+struct s3_new_bucket {
+    struct str location;         /* "": no constraint, or no body */
+    const struct xml_node *tags; /* above its Tag elements; NULL: none */
+};
+
+/* -ERR_MALFORMED_XML; -ERR_NOT_IMPLEMENTED for directory buckets. */
+int s3_body_new_bucket(struct arena *a, struct str body, struct s3_new_bucket *ret);
 
 /* ---- VersioningConfiguration ---------------------------------------------------------------- */
 

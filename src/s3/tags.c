@@ -94,25 +94,29 @@ static int read_tag(const struct xml_node *n, struct store_pair *ret)
     return 0;
 }
 
-static int read_set(struct arena *a, const struct xml_node *set, size_t max, struct s3_tags *t,
-                    struct s3_tags_fault *fault)
+int s3_tags_parse_set(struct arena *a, const struct xml_node *set, size_t max, struct s3_tags *ret,
+                      struct s3_tags_fault *fault)
 {
+    struct s3_tags t = {0};
+    *fault = (struct s3_tags_fault){0};
     for (const struct xml_node *n = set->first_child; n; n = n->next)
-        t->count++;
-    if (t->count > max)
+        t.count++;
+    if (t.count > max)
         return too_many(max, fault);
-    t->pairs = arena_array(a, struct store_pair, t->count + 1);
-    if (!t->pairs)
+    t.pairs = arena_array(a, struct store_pair, t.count + 1);
+    if (!t.pairs)
         return -ENOMEM;
-    t->count = 0;
+    t.count = 0;
     for (const struct xml_node *n = set->first_child; n; n = n->next) {
-        int r = read_tag(n, &t->pairs[t->count++]);
+        int r = read_tag(n, &t.pairs[t.count++]);
         if (r)
             return r;
     }
-    int r = test_tags(t, fault);
-    if (!r && sort_tags(t, fault))
+    int r = test_tags(&t, fault);
+    if (!r && sort_tags(&t, fault))
         r = -ERR_INVALID_TAG;
+    if (!r)
+        *ret = t;
     return r;
 }
 
@@ -120,7 +124,6 @@ int s3_tags_parse_xml(struct arena *a, struct str body, size_t max, struct s3_ta
                       struct s3_tags_fault *fault)
 {
     struct xml_node *root;
-    struct s3_tags t = {0};
     *fault = (struct s3_tags_fault){0};
     int r = xml_parse(a, body, 8 * S3_BUCKET_TAGS_MAX, &root);
     if (r)
@@ -128,10 +131,7 @@ int s3_tags_parse_xml(struct arena *a, struct str body, size_t max, struct s3_ta
     const struct xml_node *set = xml_child(root, "TagSet");
     if (!str_eq(root->name, STR("Tagging")) || !set || set->next || root->first_child != set)
         return -ERR_MALFORMED_XML;
-    r = read_set(a, set, max, &t, fault);
-    if (!r)
-        *ret = t;
-    return r;
+    return s3_tags_parse_set(a, set, max, ret, fault);
 }
 
 void s3_tags_xml(struct buf *b, const struct store_pair *tags, size_t count)

@@ -32,6 +32,10 @@ struct s3_tags_fault {
  */
 int s3_tags_parse_xml(struct arena *a, struct str body, size_t max, struct s3_tags *ret,
                       struct s3_tags_fault *fault);
+/* The Tag elements below `set`, under whatever name a document has them: the same. */
+struct xml_node;
+int s3_tags_parse_set(struct arena *a, const struct xml_node *set, size_t max, struct s3_tags *ret,
+                      struct s3_tags_fault *fault);
 /* x-amz-tagging: "k=v&k2=v2", form-encoded. -ERR_INVALID_ARGUMENT when that is not what it is or a
  * key comes twice; else as above. */
 int s3_tags_parse_header(struct arena *a, struct str text, struct s3_tags *ret,

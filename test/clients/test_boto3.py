@@ -400,7 +400,7 @@ def test_multipart_in_any_order_with_replaced_parts(s3, bucket):
     listed = s3.list_parts(Bucket=bucket, Key='m', UploadId=upload, MaxParts=2)
     assert [p['PartNumber'] for p in listed['Parts']] == [2, 7] and listed['IsTruncated']
     listed = s3.list_parts(Bucket=bucket, Key='m', UploadId=upload, PartNumberMarker=listed['NextPartNumberMarker'])
-    assert [p['PartNumber'] for p in listed['Parts']] == [10000]
+    assert [p['PartNumber'] for p in listed['Parts']] == [10000] and listed['NextPartNumberMarker'] == 10000
     order = [parts[n] for n in sorted(parts)]
     assert code_of(complete, s3, bucket, upload, order[::-1]) == (400, 'InvalidPartOrder')
     assert code_of(complete, s3, bucket, upload, order + [{'PartNumber': 10000, 'ETag': '"x"'}])[0] == 400

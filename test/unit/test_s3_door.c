@@ -248,6 +248,38 @@ DOOR_CASE(delete_objects_needs_a_digest)
     return 0;
 }
 
+#define TAGGED(tags) \
+    STR("<CreateBucketConfiguration><Tags>" tags "</Tags></CreateBucketConfiguration>")
+#define TAG(key, value) "<Tag><Key>" key "</Key><Value>" value "</Value></Tag>"
+
+DOOR_CASE(bucket_is_made_with_its_tags)
+{
+    static const struct {
+        struct str body;
+        const char *code;
+    } bad[] = {
+        {TAGGED("<Tag><Key>a</Key></Tag>"), "MalformedXML"},
+        {TAGGED("<Other/>"), "MalformedXML"},
+        {TAGGED(TAG("aws:a", "1")), "InvalidTag"},
+        {TAGGED(TAG("a", "1") TAG("a", "2")), "InvalidTag"},
+        {TAGGED(TAG("a", "1,2")), "InvalidTag"},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        struct answer a = ASK(d, "PUT", "/tagged", bad[i].body);
+        CHECK(a.status == 400 && str_eq(a.code, str_from(bad[i].code)));
+    }
+    CHECK(ASK(d, "HEAD", "/tagged").status == 404);
+    CHECK(ASK(d, "PUT", "/tagged", TAGGED(TAG("b", "2") TAG("a", "1"))).status == 200);
+    struct answer a = ASK(d, "PUT", "/tagged", TAGGED(TAG("b", "2") TAG("a", "1")));
+    CHECK(a.status == 409 && str_eq(a.code, STR("BucketAlreadyOwnedByYou")));
+    CHECK(ASK(d, "PUT", "/tagged").status == 200);
+    a = ASK(d, "GET", "/tagged?tagging");
+    CHECK(str_find(a.body, STR("<TagSet>" TAG("a", "1") TAG("b", "2") "</TagSet>"), 0) > 0);
+    CHECK(ASK(d, "PUT", "/plain", TAGGED("")).status == 200);
+    CHECK(ASK(d, "GET", "/plain?tagging").status == 404);
+    return 0;
+}
+
 DOOR_CASE(location_must_be_the_region)
 {
     struct answer a = ASK(d, "PUT", "/placed",
@@ -366,6 +398,7 @@ DOOR_CASE(too_many_queries_at_once_are_refused_and_counted)
     X(framing_is_no_content_encoding)                \
     X(copies_keep_or_replace_attributes)             \
     X(delete_objects_needs_a_digest)                 \
+    X(bucket_is_made_with_its_tags)                  \
     X(location_must_be_the_region)                   \
     X(virtual_hosts_name_the_bucket)                 \
     X(list_pages_by_tokens_of_its_own)               \

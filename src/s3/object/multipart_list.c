@@ -48,6 +48,14 @@ static void put_part(struct buf *b, const struct store_part *p)
     xml_close(b, "Part");
 }
 
+/* Told on the last page as well, as S3 does. */
+static uint64_t next_marker(const struct store_part_page *page)
+{
+    if (page->truncated)
+        return page->next;
+    return page->count ? page->parts[page->count - 1].number : 0;
+}
+
 static int FIBER respond_parts(struct s3_request *q, const struct list_parts *l)
 {
     _cleanup_buf_ struct buf b;
@@ -60,8 +68,7 @@ static int FIBER respond_parts(struct s3_request *q, const struct list_parts *l)
     xml_element(&b, "UploadId", l->upload.upload);
     put_people(q, &b, &l->upload);
     xml_element_u64(&b, "PartNumberMarker", l->after);
-    if (l->page.truncated)
-        xml_element_u64(&b, "NextPartNumberMarker", l->page.next);
+    xml_element_u64(&b, "NextPartNumberMarker", next_marker(&l->page));
     xml_element_u64(&b, "MaxParts", l->max);
     xml_element_bool(&b, "IsTruncated", l->page.truncated);
     put_checksum_kind(&b, &l->upload);
