@@ -77,18 +77,12 @@ static int FIBER is_beginning(const struct audit_copy *k, const struct audit_end
 
 static int FIBER put_aside(struct audit_copy *k)
 {
-    char to[PATH_MAX], parent[AUDIT_DIR_MAX];
+    char to[PATH_MAX];
     snprintf(to, sizeof(to), "%s.aside.%llu", k->dir, (unsigned long long)rt_wall_ms());
-    snprintf(parent, sizeof(parent), "%s", k->dir);
-    char *slash = strrchr(parent, '/');
-    if (slash && slash > parent)
-        *slash = 0;
     copy_close_file(k);
     int r = rt_rename(k->dir, to);
-    if (r == 0 && slash)
-        r = rt_dir_sync(parent);
     if (r == 0)
-        r = rt_mkdir(k->dir);
+        r = copies_make_dir(k->dir);
     if (r == 0)
         k->of->tell(k->of->tell_arg, AUDIT_COPY_ASIDE, k);
     return r;
@@ -109,7 +103,7 @@ static int FIBER remove_older(const struct audit_copy *k, const struct audit_fil
 static int FIBER examine(struct audit_copy *k)
 {
     struct audit_end e;
-    int r = rt_mkdir(k->dir);
+    int r = copies_make_dir(k->dir);
     if (r == 0)
         r = audit_examine(k->dir, &e);
     if (r < 0)

@@ -66,6 +66,19 @@ static void FIBER leave(struct audit_copy *k, int why)
         k->of->tell(k->of->tell_arg, AUDIT_COPY_OUT, k);
 }
 
+int FIBER copies_make_dir(const char *dir)
+{
+    char parent[AUDIT_DIR_MAX + 1];
+    snprintf(parent, sizeof(parent), "%s", dir);
+    for (size_t len = strlen(parent); len > 1 && parent[len - 1] == '/'; len--)
+        parent[len - 1] = 0;
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[1] = 0;
+    int r = rt_mkdir(dir);
+    return r < 0 ? r : rt_dir_sync(slash ? parent : ".");
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 int FIBER copy_open_file(struct audit_copy *k, uint32_t number)
@@ -220,22 +233,39 @@ int FIBER copies_write(struct audit_copies *c, struct audit_lines *lines, uint64
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
-int FIBER copies_remove_oldest(struct audit_copies *c)
+/* Durably, or after a power cut the copies would differ. Whoever else took it away has done what
+ * there was to do. */
+static int FIBER remove_one(struct audit_copy *k)
 {
     char path[PATH_MAX];
-    bool removed = false, stays = false;
+    audit_file_path(k->dir, k->to_number, path);
+    int r = rt_unlink(path);
+    k->removed = r == 0;
+    return r == 0 || r == -ENOENT ? rt_dir_sync(k->dir) : r;
+}
+
+static int FIBER remove_fiber(void *arg)
+{
+    struct audit_copy *k = arg;
+    copy_note_done(k, remove_one(k));
+    return 0;
+}
+
+int FIBER copies_remove_oldest(struct audit_copies *c)
+{
+    bool alone = count_in(c) == 1;
+    int err = 0;
     for (unsigned i = 0; i < c->count; i++) {
         if (!c->at[i]->in)
             continue;
-        audit_file_path(c->at[i]->dir, c->kept[0].number, path);
-        int r = rt_unlink(path);
-        removed |= r == 0;
-        stays |= r < 0 && r != -ENOENT; /* whoever took it away has done what there was to do */
+        c->at[i]->to_number = c->kept[0].number;
+        copy_begin(c->at[i], remove_fiber, alone);
     }
-    if (stays)
-        return -EIO;
+    wait_written(c);
+    if (settle(c, &err) == 0)
+        return err;
     memmove(c->kept, c->kept + 1, --c->kept_count * sizeof(*c->kept));
-    return removed;
+    return copies_lead(c)->removed;
 }
 
 /* ---- directories ---------------------------------------------------------------------------- */
@@ -389,7 +419,7 @@ static int FIBER look(struct candidate *list, const struct audit_place *places, 
     for (unsigned i = 0; i < count; i++) {
         struct candidate *c = &list[i];
         c->place = &places[i];
-        c->err = places[i].there ? rt_mkdir(places[i].dir) : -ERR_DISK_GONE;
+        c->err = places[i].there ? copies_make_dir(places[i].dir) : -ERR_DISK_GONE;
         if (c->err == 0)
             c->err = audit_examine(places[i].dir, &c->end);
         if (c->err < 0)

@@ -55,10 +55,11 @@ struct audit_copy {
     uint64_t retry_ns;    /* nothing is tried before */
     struct rt_file *file; /* file_number's; NULL: to be opened */
     uint32_t file_number;
-    bool late; /* the writer did not wait for the end of the last step */
-    /* of the write or the step under way, or done and not collected yet */
+    bool late;    /* the writer did not wait for the end of the last step */
+    bool removed; /* the file of the last removal was there */
+    /* of the write, removal or step under way, or done and not collected yet */
     struct rt_fiber *fiber;
-    struct audit_lines *lines; /* NULL: a step */
+    struct audit_lines *lines; /* NULL: no write */
     uint32_t to_number;
     uint64_t to_off;
     int result;

@@ -10,6 +10,8 @@
 
 /* One that is in; NULL while the log is being opened. */
 struct audit_copy *copies_lead(const struct audit_copies *c);
+/* Durably, where it is not there; what happened to its name before is durable then too. */
+int FIBER copies_make_dir(const char *dir);
 int FIBER copy_open_file(struct audit_copy *k, uint32_t number);
 void copy_close_file(struct audit_copy *k);
 /* Has it done beside the writer, which copy_note_done() tells of; by the writer itself where there

@@ -13,6 +13,7 @@
 #include "audit/files.h"
 #include "audit/line.h"
 #include "audit/refused.h"
+#include "rt/sim/sim.h"
 
 struct home {
     char dir[64];
@@ -683,6 +684,63 @@ CASE(a_long_field_hides_nothing)
                      1);
 }
 
+static int is_no_copy_put_aside(const char *name, void *arg)
+{
+    assert_null(strstr(name, "aside"));
+    return 0;
+}
+
+static int write_till_the_power_is_out(void *arg)
+{
+    open_log(arg);
+    for (unsigned i = 0; i < 200; i++)
+        begin(arg, "k");
+    return 0;
+}
+
+static int copies_are_alike_after_it(void *arg)
+{
+    struct home *h = arg;
+    /* The directories themselves are durable. */
+    assert_int_equal(rt_dir_list("/a/audit", is_no_copy_put_aside, NULL), 0);
+    assert_int_equal(rt_dir_list("/b/audit", is_no_copy_put_aside, NULL), 0);
+    open_log(h);
+    wait_in(h, 2);
+    audit_close(h->audit);
+    assert_int_equal(rt_dir_list("/a", is_no_copy_put_aside, NULL), 0);
+    assert_int_equal(rt_dir_list("/b", is_no_copy_put_aside, NULL), 0);
+    return 0;
+}
+
+static void a_power_cut_never_parts_the_copies(void **state)
+{
+    static struct home before[24]; /* what the power took from them stays reachable */
+    struct sim_disk *disk;
+    struct sim *sim;
+    for (unsigned i = 0; i < ARRAY_LEN(before); i++) {
+        struct home *h = &before[i], after;
+        h->places[0] = (struct audit_place){"/a/audit", true};
+        h->places[1] = (struct audit_place){"/b/audit", true};
+        h->config = (struct audit_config){.places = h->places,
+                                          .place_count = 2,
+                                          .required = true,
+                                          .file_bytes = 2000,
+                                          .keep_bytes = 4600};
+        after = *h;
+        after.config.places = after.places;
+        after.config.keep_bytes = 0; /* what came back would not be removed again */
+        assert_int_equal(
+            sim_new(&sim, &(struct sim_config){.seed = i + 1, .keep = SIM_KEEP_SUBSET}), 0);
+        assert_int_equal(sim_disk_new(&disk, sim, "/a", 64 * MIB), 0);
+        assert_int_equal(sim_disk_new(&disk, sim, "/b", 64 * MIB), 0);
+        sim_crash_at(sim, 400 + 37 * i);
+        assert_int_equal(sim_rt_run(sim, write_till_the_power_is_out, h), SIM_CRASHED);
+        sim_crash_at(sim, 0);
+        assert_int_equal(sim_rt_run(sim, copies_are_alike_after_it, &after), 0);
+        sim_free(sim);
+    }
+}
+
 static void a_line_survives_whatever_is_in_it(void **state)
 {
     char key[1024], hash[AUDIT_HASH_LEN], before[AUDIT_HASH_LEN];
@@ -747,6 +805,7 @@ int main(void)
         cmocka_unit_test(a_record_is_durable_when_it_is_required),
         cmocka_unit_test(what_was_altered_taken_out_or_put_in_is_seen),
         cmocka_unit_test(what_a_crash_left_of_a_line_is_cut_off),
+        cmocka_unit_test(a_power_cut_never_parts_the_copies),
         cmocka_unit_test(files_follow_one_another_and_the_oldest_goes),
         cmocka_unit_test(a_file_that_has_no_record_yet_breaks_no_chain),
         cmocka_unit_test(a_next_file_that_cannot_be_made_is_counted_once),
