@@ -186,6 +186,12 @@ static int FIBER require_root(struct admin *a, struct http_exchange *x, struct a
     return memcmp(digest, auth.payload_hash, sizeof(digest)) == 0 ? 0 : -ERR_SHA256_MISMATCH;
 }
 
+struct str admin_caller_key(struct http_exchange *x)
+{
+    struct sigv4_auth auth;
+    return sigv4_parse(http_arena(x), http_request(x), &auth) < 0 ? STR_NULL : auth.access_key;
+}
+
 /* `r`: whether the caller may. */
 static void FIBER handle_audited(struct admin *a, struct http_exchange *x,
                                  const struct route *route, int r,

@@ -57,13 +57,20 @@ static int read_tags(const json_t *in, struct buf *ret)
     return buf_error(ret);
 }
 
-static int read_request(json_t *in, struct batch_request *ret, struct buf *tags)
+/* What lacks or is wrong is told by `ret_why`, as far as it is known. */
+static int read_request(json_t *in, struct batch_request *ret, struct buf *tags,
+                        char ret_why[BATCH_WHY_MAX])
 {
     struct str user = admin_text_member(in, "user");
     json_int_t rate = json_integer_value(json_object_get(in, "rate"));
-    if (!is_understood(in) || rate < 0 ||
-        batch_action_parse(admin_text_member(in, "action"), &ret->action) < 0)
+    snprintf(ret_why, BATCH_WHY_MAX,
+             "say action, manifest_bucket and manifest_key, and what goes along");
+    if (!is_understood(in) || rate < 0)
         return -ERR_INVALID_ARGUMENT;
+    if (batch_action_parse(admin_text_member(in, "action"), &ret->action) < 0) {
+        snprintf(ret_why, BATCH_WHY_MAX, "the action is delete, tag or untag");
+        return -ERR_INVALID_ARGUMENT;
+    }
     ret->manifest_bucket = admin_text_member(in, "manifest_bucket");
     ret->manifest_key = admin_text_member(in, "manifest_key");
     ret->report_bucket = admin_text_member(in, "report_bucket");
@@ -160,15 +167,16 @@ void FIBER admin_batch_list(struct admin *a, struct http_exchange *x, struct str
 void FIBER admin_batch_start(struct admin *a, struct http_exchange *x, struct str body)
 {
     _cleanup_buf_ struct buf tags;
-    struct batch_request q = {.source = http_client_ip(x),
+    struct batch_request q = {.access_key = admin_caller_key(x),
+                              .source = http_client_ip(x),
                               .request_id = str_from(http_request_id(x))};
-    char why[BATCH_WHY_MAX] = "say action, manifest_bucket and manifest_key, and what goes along";
+    char why[BATCH_WHY_MAX];
     json_t *in = admin_read_object(x, body);
     uint64_t id = 0;
     if (!in)
         return;
     buf_init(&tags, BATCH_TAGS_MAX + KIB);
-    int r = read_request(in, &q, &tags);
+    int r = read_request(in, &q, &tags, why);
     if (r == 0)
         r = jobs_batch_start(a->config.jobs, &q, &id, why);
     json_decref(in);

@@ -96,6 +96,8 @@ void FIBER admin_audit_verify(struct admin *a, struct http_exchange *x, struct s
 struct admin_caller {
     struct str name, access_key;
 };
+/* The access key that signed a request which was let in; in its arena. */
+struct str admin_caller_key(struct http_exchange *x);
 /* Whatever is no GET is recorded: before it is handled as begun, and then what came of it. */
 bool admin_is_audited(const struct admin *a, struct http_exchange *x);
 struct audit_record admin_audit_record(struct http_exchange *x, const struct admin_caller *who,

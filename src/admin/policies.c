@@ -312,7 +312,7 @@ static json_t *decision_json(const struct iam_decision *d)
 /* {"user", "action", "resource", "values": {key: [texts]}} */
 void FIBER admin_policy_explain(struct admin *a, struct http_exchange *x, struct str body)
 {
-    const char *why = "name a user, an action that there is, and a resource";
+    const char *why = "name a user, an action and a resource";
     json_t *o = admin_read_object(x, body);
     if (!o)
         return;
@@ -322,7 +322,9 @@ void FIBER admin_policy_explain(struct admin *a, struct http_exchange *x, struct
                         .action = admin_text_member(o, "action")};
     struct str user = admin_text_member(o, "user"), resource = admin_text_member(o, "resource");
     const char *bad_value = check_values(e.values);
-    int r = user.ptr && resource.ptr && iam_action_find(e.action) >= 0 ? 0 : -EINVAL;
+    int r = user.ptr && resource.ptr ? 0 : -EINVAL;
+    if (!r && iam_action_find(e.action) < 0)
+        bad_value = "there is no such action: they are written like s3:GetObject";
     if (!r && bad_value) {
         why = bad_value;
         r = -EINVAL;

@@ -120,6 +120,7 @@ static int FIBER start(struct admin *a, struct http_exchange *x, json_t *in)
 {
     struct purge_request q = {.erase = json_is_true(json_object_get(in, "erase")),
                               .user = STR("root"),
+                              .access_key = admin_caller_key(x),
                               .source = http_client_ip(x),
                               .request_id = str_from(http_request_id(x))};
     int r = read_what(in, &q.what);

@@ -372,7 +372,6 @@ enum iam_key_on { IAM_KEY_ON_ANY, IAM_KEY_ON_LIST, IAM_KEY_ON_OBJECT };
  * follows, as written. -1: no such key, or a name where none belongs, or none where one does.
  */
 int iam_key_find(struct str text, struct str *ret_name);
-struct str iam_key_text(enum iam_key k);
 enum iam_key_on iam_key_on(enum iam_key k);
 
 /*

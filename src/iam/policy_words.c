@@ -107,12 +107,6 @@ int iam_key_find(struct str text, struct str *ret_name)
     return IAM_KEY_OIDC;
 }
 
-struct str iam_key_text(enum iam_key k)
-{
-    CHECK(k < IAM_KEY_COUNT);
-    return keys[k].text;
-}
-
 enum iam_key_on iam_key_on(enum iam_key k)
 {
     CHECK(k < IAM_KEY_COUNT);

@@ -200,13 +200,12 @@ static int page_tx(struct meta_tx *tx, void *arg)
     return r;
 }
 
-static int FIBER each(struct damages *t, struct str prefix,
-                      int (*fn)(const struct damage *d, void *arg), void *arg)
+int FIBER damages_each(struct damages *t, int (*fn)(const struct damage *d, void *arg), void *arg)
 {
     struct page *p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
-    p->prefix = prefix;
+    p->prefix = STR(PREFIX);
     arena_init(&p->arena, 0);
     int r = 0;
     while (r == 0 && !p->last) {
@@ -221,23 +220,6 @@ static int FIBER each(struct damages *t, struct str prefix,
     arena_release(&p->arena);
     free(p);
     return r;
-}
-
-int FIBER damages_each(struct damages *t, int (*fn)(const struct damage *d, void *arg), void *arg)
-{
-    return each(t, STR(PREFIX), fn, arg);
-}
-
-static int FIBER remove_one(const struct damage *d, void *arg)
-{
-    return damages_remove(arg, d->needle);
-}
-
-int FIBER damages_remove_chunk(struct damages *t, struct chunk_id chunk)
-{
-    char key[KEY_LEN];
-    struct str all = row_key((struct needle_key){.chunk = chunk}, key);
-    return each(t, str_make(all.ptr, all.len - 2), remove_one, t);
 }
 
 static int count_one(const struct damage *d, void *arg)

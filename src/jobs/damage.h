@@ -55,5 +55,3 @@ int FIBER damages_put(struct damages *t, const struct damage *d);
 int FIBER damages_remove(struct damages *t, struct needle_key needle);
 /* Every one, in the order of chunks; `fn` may suspend, and remove. Non-zero ends it. */
 int FIBER damages_each(struct damages *t, int (*fn)(const struct damage *d, void *arg), void *arg);
-/* All shards of the chunk: it was repaired. */
-int FIBER damages_remove_chunk(struct damages *t, struct chunk_id chunk);

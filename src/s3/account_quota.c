@@ -104,16 +104,6 @@ static int FIBER sum_buckets(struct store *store, struct str account, struct hol
     return r;
 }
 
-int FIBER account_usage(struct store *store, struct str account, struct store_quota *ret_used)
-{
-    struct holding h = {.count = 0};
-    int r = sum_buckets(store, account, &h);
-    if (r == 0)
-        *ret_used = h.used;
-    free(h.shares);
-    return r;
-}
-
 static int FIBER look(struct store *store, struct str account, struct holding **ret)
 {
     struct holding *h = calloc(1, sizeof(*h) + account.len);

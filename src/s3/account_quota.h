@@ -25,5 +25,3 @@ void account_quotas_free(struct account_quotas *q);
  */
 int FIBER account_quota_apply(struct account_quotas *q, struct store *store, struct iam *iam,
                               const struct store_bucket *b, struct store_quota *quota);
-/* What all buckets of an account hold, now. */
-int FIBER account_usage(struct store *store, struct str account, struct store_quota *ret_used);

@@ -4,12 +4,6 @@
 #include "store/rows/keys.h"
 #include "store/rows/record.h"
 
-const char *store_disk_state_text(enum store_disk_state state)
-{
-    static const char *const texts[] = {"active", "draining", "gone"};
-    return texts[state];
-}
-
 int store_disks_init(struct store_disks *t)
 {
     *t = (struct store_disks){.list = calloc(STORE_DISKS_MAX, sizeof(*t->list))};
@@ -31,14 +25,6 @@ struct store_disk *store_disks_add(struct store_disks *t)
     *d = (struct store_disk){.number = t->count ? d[-1].number + 1 : 0, .weight = 1};
     t->count++;
     return d;
-}
-
-struct store_disk *store_disks_find(const struct store_disks *t, const uint8_t uuid[16])
-{
-    for (uint32_t i = 0; i < t->count; i++)
-        if (memcmp(t->list[i].uuid, uuid, 16) == 0)
-            return &t->list[i];
-    return NULL;
 }
 
 struct store_disk *store_disks_number(const struct store_disks *t, uint32_t number)

@@ -19,8 +19,6 @@
 #define STORE_EPOCHS_KEPT   32
 
 enum store_disk_state { STORE_DISK_ACTIVE, STORE_DISK_DRAINING, STORE_DISK_GONE };
-/* "active", "draining", "gone" */
-const char *store_disk_state_text(enum store_disk_state state);
 
 struct store_disk {
     uint32_t number;
@@ -45,9 +43,6 @@ int store_disks_init(struct store_disks *t);
 void store_disks_release(struct store_disks *t);
 /* A new one at the end, with the next number; NULL: no room. */
 struct store_disk *store_disks_add(struct store_disks *t);
-/* NULL: there is none. */
-struct store_disk *store_disks_find(const struct store_disks *t, const uint8_t uuid[16]);
-
 /* NULL: there is none of that number. */
 struct store_disk *store_disks_number(const struct store_disks *t, uint32_t number);
 /* Disks of the table that are to get new shards. */

@@ -97,6 +97,7 @@ def test_what_a_manifest_names_is_deleted_and_reported(server, s3, bucket, lists
     records = server.admin('audit', '--bucket', bucket, '--operation', 'DeleteObject', '--json').stdout
     done = [r for r in map(json.loads, records.splitlines()) if r['outcome'] == 'done' and r.get('agent', '').startswith('cairn batch')]
     assert sorted(r['key'] for r in done) == sorted(keys[:3] + ['never-there'])
+    assert {r['access_key'] for r in done} == {server.access_key}
     assert 'done' in server.admin('batch', 'status', str(job['id'])).stdout
 
 
