@@ -261,6 +261,11 @@ def test_a_copy_source_that_nothing_is_copied_from_opens_no_policy(server, s3, b
     r = claimant('PUT', 'out/a', 'renameObject=', said + [('x-amz-rename-source', 'tmp/bad')])
     assert (r.status, r.code) == (403, 'AccessDenied')
     assert claimant('PUT', 'out/a', headers=[('x-amz-copy-source', '/%s/tmp/bad' % bucket)]).status == 403
+    upload = s3.create_multipart_upload(Bucket=bucket, Key='out/a')['UploadId']
+    for source, status in (('bad', 403), ('good', 200)):  # as RustFS did not (GHSA-wfxj-ph3v-7mjf)
+        r = claimant('PUT', 'out/a', 'partNumber=1&uploadId=' + upload, [('x-amz-copy-source', '/%s/tmp/%s' % (bucket, source))])
+        assert r.status == status, r
+    s3.abort_multipart_upload(Bucket=bucket, Key='out/a', UploadId=upload)
     assert claimant('PUT', 'out/a', headers=said).status == 200
     assert s3.get_object(Bucket=bucket, Key='out/a')['Body'].read() == b'good'
 
