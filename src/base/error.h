@@ -55,7 +55,7 @@
     X(NO_SUCH_OBJECT_LOCK, false, 404, "NoSuchObjectLockConfiguration",                            \
       "The specified object does not have a ObjectLock configuration")                             \
     X(INVALID_ACCESS_KEY, false, 403, "InvalidAccessKeyId",                                        \
-      "The AWS access key ID you provided does not exist in our records.")                         \
+      "The AWS Access Key Id you provided does not exist in our records.")                         \
     X(EXPIRED_TOKEN, false, 400, "ExpiredToken", "The provided token has expired.")                \
     X(SIGNATURE_MISMATCH, false, 403, "SignatureDoesNotMatch",                                     \
       "The request signature we calculated does not match the signature you provided. Check your " \
@@ -67,10 +67,13 @@
       "The authorization header you provided is not valid.")                                       \
     X(AUTH_QUERY_MALFORMED, false, 400, "AuthorizationQueryParametersError",                       \
       "Error parsing the X-Amz-Credential parameter or another authentication parameter.")         \
+    X(AUTH_QUERY_ALGORITHM, false, 400, "AuthorizationQueryParametersError",                       \
+      "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"")                                        \
     X(INVALID_TOKEN, false, 400, "InvalidToken", "The provided token is malformed or invalid.")    \
     X(SIGNATURE_VERSION, false, 400, "InvalidRequest",                                             \
       "The authorization mechanism you have provided is not supported. Please use "                \
       "AWS4-HMAC-SHA256.")                                                                         \
+    X(AUTHORIZATION_TYPE, false, 400, "InvalidArgument", "Unsupported Authorization Type")         \
     X(MISSING_SECURITY_HEADER, false, 400, "MissingSecurityHeader",                                \
       "Your request was missing a required header.")                                               \
     X(UNSIGNED_HEADERS, false, 403, "AccessDenied",                                                \
@@ -194,15 +197,14 @@
     X(ENTITY_TOO_LARGE, false, 400, "EntityTooLarge",                                              \
       "Your proposed upload exceeds the maximum allowed object size.")                             \
     X(ENTITY_TOO_SMALL, false, 400, "EntityTooSmall",                                              \
-      "Your proposed upload is smaller than the minimum allowed object size.")                     \
+      "Your proposed upload is smaller than the minimum allowed size")                             \
     X(INVALID_PART, false, 400, "InvalidPart",                                                     \
-      "One or more of the specified parts could not be found. The part may not have been "         \
+      "One or more of the specified parts could not be found.  The part may not have been "        \
       "uploaded, or the specified entity tag may not match the part's entity tag.")                \
     X(INVALID_PART_NUMBER, false, 416, "InvalidPartNumber",                                        \
       "The requested partnumber is not satisfiable")                                               \
     X(INVALID_PART_ORDER, false, 400, "InvalidPartOrder",                                          \
-      "The list of parts was not in ascending order. The parts list must be specified in order "   \
-      "by part number.")                                                                           \
+      "The list of parts was not in ascending order. Parts must be ordered by part number.")       \
     X(BAD_DIGEST, false, 400, "BadDigest",                                                         \
       "The Content-MD5 or checksum value that you specified did not match what the server "        \
       "received.")                                                                                 \

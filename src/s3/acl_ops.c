@@ -81,14 +81,14 @@ static int FIBER read_put(struct s3_request *q, struct str owner, struct str buc
 {
     struct s3_acl acl;
     struct str body;
-    bool given;
+    bool given = false;
     int r = s3_body_all(q, 0, &body, NULL); /* s3cmd sends no digest with it */
     if (!r)
         r = s3_acl_read(q, owner, bucket_owner, &acl, &given);
-    if (r)
-        return r;
     if (body.len && given)
         return -ERR_UNEXPECTED_CONTENT;
+    if (r)
+        return r;
     if (!body.len && !given) {
         s3_error_detail(q, "MissingHeaderName", STR("x-amz-acl"));
         return -ERR_MISSING_SECURITY_HEADER;

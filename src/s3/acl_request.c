@@ -173,7 +173,15 @@ int s3_acl_resolve(struct s3_request *q, struct s3_acl *acl)
     return r;
 }
 
-static int read_grants(struct s3_request *q, struct s3_acl *acl, bool *ret_given)
+static bool has_grants(struct s3_request *q)
+{
+    for (unsigned i = 0; i < S3_GRANT_HEADERS; i++)
+        if (s3_header(q, str_from(s3_grant_headers[i].name)).ptr)
+            return true;
+    return false;
+}
+
+static int read_grants(struct s3_request *q, struct s3_acl *acl)
 {
     for (unsigned i = 0; i < S3_GRANT_HEADERS; i++) {
         const struct s3_grant_header *h = &s3_grant_headers[i];
@@ -181,7 +189,6 @@ static int read_grants(struct s3_request *q, struct s3_acl *acl, bool *ret_given
         struct s3_acl_fault fault = {0};
         if (!text.ptr)
             continue;
-        *ret_given = true;
         int r = s3_acl_parse_header(text, h->permission, acl, &fault);
         if (r) {
             fault.argument = fault.argument ? fault.argument : h->name;
@@ -195,17 +202,16 @@ int s3_acl_read(struct s3_request *q, struct str owner, struct str bucket_owner,
                 bool *ret_given)
 {
     struct str canned = s3_header(q, STR("x-amz-acl"));
-    bool grants = false;
+    bool grants = has_grants(q);
     ret->count = 0;
-    int r = read_grants(q, ret, &grants);
-    if (r)
-        return r;
     *ret_given = grants || canned.ptr;
     if (grants && canned.ptr)
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "Specifying both Canned ACLs and Header Grants is not allowed");
-    if (grants)
-        return s3_acl_resolve(q, ret);
+    if (grants) {
+        int r = read_grants(q, ret);
+        return r ? r : s3_acl_resolve(q, ret);
+    }
     if (!s3_acl_canned(canned.ptr ? canned : STR("private"), owner, bucket_owner, ret))
         return s3_error_argument(q, "x-amz-acl", canned, "Invalid Argument");
     return 0;

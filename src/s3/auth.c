@@ -42,7 +42,19 @@ static void explain_mismatch(struct s3_request *q)
 
 static int malformed(struct s3_request *q)
 {
-    return q->auth.form != SIGV4_HEADER ? -ERR_AUTH_QUERY_MALFORMED : -ERR_AUTH_HEADER_MALFORMED;
+    if (q->auth.form == SIGV4_POST) {
+        s3_error_detail(q, "ArgumentName", STR("x-amz-credential"));
+        return -ERR_INVALID_ARGUMENT;
+    }
+    return q->auth.form == SIGV4_QUERY ? -ERR_AUTH_QUERY_MALFORMED : -ERR_AUTH_HEADER_MALFORMED;
+}
+
+static const char *what_is_malformed(const struct s3_request *q)
+{
+    if (q->auth.form == SIGV4_POST)
+        return "";
+    return q->auth.form == SIGV4_QUERY ? "Error parsing the X-Amz-Credential parameter; "
+                                       : "The authorization header is malformed; ";
 }
 
 /*
@@ -55,16 +67,13 @@ int s3_check_scope(struct s3_request *q)
     bool query_api = str_eq(service, STR("iam")) || str_eq(service, STR("sts"));
     if (!query_api && !str_eq(service, STR("s3")))
         return s3_error(q, malformed(q),
-                        "The authorization header is malformed; incorrect service \"%.*s\". This "
-                        "endpoint belongs to \"s3\".",
-                        STR_FMT(service));
+                        "%sincorrect service \"%.*s\". This endpoint belongs to \"s3\".",
+                        what_is_malformed(q), STR_FMT(service));
     if (region.len == 0 || str_eq(region, q->s3->region) || str_eq(region, STR("us-east-1")))
         return 0;
     s3_error_detail(q, "Region", q->s3->region);
-    return s3_error(q, malformed(q),
-                    "The authorization header is malformed; the region '%.*s' is wrong; expecting "
-                    "'%.*s'",
-                    STR_FMT(region), STR_FMT(q->s3->region));
+    return s3_error(q, malformed(q), "%sthe region '%.*s' is wrong; expecting '%.*s'",
+                    what_is_malformed(q), STR_FMT(region), STR_FMT(q->s3->region));
 }
 
 static void explain_skew(struct s3_request *q)

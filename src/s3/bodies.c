@@ -314,24 +314,42 @@ static int parse_etag(struct str text, struct store_complete_part *p)
     return hex_decode(text, p->md5, sizeof(p->md5)) ? -ERR_INVALID_PART : 0;
 }
 
+/* At most one, of the upload's kind: of another kind nothing is known of the part. */
+static int parse_part_checksum(const struct xml_node *n, enum store_checksum_kind expected,
+                               struct store_complete_part *p)
+{
+    struct str sum = STR_NULL;
+    enum store_checksum_kind kind = expected;
+    uint32_t parts;
+    for (unsigned k = 0; k < STORE_CHECKSUM_KINDS; k++) {
+        struct str text = xml_child_text(n, s3_checksum_element(k));
+        if (!text.len)
+            continue;
+        if (sum.len)
+            return -ERR_INVALID_ARGUMENT;
+        sum = text;
+        kind = k;
+    }
+    if (!sum.len)
+        return 0;
+    if (s3_checksum_parse(kind, sum, &p->checksum, &parts) || parts > 0)
+        return -ERR_INVALID_ARGUMENT;
+    return kind == expected ? 0 : -ERR_BAD_DIGEST;
+}
+
 static int parse_part(const struct xml_node *n, const enum store_checksum_kind *kind,
                       struct store_complete_part *p)
 {
     struct str number = xml_child_text(n, "PartNumber"), etag = xml_child_text(n, "ETag");
     uint64_t value;
-    uint32_t parts;
-    if (str_to_u64(number, &value) || !etag.ptr)
+    int below = str_starts(number, STR("-"));
+    if (str_to_u64(str_from_offset(number, (size_t)below), &value) || !etag.ptr)
         return -ERR_MALFORMED_XML;
-    if (value < 1 || value > STORE_PARTS_MAX)
+    if (below || value < 1 || value > STORE_PARTS_MAX)
         return -ERR_INVALID_ARGUMENT;
     p->number = (uint32_t)value;
     int r = parse_etag(etag, p);
-    if (r || !kind)
-        return r;
-    struct str sum = xml_child_text(n, s3_checksum_element(*kind));
-    if (sum.len && (s3_checksum_parse(*kind, sum, &p->checksum, &parts) || parts > 0))
-        return -ERR_INVALID_PART;
-    return 0;
+    return r || !kind ? r : parse_part_checksum(n, *kind, p);
 }
 
 /* A part named twice in a row counts once, as it was named last: clients that sent a part again

@@ -62,21 +62,77 @@ static int one_only(struct s3_request *q)
                     "allowed.");
 }
 
+int s3_checksum_unknown(struct s3_request *q)
+{
+    return s3_error(
+        q, -ERR_INVALID_REQUEST,
+        "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+        "[CRC32, CRC32C, CRC64NVME, MD5, SHA1, SHA256, SHA512, XXHASH128, XXHASH3, XXHASH64]");
+}
+
+int s3_checksum_mismatch(struct s3_request *q, enum store_checksum_kind expected,
+                         const char *actual)
+{
+    struct str own = arena_lower(q->arena, str_from(s3_checksum_name(expected)));
+    struct str other = arena_lower(q->arena, str_from(actual ? actual : "null"));
+    return s3_error(q, -ERR_INVALID_REQUEST,
+                    "Checksum Type mismatch occurred, expected checksum Type: %.*s, actual "
+                    "checksum Type: %.*s",
+                    STR_FMT(own), STR_FMT(other));
+}
+
+/* A checksum of a kind that is not known would be one that nobody looks at. */
+static bool is_known_checksum(struct str name)
+{
+    static const char *const others[] = {"algorithm", "type", "mode"};
+    struct str prefix = STR("x-amz-checksum-");
+    if (!str_starts_nocase(name, prefix))
+        return true;
+    for (unsigned kind = 0; kind < STORE_CHECKSUM_KINDS; kind++)
+        if (str_eq_nocase(name, str_from(s3_checksum_header(kind))))
+            return true;
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+        if (str_eq_nocase(str_from_offset(name, prefix.len), str_from(others[i])))
+            return true;
+    return false;
+}
+
+static int refuse_unknown(struct s3_body *b)
+{
+    const struct http1_request *head = b->q->head;
+    const struct form_head *form = b->q->form;
+    bool known = true;
+    for (unsigned i = 0; !form && i < head->header_count; i++)
+        known &= is_known_checksum(head->headers[i].name);
+    for (size_t i = 0; form && i < form->count; i++)
+        known &= is_known_checksum(form->fields[i].name);
+    return known ? 0
+                 : s3_error(b->q, -ERR_INVALID_REQUEST,
+                            "The algorithm type you specified in x-amz-checksum- header is "
+                            "invalid.");
+}
+
+/* How many were sent is told before what is in them. */
 static int find_checksum_header(struct s3_body *b)
 {
+    struct str value = STR_NULL;
+    uint32_t parts;
+    int r = refuse_unknown(b);
+    if (r)
+        return r;
     for (unsigned kind = 0; kind < STORE_CHECKSUM_KINDS; kind++) {
         struct str text = s3_field(b->q, str_from(s3_checksum_header(kind)));
-        uint32_t parts;
         if (!text.ptr)
             continue;
         if (b->has_checksum)
             return one_only(b->q);
-        if (s3_checksum_parse(kind, text, &b->promised, &parts) || parts > 0)
-            return s3_error(b->q, -ERR_BAD_DIGEST, "Value for %s header is invalid.",
-                            s3_checksum_header(kind));
         b->has_checksum = true;
         b->kind = kind;
+        value = text;
     }
+    if (b->has_checksum && (s3_checksum_parse(b->kind, value, &b->promised, &parts) || parts > 0))
+        return s3_error(b->q, -ERR_BAD_DIGEST, "Value for %s header is invalid.",
+                        s3_checksum_header(b->kind));
     return 0;
 }
 

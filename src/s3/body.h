@@ -53,6 +53,11 @@ struct s3_body {
  * (beyond STORE_OBJECT_MAX). Release it also on failure.
  */
 int s3_body_open(struct s3_body *b, struct s3_request *q, unsigned flags);
+/* -ERR_INVALID_REQUEST, for an x-amz-checksum-algorithm that is none of S3's. */
+int s3_checksum_unknown(struct s3_request *q);
+/* -ERR_INVALID_REQUEST, for a checksum of another kind than the upload's, or NULL: for none. */
+int s3_checksum_mismatch(struct s3_request *q, enum store_checksum_kind expected,
+                         const char *actual);
 /* Compute a checksum of `kind` too; the result is `also`. */
 int s3_body_also(struct s3_body *b, enum store_checksum_kind kind);
 /*

@@ -94,6 +94,12 @@ static int FIBER make_bucket(struct s3_request *q, const struct creation *c)
                                 : store_bucket_make(q->s3->store, q->arena, &spec, &bucket);
 }
 
+static void set_arn(struct s3_request *q)
+{
+    (void)http_set_header(q->x, "x-amz-bucket-arn",
+                          arena_printf(q->arena, "arn:aws:s3:::%.*s", STR_FMT(q->bucket_name)));
+}
+
 int FIBER s3_create_bucket(struct s3_request *q)
 {
     struct creation c = {0};
@@ -115,6 +121,7 @@ int FIBER s3_create_bucket(struct s3_request *q)
         return r;
     struct str path = arena_printf(q->arena, "/%.*s", STR_FMT(q->bucket_name));
     (void)http_set_header(q->x, "Location", path);
+    set_arn(q);
     return s3_respond_empty(q, 200);
 }
 
@@ -123,6 +130,7 @@ int FIBER s3_create_bucket(struct s3_request *q)
 int FIBER s3_head_bucket(struct s3_request *q)
 {
     (void)http_set_header(q->x, "x-amz-bucket-region", q->s3->region);
+    set_arn(q);
     return s3_respond_empty(q, 200);
 }
 

@@ -11,7 +11,7 @@ static enum range_result suffix_of(struct str digits, uint64_t size, struct byte
         return RANGE_WHOLE;
     if (n == 0)
         return RANGE_UNSATISFIABLE;
-    if (size == 0)
+    if (size == 0) /* all of nothing, which no Content-Range can say */
         return RANGE_WHOLE;
     n = MIN(n, size);
     *ret = (struct byte_range){size - n, n};
@@ -23,7 +23,7 @@ enum range_result range_parse(struct str text, uint64_t size, struct byte_range 
     uint64_t first, last = UINT64_MAX;
     if (!str_starts_nocase(text, STR("bytes=")))
         return RANGE_WHOLE;
-    text = str_trim(str_from_offset(text, strlen("bytes=")));
+    text = str_from_offset(text, strlen("bytes=")); /* no space may follow: RFC 9110 14.1.1 */
     ptrdiff_t dash = str_find_char(text, '-', 0);
     if (dash < 0)
         return RANGE_WHOLE;

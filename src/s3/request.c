@@ -256,6 +256,7 @@ static const struct refused {
     {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}, .acl = true},
     {WORD("create-session-mode"), false},
     {WORD("grant-"), true, .acl = true},
+    {WORD("if-match-initiated-time"), false, .served = "AbortMultipartUpload"},
     {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
     {WORD("object-ownership"), false, .served = "CreateBucket"},

@@ -180,7 +180,7 @@ int s3_tags_parse_header(struct arena *a, struct str text, struct s3_tags *ret,
     for (; t.count < form.count; t.count++) {
         const struct uri_param *p = &form.params[t.count];
         t.pairs[t.count] = (struct store_pair){p->name, p->value.ptr ? p->value : STR("")};
-        if (!str_is_utf8(p->name) || !str_is_utf8(p->value))
+        if (!p->name.len || !str_is_utf8(p->name) || !str_is_utf8(p->value))
             return bad_header(fault);
     }
     r = test_tags(&t, fault);

@@ -59,7 +59,8 @@ struct sigv4_auth {
  * -ERR_AUTH_HEADER_MALFORMED, -ERR_AUTH_QUERY_MALFORMED; -ERR_MISSING_SECURITY_HEADER (no
  * x-amz-content-sha256, which services iam and sts do without); -ERR_ACCESS_DENIED (no date that
  * can be read); -ERR_INVALID_ARGUMENT (unknown x-amz-content-sha256, both forms at once, one of the
- * headers read here sent twice); -ERR_SIGNATURE_VERSION (SigV2, SigV4A and others);
+ * headers read here sent twice); -ERR_SIGNATURE_VERSION (SigV2, SigV4A), -ERR_AUTHORIZATION_TYPE
+ * (another scheme), -ERR_AUTH_QUERY_ALGORITHM;
  * -ERR_SIGNATURE_MISMATCH (a signature that is not 64 lower-case digits); -ERR_UNSIGNED_HEADERS
  * (`host` or an `x-amz-*` header not among the signed ones; a presigned URL's x-amz-content-sha256
  * need not be, because its value is signed as the payload); -ERR_INVALID_URI, -ERR_TOO_LARGE

@@ -176,6 +176,12 @@ static int read_header_date(struct arena *a, const struct slot *sent, struct sig
     return 0;
 }
 
+/* Of another algorithm: SigV2 and SigV4A are Amazon's, what else there is was never S3's. */
+static int other_algorithm(struct str s)
+{
+    return str_starts(s, STR("AWS")) ? -ERR_SIGNATURE_VERSION : -ERR_AUTHORIZATION_TYPE;
+}
+
 /* `AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...`, in any order. */
 static int read_authorization(struct str s, struct sigv4_auth *auth)
 {
@@ -183,7 +189,7 @@ static int read_authorization(struct str s, struct sigv4_auth *auth)
     struct slot slots[COUNT] = {{STR("Credential")}, {STR("SignedHeaders")}, {STR("Signature")}};
     struct str rest = str_from_offset(s, strlen(ALGORITHM)), piece;
     if (!str_starts(s, STR(ALGORITHM)) || (rest.len && rest.ptr[0] != ' '))
-        return -ERR_SIGNATURE_VERSION;
+        return other_algorithm(s);
     while (str_cut(&rest, ',', &piece)) {
         struct str value = str_trim(piece), name;
         if (!str_cut(&value, '=', &name))
@@ -290,7 +296,7 @@ static int read_query_form(const struct slot *sent, struct str payload, struct s
         if (!sent[i].value.ptr)
             return -ERR_AUTH_QUERY_MALFORMED;
     if (!str_eq(sent[Q_ALGORITHM].value, STR(ALGORITHM)))
-        return -ERR_SIGNATURE_VERSION;
+        return -ERR_AUTH_QUERY_ALGORITHM;
     if (!read_credential(sent[Q_CREDENTIAL].value, auth) ||
         !read_signed_headers(sent[Q_SIGNED].value, auth) ||
         date_parse_amz(auth->amz_date, &auth->time_ms) != 0 ||
@@ -320,10 +326,8 @@ int sigv4_parse_form(const struct sigv4_form *form, struct sigv4_auth *ret)
     if (!read_credential(form->credential, &auth) || date_parse_amz(form->date, &auth.time_ms) ||
         !str_starts(form->date, auth.date))
         return -ERR_AUTH_QUERY_MALFORMED;
-    int rc = read_signature(form->signature, &auth);
-    if (rc == 0)
-        *ret = auth;
-    return rc;
+    *ret = auth; /* also when the signature is none: what else there is may be told */
+    return read_signature(form->signature, ret);
 }
 
 /* ---- header and query -------------------------------------------------------------------------

@@ -46,10 +46,10 @@ RULE = b'<CORSRule><AllowedOrigin>%s</AllowedOrigin><AllowedMethod>%s</AllowedMe
     (RULE % (b'*', b'OPTIONS', b''), 'InvalidRequest'), (RULE % (b'*', b'get', b''), 'InvalidRequest'),
     (RULE % (b'http://*.*', b'GET', b''), 'InvalidRequest'), (RULE % (b'a b', b'GET', b''), 'MalformedXML'),
     (RULE % (b'a&#13;&#10;Set-Cookie:x', b'GET', b''), 'MalformedXML'),
-    (RULE % (b'*', b'GET', b'<ExposeHeader>a&#13;&#10;b</ExposeHeader>'), 'MalformedXML'),
+    (RULE % (b'*', b'GET', b'<ExposeHeader>a&#13;&#10;b</ExposeHeader>'), 'InvalidRequest'),
     (RULE % (b'*', b'GET', b'<ExposeHeader>x-*</ExposeHeader>'), 'InvalidRequest'),
     (RULE % (b'*', b'GET', b'<AllowedHeader>x-*-*</AllowedHeader>'), 'InvalidRequest'),
-    (RULE % (b'*', b'GET', b'<MaxAgeSeconds>-1</MaxAgeSeconds>'), 'MalformedXML'),
+    (RULE % (b'*', b'GET', b'<MaxAgeSeconds>--1</MaxAgeSeconds>'), 'MalformedXML'),
     (RULE % (b'*', b'GET', b'<ID>' + b'i' * 256 + b'</ID>'), 'MalformedXML'), ((RULE % (b'*', b'GET', b'')) * 101, 'InvalidRequest')])
 def test_rules_that_are_none(server, bucket, rules, code):
     body = b'<CORSConfiguration>' + rules + b'</CORSConfiguration>'
@@ -72,6 +72,16 @@ def test_origins_match_exactly(server, s3, bucket, pattern, fits, not_):
     for origin in not_:
         r = preflight(server, '/%s/k' % bucket, origin)
         assert (r.status, r.code) == (403, 'AccessForbidden') and ALLOWED not in r.headers
+
+
+def test_a_preflight_that_no_browser_sends(server, s3, bucket):
+    put_rules(s3, bucket, rule(['*'], AllowedHeaders=['*'], MaxAgeSeconds=-5))
+    assert s3.get_bucket_cors(Bucket=bucket)['CORSRules'][0]['MaxAgeSeconds'] == -5
+    good = preflight(server, '/%s/k' % bucket, 'http://a', 'GET', 'x-one')
+    assert good.status == 200 and good.headers['access-control-max-age'] == '-5'
+    for method, headers in (('PATCH', None), ('get', None), ('GET', 'x-one, a b'), ('GET', 'x(one)')):
+        bad = preflight(server, '/%s/k' % bucket, 'http://a', method, headers)
+        assert (bad.status, bad.code) == (400, 'BadRequest'), bad
 
 
 def test_preflight_weighs_method_and_headers_and_takes_the_first_rule(server, s3, bucket):

@@ -78,7 +78,7 @@ RULE = SUFFIX + '<RoutingRules><RoutingRule>%s</RoutingRule></RoutingRules>'
 
 @pytest.mark.parametrize('body,code', [
     ('', 'InvalidArgument'), ('<IndexDocument><Suffix>a/b</Suffix></IndexDocument>', 'InvalidArgument'),
-    ('<IndexDocument><Suffix></Suffix></IndexDocument>', 'InvalidArgument'), (SUFFIX + '<ErrorDocument><Key/></ErrorDocument>', 'MalformedXML'),
+    ('<IndexDocument><Suffix></Suffix></IndexDocument>', 'InvalidArgument'), (SUFFIX + '<ErrorDocument><Key/></ErrorDocument>', 'InvalidArgument'),
     (SUFFIX + SUFFIX, 'MalformedXML'), ('<RedirectAllRequestsTo><HostName>a</HostName></RedirectAllRequestsTo>' + SUFFIX, 'MalformedXML'),
     ('<RedirectAllRequestsTo/>', 'MalformedXML'), ('<RedirectAllRequestsTo><HostName>a b</HostName></RedirectAllRequestsTo>', 'MalformedXML'),
     ('<RedirectAllRequestsTo><HostName>a</HostName><Protocol>ftp</Protocol></RedirectAllRequestsTo>', 'InvalidRequest'),
@@ -87,6 +87,9 @@ RULE = SUFFIX + '<RoutingRules><RoutingRule>%s</RoutingRule></RoutingRules>'
     (RULE % '<Redirect><ReplaceKeyWith>a</ReplaceKeyWith><ReplaceKeyPrefixWith>b</ReplaceKeyPrefixWith></Redirect>', 'InvalidRequest'),
     (RULE % '<Redirect><HttpRedirectCode>300</HttpRedirectCode></Redirect>', 'InvalidRequest'),
     (RULE % '<Redirect><HttpRedirectCode>200</HttpRedirectCode></Redirect>', 'InvalidRequest'),
+    (RULE % '<Redirect><HttpRedirectCode>306</HttpRedirectCode></Redirect>', 'InvalidRequest'),
+    (RULE % '<Redirect><HttpRedirectCode>3xx</HttpRedirectCode></Redirect>', 'MalformedXML'),
+    (RULE % '<Condition><HttpErrorCodeReturnedEquals>418</HttpErrorCodeReturnedEquals></Condition><Redirect><HostName>a</HostName></Redirect>', 'InvalidRequest'),
     (RULE % '<Condition><HttpErrorCodeReturnedEquals>302</HttpErrorCodeReturnedEquals></Condition><Redirect><HostName>a</HostName></Redirect>', 'InvalidRequest'),
     (RULE % '<Redirect><HostName>a&#13;&#10;Set-Cookie: b</HostName></Redirect>', 'MalformedXML'),
     (SUFFIX + '<RoutingRules>' + '<RoutingRule><Redirect><HostName>a</HostName></Redirect></RoutingRule>' * 51 + '</RoutingRules>', 'InvalidRequest')])

@@ -38,6 +38,8 @@ static void range_cases(void **state)
         {"bytes=-0", 10, RANGE_UNSATISFIABLE, 0, 0},
         {"bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0},
         {"bytes=-5", 0, RANGE_WHOLE, 0, 0},
+        {"bytes=-0", 0, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes= -5", 10, RANGE_WHOLE, 0, 0},
         {"", 10, RANGE_WHOLE, 0, 0},
         {"bytes=", 10, RANGE_WHOLE, 0, 0},
         {"bytes=-", 10, RANGE_WHOLE, 0, 0},

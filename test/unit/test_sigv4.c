@@ -304,8 +304,8 @@ static void other_schemes_are_refused_clearly(void **state)
     assert_int_equal(parse_authorization("AWS4-ECDSA-P256-SHA256 Credential=x"),
                      -ERR_SIGNATURE_VERSION);
     assert_int_equal(parse_authorization("AWS4-HMAC-SHA256X Credential=x"), -ERR_SIGNATURE_VERSION);
-    assert_int_equal(parse_authorization("Basic dTpw"), -ERR_SIGNATURE_VERSION);
-    assert_int_equal(parse_authorization(""), -ERR_SIGNATURE_VERSION);
+    assert_int_equal(parse_authorization("Basic dTpw"), -ERR_AUTHORIZATION_TYPE);
+    assert_int_equal(parse_authorization(""), -ERR_AUTHORIZATION_TYPE);
     assert_int_equal(
         parse("GET /b/k?AWSAccessKeyId=a&Signature=b&Expires=1 HTTP/1.1\r\n" HOST_LINE "\r\n"),
         -ERR_SIGNATURE_VERSION);
@@ -491,7 +491,7 @@ static void malformed_presigned_queries_are_refused(void **state)
     snprintf(text, sizeof(text),
              "GET /b/k?X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&%s HTTP/1.1\r\n" HOST_LINE "\r\n",
              Q_CRED "&" Q_DAY "&" Q_EXP "&" Q_HEAD "&" Q_SIG);
-    assert_int_equal(parse(text), -ERR_SIGNATURE_VERSION);
+    assert_int_equal(parse(text), -ERR_AUTH_QUERY_ALGORITHM);
 }
 
 /* ---- signing

@@ -52,20 +52,38 @@ static int test_origin(struct parse *p, struct str s)
     return is_visible(s) ? 0 : -ERR_MALFORMED_XML;
 }
 
-static int test_method(struct parse *p, struct str s)
+bool s3_cors_is_method(struct str s)
 {
     static const char *const methods[] = {"GET", "PUT", "POST", "DELETE", "HEAD"};
     for (unsigned i = 0; i < ARRAY_LEN(methods); i++)
         if (str_eq(s, str_from(methods[i])))
-            return 0;
+            return true;
+    return false;
+}
+
+bool s3_cors_is_header(struct str s)
+{
+    return count_stars(s) == 0 && is_token(s);
+}
+
+static int test_method(struct parse *p, struct str s)
+{
+    if (s3_cors_is_method(s))
+        return 0;
     return refuse(p, "Found unsupported HTTP method in CORS config. Unsupported method is %.*s", s);
+}
+
+/* S3 says AllowedHeader of both kinds. */
+static int bad_character(struct parse *p, struct str s)
+{
+    return refuse(p, "AllowedHeader \"%.*s\" contains invalid character.", s);
 }
 
 static int test_header(struct parse *p, struct str s)
 {
     if (count_stars(s) > 1)
         return refuse(p, "AllowedHeader \"%.*s\" can not have more than one wildcard.", s);
-    return is_token(s) ? 0 : -ERR_MALFORMED_XML;
+    return is_token(s) ? 0 : bad_character(p, s);
 }
 
 static int test_exposed(struct parse *p, struct str s)
@@ -75,7 +93,7 @@ static int test_exposed(struct parse *p, struct str s)
                       "ExposeHeader \"%.*s\" contains wildcard. We currently do not support "
                       "wildcard for ExposeHeader.",
                       s);
-    return is_token(s) ? 0 : -ERR_MALFORMED_XML; /* it becomes part of a header */
+    return is_token(s) ? 0 : bad_character(p, s); /* it becomes part of a header */
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -108,6 +126,13 @@ static int add_entry(struct parse *p, struct s3_cors_list *l, struct str value)
     return 0;
 }
 
+/* S3 takes negative ones too; to a browser they mean: not kept. */
+static bool is_max_age(struct str s)
+{
+    uint64_t n;
+    return str_to_u64(str_from_offset(s, str_starts(s, STR("-"))), &n) == 0 && n <= INT32_MAX;
+}
+
 static int read_element(struct parse *p, const struct xml_node *n, struct s3_cors_rule *r)
 {
     struct str text = str_trim(n->text);
@@ -120,9 +145,9 @@ static int read_element(struct parse *p, const struct xml_node *n, struct s3_cor
         r->id = text.ptr ? text : STR("");
         return 0;
     }
-    if (str_eq(n->name, STR("MaxAgeSeconds")) && !r->has_max_age) {
-        r->has_max_age = true;
-        return str_to_u64(text, &r->max_age_s) || r->max_age_s > INT32_MAX ? -ERR_MALFORMED_XML : 0;
+    if (str_eq(n->name, STR("MaxAgeSeconds")) && !r->max_age.ptr) {
+        r->max_age = text;
+        return is_max_age(text) ? 0 : -ERR_MALFORMED_XML;
     }
     return -ERR_MALFORMED_XML;
 }
@@ -175,8 +200,8 @@ static void put_rule(struct buf *b, struct s3_cors_rule *r)
         for (size_t k = 0; k < l->count; k++)
             xml_element(b, entries[i].element, l->items[k]);
     }
-    if (r->has_max_age)
-        xml_element_u64(b, "MaxAgeSeconds", r->max_age_s);
+    if (r->max_age.ptr)
+        xml_element(b, "MaxAgeSeconds", r->max_age);
     xml_close(b, "CORSRule");
 }
 

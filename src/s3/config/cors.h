@@ -22,8 +22,7 @@ struct s3_cors_list {
 struct s3_cors_rule {
     struct str id; /* ptr NULL: none */
     struct s3_cors_list origins, methods, headers, exposed;
-    bool has_max_age;
-    uint64_t max_age_s;
+    struct str max_age; /* seconds, perhaps negative; ptr NULL: none */
 };
 struct s3_cors {
     struct s3_cors_rule *rules;
@@ -35,6 +34,10 @@ struct s3_cors {
  * -ENOMEM. Strings live in `a`.
  */
 int s3_cors_parse(struct arena *a, struct str body, struct s3_cors *ret, struct str *ret_why);
+/* GET, PUT, POST, DELETE, HEAD: what rules can allow. */
+bool s3_cors_is_method(struct str s);
+/* A header's name. */
+bool s3_cors_is_header(struct str s);
 /* The whole document, in one form. */
 void s3_cors_xml(struct buf *b, const struct s3_cors *cors);
 

@@ -66,9 +66,8 @@ static void set_rule(struct s3_request *q, const struct s3_cors_rule *r, struct 
         (void)http_set_header(q->x, "Access-Control-Allow-Credentials", STR("true"));
     set_list(q, "Access-Control-Allow-Methods", &r->methods);
     set_list(q, "Access-Control-Expose-Headers", &r->exposed);
-    if (r->has_max_age)
-        (void)http_set_header(q->x, "Access-Control-Max-Age",
-                              arena_printf(q->arena, "%llu", (unsigned long long)r->max_age_s));
+    if (r->max_age.ptr)
+        (void)http_set_header(q->x, "Access-Control-Max-Age", r->max_age);
 }
 
 static void set_vary(struct s3_request *q)
@@ -163,14 +162,32 @@ static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *co
     return s3_respond_empty(q, 200);
 }
 
+/* What a browser would send. */
+static int check_preflight(struct s3_request *q)
+{
+    struct str method = http_header(q->x, METHOD), rest = http_header(q->x, HEADERS), name;
+    if (!http_header(q->x, ORIGIN).len)
+        return bad_preflight(q, "Insufficient information. Origin request header needed.");
+    if (!method.len)
+        return bad_preflight(q, "Invalid Access-Control-Request-Method: null");
+    if (!s3_cors_is_method(method))
+        return s3_error(q, -ERR_BAD_REQUEST, "Invalid Access-Control-Request-Method: %.*s",
+                        STR_FMT(method));
+    while (rest.len && str_cut(&rest, ',', &name))
+        if (str_trim(name).len && !s3_cors_is_header(str_trim(name)))
+            return s3_error(q, -ERR_BAD_REQUEST,
+                            "Access-Control-Request-Headers \"%.*s\" contains invalid character.",
+                            STR_FMT(str_trim(name)));
+    return 0;
+}
+
 int FIBER s3_preflight(struct s3_request *q)
 {
     const struct s3_cors *cors = NULL;
-    if (!http_header(q->x, ORIGIN).len)
-        return bad_preflight(q, "Insufficient information. Origin request header needed.");
-    if (!http_header(q->x, METHOD).len)
-        return bad_preflight(q, "Invalid Access-Control-Request-Method: null");
-    int r = s3_get_bucket(q, &q->bucket);
+    int r = check_preflight(q);
+    if (r)
+        return r;
+    r = s3_get_bucket(q, &q->bucket);
     if (r == 0)
         r = rules_of(&q->bucket, &cors);
     return r ? r : answer_preflight(q, cors);

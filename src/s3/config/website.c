@@ -79,13 +79,27 @@ static int test_host(struct str s)
     return !s.ptr || is_host(s) ? 0 : -ERR_MALFORMED_XML;
 }
 
-static int read_status(struct parse *p, struct str text, unsigned least, unsigned most,
+/* Those that have a meaning: RFC 9110 15.4 without Multiple Choices and the unused 306. */
+static bool is_redirect_code(uint64_t n)
+{
+    return (n >= 301 && n <= 305) || n == 307 || n == 308;
+}
+
+/* Up to the last one of RFC 2616, as in S3. */
+static bool is_error_code(uint64_t n)
+{
+    return (n >= 400 && n <= 417) || (n >= 500 && n <= 505);
+}
+
+static int read_status(struct parse *p, struct str text, bool (*test)(uint64_t n),
                        const char *format, unsigned *ret)
 {
     uint64_t n;
     if (!text.ptr)
         return 0;
-    if (str_to_u64(text, &n) || n < least || n > most)
+    if (str_to_u64(text, &n))
+        return -ERR_MALFORMED_XML;
+    if (!test(n))
         return refuse(p, -ERR_INVALID_REQUEST, format, text);
     *ret = (unsigned)n;
     return 0;
@@ -108,7 +122,7 @@ static int read_redirect(struct parse *p, const struct xml_node *n, struct s3_we
     if (!r)
         r = test_protocol(p, to->protocol);
     if (!r)
-        r = read_status(p, code, 301, 399,
+        r = read_status(p, code, is_redirect_code,
                         "The provided HTTP redirect code (%.*s) is not valid. Valid codes are 3XX "
                         "except 300.",
                         &to->code);
@@ -130,7 +144,7 @@ static int read_condition(struct parse *p, const struct xml_node *n, struct s3_w
     if (!r)
         r = take_text(n, "HttpErrorCodeReturnedEquals", &error);
     if (!r)
-        r = read_status(p, error, 400, 599,
+        r = read_status(p, error, is_error_code,
                         "The provided HTTP error code (%.*s) is not valid. Valid codes are 4XX or "
                         "5XX.",
                         &rule->error);
@@ -157,6 +171,15 @@ static int read_rule(struct parse *p, const struct xml_node *n, struct s3_websit
     return redirect ? read_redirect(p, redirect, &ret->to) : -ERR_MALFORMED_XML;
 }
 
+static int too_many_rules(struct parse *p, size_t count)
+{
+    *p->why = arena_printf(p->arena,
+                           "%zu routing rules provided, the number of routing rules in a website "
+                           "configuration is limited to 50.",
+                           count);
+    return -ERR_INVALID_REQUEST;
+}
+
 static int read_rules(struct parse *p, const struct xml_node *n, struct s3_website *site)
 {
     size_t count = 0;
@@ -165,10 +188,7 @@ static int read_rules(struct parse *p, const struct xml_node *n, struct s3_websi
     if (count == 0)
         return -ERR_MALFORMED_XML;
     if (count > S3_WEBSITE_RULES_MAX)
-        return refuse(p, -ERR_INVALID_REQUEST,
-                      "The number of routing rules must not exceed the allowed limit of 50 "
-                      "rules.%.*s",
-                      STR(""));
+        return too_many_rules(p, count);
     site->rules = arena_zalloc(p->arena, count * sizeof(*site->rules));
     if (!site->rules)
         return -ENOMEM;
@@ -212,13 +232,16 @@ static int read_index(struct parse *p, const struct xml_node *root, struct s3_we
                   STR(""));
 }
 
-static int read_error(const struct xml_node *root, struct s3_website *site)
+static int read_error(struct parse *p, const struct xml_node *root, struct s3_website *site)
 {
     const struct xml_node *error;
     int r = take_child(root, "ErrorDocument", &error);
     if (!r && error)
         r = take_text(error, "Key", &site->error_key);
-    return r || !error || site->error_key.len ? r : -ERR_MALFORMED_XML;
+    if (r || !error || site->error_key.len)
+        return r;
+    return refuse(p, -ERR_INVALID_ARGUMENT, "The ErrorDocument Key is not well formed%.*s",
+                  STR(""));
 }
 
 static int read_site(struct parse *p, const struct xml_node *root, struct s3_website *site)
@@ -229,7 +252,7 @@ static int read_site(struct parse *p, const struct xml_node *root, struct s3_web
         return r ? r : read_all(p, root, all, site);
     r = read_index(p, root, site);
     if (!r)
-        r = read_error(root, site);
+        r = read_error(p, root, site);
     if (!r)
         r = take_child(root, "RoutingRules", &rules);
     return r || !rules ? r : read_rules(p, rules, site);

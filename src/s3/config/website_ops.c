@@ -52,6 +52,7 @@ static int FIBER respond_page(struct s3_request *q, int err)
 {
     _cleanup_buf_ struct buf b;
     const struct err_info *info = err_info(err);
+    const char *text = info->http_status == 500 ? err_text(-ERR_INTERNAL) : info->text;
     struct str title = arena_printf(q->arena, "%d %s", info->http_status, info->s3_code);
     buf_init(&b, 0);
     buf_put_cstr(&b, "<html>\n<head><title>");
@@ -60,8 +61,7 @@ static int FIBER respond_page(struct s3_request *q, int err)
     xml_text(&b, title);
     buf_put_cstr(&b, "</h1>\n<ul>\n");
     put_item(&b, "Code", str_from(info->s3_code));
-    put_item(&b, "Message",
-             str_from(info->http_status == 500 ? err_text(-ERR_INTERNAL) : info->text));
+    put_item(&b, "Message", str_from(text));
     if (err == -ERR_NO_SUCH_KEY)
         put_item(&b, "Key", q->key);
     put_item(&b, "RequestId", str_from(http_request_id(q->x)));
@@ -69,6 +69,7 @@ static int FIBER respond_page(struct s3_request *q, int err)
     q->err = err;
     (void)http_set_header(q->x, "Content-Type", STR("text/html; charset=utf-8"));
     (void)http_set_header(q->x, "x-amz-error-code", str_from(info->s3_code));
+    (void)http_set_header(q->x, "x-amz-error-message", str_from(text));
     return http_respond(q->x, info->http_status, buf_error(&b) ? STR_NULL : buf_str(&b));
 }
 

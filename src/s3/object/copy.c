@@ -6,7 +6,7 @@
  */
 
 #include "s3/attrs.h"
-#include "s3/checksum.h"
+#include "s3/body.h"
 #include "s3/context.h"
 #include "s3/lifecycle.h"
 #include "s3/notice.h"
@@ -65,8 +65,7 @@ static int read_request(struct s3_request *q, struct copy_request *c)
     c->has_storage_class = http_header(q->x, STR("x-amz-storage-class")).ptr != NULL;
     c->has_kind = algorithm.ptr != NULL;
     if (c->has_kind && !s3_checksum_kind_parse(algorithm, &c->kind))
-        return s3_error_argument(q, "x-amz-checksum-algorithm", algorithm,
-                                 "Checksum algorithm provided is unsupported.");
+        return s3_checksum_unknown(q);
     r = s3_conditions_write(q, &c->conditions);
     if (!r)
         r = s3_notice(q, EVENT_NAMES(EVENT_CREATED_COPY), &c->conditions.notice);

@@ -167,11 +167,11 @@ int s3_lock_read(struct s3_request *q, struct store_lock *ret)
     struct store_lock lock = {.retention = STORE_RETENTION_NONE};
     bool any = mode.ptr || until.ptr;
     *ret = lock;
-    if (!q->bucket.object_lock)
-        return any || hold.ptr ? no_lock_here(q) : 0;
-    int r = any ? read_retention(q, mode, until, &lock) : use_default(q, &lock);
+    int r = any ? read_retention(q, mode, until, &lock) : s3_lock_default(q, &lock);
     if (!r && hold.ptr)
         r = read_hold(q, hold, &lock);
+    if (!r && !q->bucket.object_lock && (any || hold.ptr))
+        r = no_lock_here(q);
     if (!r)
         *ret = lock;
     return r;
@@ -265,7 +265,7 @@ static int FIBER judge_lock(struct s3_request *q, struct s3_context *c, int unre
         q->detail_count = 0;
         return r;
     }
-    return q->bucket.object_lock ? unread : no_lock_here(q);
+    return unread || q->bucket.object_lock ? unread : no_lock_here(q);
 }
 
 int FIBER s3_put_object_retention(struct s3_request *q)

@@ -14,6 +14,7 @@
 #include "s3/range.h"
 #include "s3/sse.h"
 #include "s3/object/upload.h"
+#include "wire/date.h"
 
 /* ---- creating ------------------------------------------------------------------------------- */
 
@@ -25,9 +26,10 @@ struct upload_checksum {
 
 static int unfit_type(struct s3_request *q, struct str type, enum store_checksum_kind kind)
 {
+    struct str name = arena_lower(q->arena, str_from(s3_checksum_name(kind)));
     return s3_error(q, -ERR_INVALID_REQUEST,
-                    "The %.*s checksum type cannot be used with the %s checksum algorithm.",
-                    STR_FMT(type), s3_checksum_name(kind));
+                    "The %.*s checksum type cannot be used with the %.*s checksum algorithm.",
+                    STR_FMT(type), STR_FMT(name));
 }
 
 /* S3 User Guide, "Checking object integrity": digests are composite, CRC64NVME whole, CRC32 either.
@@ -45,19 +47,15 @@ static int read_checksum(struct s3_request *q, struct upload_checksum *ret)
                         "x-amz-checksum-algorithm header.");
     }
     if (!s3_checksum_kind_parse(algorithm, &ret->kind))
-        return s3_error(
-            q, -ERR_INVALID_REQUEST,
-            "Checksum algorithm provided is unsupported. "
-            "Please try again with any of the valid types: "
-            "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256, SHA512, MD5, XXHASH64, XXHASH3, XXHASH128]");
+        return s3_checksum_unknown(q);
     ret->named = true;
     ret->composite = ret->kind != STORE_CRC64NVME;
     if (!type.ptr)
         return 0;
-    if (!str_eq(type, STR("COMPOSITE")) && !str_eq(type, STR("FULL_OBJECT")))
+    if (!str_eq_nocase(type, STR("COMPOSITE")) && !str_eq_nocase(type, STR("FULL_OBJECT")))
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "Value for x-amz-checksum-type header is invalid.");
-    ret->composite = str_eq(type, STR("COMPOSITE"));
+    ret->composite = str_eq_nocase(type, STR("COMPOSITE"));
     if (ret->composite ? ret->kind == STORE_CRC64NVME : !store_checksum_is_crc(ret->kind))
         return unfit_type(q, type, ret->kind);
     return 0;
@@ -106,9 +104,31 @@ int FIBER s3_create_multipart_upload(struct s3_request *q)
     return s3_respond_xml(q, &b);
 }
 
+/* Asked for of directory buckets in AWS. When an upload began never changes, so there is no race.
+ */
+static int FIBER check_initiated(struct s3_request *q)
+{
+    static const char *const name = "x-amz-if-match-initiated-time";
+    struct str text = s3_header(q, str_from(name));
+    struct store_upload u;
+    uint64_t time_ms;
+    if (!text.ptr)
+        return 0;
+    if (date_parse_http(text, rt_wall_ms(), &time_ms))
+        return s3_error_argument(q, name, text, "The value is not a date");
+    int r =
+        store_upload_get(q->s3->store, q->arena, q->bucket.id, q->key, s3_param(q, "uploadId"), &u);
+    if (r || time_ms / 1000 == u.created_ms / 1000)
+        return r;
+    s3_error_detail(q, "Condition", str_from(name));
+    return -ERR_PRECONDITION_FAILED;
+}
+
 int FIBER s3_abort_multipart_upload(struct s3_request *q)
 {
-    int r = store_upload_abort(q->s3->store, q->bucket.id, q->key, s3_param(q, "uploadId"));
+    int r = check_initiated(q);
+    if (!r)
+        r = store_upload_abort(q->s3->store, q->bucket.id, q->key, s3_param(q, "uploadId"));
     return r ? r : s3_respond_empty(q, 204);
 }
 
@@ -147,16 +167,16 @@ static int FIBER begin_part(struct s3_request *q, const struct part *p, uint64_t
                                    s3_data_key_or_null(&p->key), ret);
 }
 
-/* The kind kept with the part is the upload's. An upload without a named one takes any. */
+/* The kind kept with the part is the upload's. An upload without a named one takes any; where the
+ * object's is made of the parts', each part brings its own. */
 static int fit_checksum(struct s3_request *q, struct s3_body *b, const struct store_upload *u)
 {
     if (!u->has_checksum || (b->has_checksum && b->kind == u->kind))
         return 0;
+    if (!b->has_checksum && u->composite)
+        return s3_checksum_mismatch(q, u->kind, NULL);
     if (b->has_checksum && u->kind != STORE_CRC64NVME)
-        return s3_error(q, -ERR_INVALID_REQUEST,
-                        "Checksum Type mismatch occurred, expected checksum Type: %s, actual "
-                        "checksum Type: %s",
-                        s3_checksum_name(u->kind), s3_checksum_name(b->kind));
+        return s3_checksum_mismatch(q, u->kind, s3_checksum_name(b->kind));
     return s3_body_also(b, u->kind);
 }
 
@@ -178,8 +198,8 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
         return r;
     s3_set_etag(q, &etag);
     s3_sse_headers(q, p->upload.attrs.seal);
-    if (b->has_checksum)
-        s3_set_checksum_value(q, &b->checksum, 0);
+    if (b->has_checksum || kept->present)
+        s3_set_checksum_value(q, b->has_checksum ? &b->checksum : kept, 0);
     return s3_respond_empty(q, 200);
 }
 

@@ -45,10 +45,7 @@ static int read_whole(struct s3_request *q, struct completion *c)
         if (!text.ptr)
             continue;
         if (kind != c->upload.kind)
-            return s3_error(q, -ERR_INVALID_REQUEST,
-                            "Checksum Type mismatch occurred, expected checksum Type: %s, actual "
-                            "checksum Type: %s",
-                            s3_checksum_name(c->upload.kind), s3_checksum_name(kind));
+            return s3_checksum_mismatch(q, c->upload.kind, s3_checksum_name(kind));
         if (s3_checksum_parse(kind, text, &c->whole, &parts))
             return s3_error(q, -ERR_BAD_DIGEST, "Value for %s header is invalid.", name);
         if (parts && parts != c->list.count)
@@ -58,14 +55,28 @@ static int read_whole(struct s3_request *q, struct completion *c)
     return 0;
 }
 
+/* What is made of the parts' digests is vouched for only by somebody who names them all. */
+static int check_parts(struct s3_request *q, const struct completion *c)
+{
+    struct str name = arena_lower(q->arena, str_from(s3_checksum_name(c->upload.kind)));
+    for (size_t i = 0; c->upload.composite && i < c->list.count; i++)
+        if (!c->list.parts[i].checksum.present)
+            return s3_error(q, -ERR_INVALID_REQUEST,
+                            "The upload was created using a %.*s checksum. The complete request "
+                            "must include the checksum for each part. It was missing for part %u "
+                            "in the request.",
+                            STR_FMT(name), c->list.parts[i].number);
+    return 0;
+}
+
 static int read_size(struct s3_request *q, struct completion *c)
 {
     struct str text = http_header(q->x, STR("x-amz-mp-object-size"));
     c->size = UINT64_MAX;
-    if (text.ptr && str_to_u64(text, &c->size))
-        return s3_error_argument(q, "x-amz-mp-object-size", text,
-                                 "Value for x-amz-mp-object-size header is invalid.");
-    return 0;
+    if (!text.ptr || str_to_u64(text, &c->size) == 0)
+        return 0;
+    return s3_error(q, -ERR_INVALID_REQUEST, "Value for x-amz-mp-object-size header is %s: '%.*s'",
+                    str_starts(text, STR("-")) ? "less than zero" : "invalid", STR_FMT(text));
 }
 
 static int FIBER read_completion(struct s3_request *q, struct completion *c)
@@ -90,6 +101,8 @@ static int FIBER read_completion(struct s3_request *q, struct completion *c)
         return -ERR_NO_SUCH_UPLOAD;
     if (!r && !c->gone)
         r = read_type(q, c);
+    if (!r && !c->gone)
+        r = check_parts(q, c);
     if (!r && !c->gone)
         r = read_whole(q, c);
     return r ? r : read_size(q, c);

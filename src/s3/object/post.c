@@ -21,6 +21,7 @@
 #include "s3/post_policy.h"
 #include "s3/version.h"
 #include "base/encode.h"
+#include "wire/date.h"
 
 #define FORM_HEAD_MAX (20 * KIB) /* S3's limit of a form without its file */
 
@@ -235,6 +236,23 @@ static int check_signature_v2(struct post *p)
     return r;
 }
 
+/* What is no signature of the one kind that forms may bear, in S3's words. */
+static int explain_signature(struct s3_request *q, int err, const struct sigv4_form *form)
+{
+    uint64_t time_ms;
+    if (err == -ERR_SIGNATURE_VERSION)
+        return s3_error_argument(q, "X-Amz-Algorithm", form->algorithm,
+                                 "Only AWS4-HMAC-SHA256 is supported");
+    if (err != -ERR_AUTH_QUERY_MALFORMED)
+        return err;
+    if (date_parse_amz(form->date, &time_ms))
+        return s3_error_argument(q, "X-Amz-Date", form->date,
+                                 "X-Amz-Date must be formated via ISO8601 Long format");
+    return s3_error_argument(q, "x-amz-credential", form->credential,
+                             "the Credential is mal-formed; expecting "
+                             "\"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
+}
+
 static int check_signature(struct post *p)
 {
     static const char *const needed[] = {"policy", "x-amz-algorithm", "x-amz-credential",
@@ -264,7 +282,7 @@ static int check_signature(struct post *p)
         s3_error_detail(q, "SignatureProvided", form.signature);
         s3_error_detail(q, "StringToSign", form.policy);
     }
-    return r;
+    return explain_signature(q, r, &form);
 }
 
 /* A form without any of these is anonymous, and needs no policy. */

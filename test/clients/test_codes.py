@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
+"""Which error a wrong request gets, where several would do: the code is what clients act on."""
+import base64
+import datetime
+import email.utils
+import hashlib
+import json
+import uuid
+
+import pytest
+from raw import Signer, crc32_base64, request
+from test_boto3 import code_of
+
+SHA = base64.b64encode(hashlib.sha256(b'x').digest()).decode()
+
+
+def answer_of(server, *args, **kwargs):
+    r = request(server, *args, **kwargs)
+    return r.status, r.code
+
+
+@pytest.mark.parametrize('headers,code', [
+    ([('x-amz-checksum-crc32', crc32_base64(b'x')), ('x-amz-checksum-sha256', SHA)], 'InvalidRequest'),
+    ([('x-amz-checksum-crc32', '!'), ('x-amz-checksum-sha256', '!')], 'InvalidRequest'),
+    ([('x-amz-checksum-crc16', 'AAAA')], 'InvalidRequest'),
+    ([('x-amz-checksum-crc32', crc32_base64(b'y'))], 'BadDigest')])
+def test_checksums_that_cannot_be_held_against_a_body(server, s3, bucket, headers, code):
+    assert answer_of(server, 'PUT', '/%s/k' % bucket, headers=headers, body=b'x') == (400, code)
+    assert code_of(s3.head_object, Bucket=bucket, Key='k')[0] == 404
+
+
+@pytest.mark.parametrize('authorization,code', [
+    ('Basic dTpw', 'InvalidArgument'), ('Bearer x', 'InvalidArgument'), ('AWS key:c2ln', 'InvalidRequest'), ('AWS4-HMAC-SHA256 Credential=x', 'AuthorizationHeaderMalformed')])
+def test_other_kinds_of_authorization(server, bucket, authorization, code):
+    r = request(server, 'GET', '/' + bucket, headers=[('Authorization', authorization)], signer=False)
+    assert (r.status, r.code) == (400, code)
+
+
+def test_another_algorithm_in_the_query(server, bucket):
+    query = ('X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&X-Amz-Credential=a%2F20260101%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20260101T000000Z'
+             '&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=' + '0' * 64)
+    assert answer_of(server, 'GET', '/' + bucket, query, signer=False) == (400, 'AuthorizationQueryParametersError')
+
+
+class Upload:
+    """An upload of one part, sent and completed by hand: boto3 would add checksums of its own."""
+
+    def __init__(self, server, s3, bucket, **kwargs):
+        self.server, self.path = server, '/%s/k' % bucket
+        self.id = s3.create_multipart_upload(Bucket=bucket, Key='k', **kwargs)['UploadId']
+
+    def part(self, body=b'part', headers=()):
+        return request(self.server, 'PUT', self.path, 'partNumber=1&uploadId=' + self.id, headers=headers, body=body)
+
+    def complete(self, etag, inside='', number='1', headers=()):
+        body = '<CompleteMultipartUpload><Part><PartNumber>%s</PartNumber><ETag>%s</ETag>%s</Part></CompleteMultipartUpload>' % (number, etag, inside)
+        return request(self.server, 'POST', self.path, 'uploadId=' + self.id, headers=headers, body=body.encode())
+
+
+def test_a_part_of_a_composite_upload_brings_its_checksum(server, s3, bucket):
+    upload = Upload(server, s3, bucket, ChecksumAlgorithm='CRC32')
+    missing = upload.part()
+    assert (missing.status, missing.code) == (400, 'InvalidRequest') and b'expected checksum Type: crc32, actual checksum Type: null' in missing.body
+    sum_ = crc32_base64(b'part')
+    etag = upload.part(headers=[('x-amz-checksum-crc32', sum_)]).headers['etag']
+    element = '<Checksum%s>%s</Checksum%s>'
+    own = element % ('CRC32', sum_, 'CRC32')
+    for inside, code in (('', 'InvalidRequest'), (element % ('CRC32', '!', 'CRC32'), 'InvalidArgument'), (own + element % ('SHA256', SHA, 'SHA256'), 'InvalidArgument'),
+                         (element % ('SHA256', SHA, 'SHA256'), 'BadDigest'), (element % ('CRC32', crc32_base64(b'other'), 'CRC32'), 'InvalidPart')):
+        r = upload.complete(etag, inside)
+        assert (r.status, r.code) == (400, code), (inside, r)
+    assert upload.complete(etag, own).status == 200
+
+
+def test_what_is_wrong_with_a_completion(server, s3, bucket):
+    upload = Upload(server, s3, bucket)
+    part = upload.part()
+    etag = part.headers['etag']
+    assert part.headers['x-amz-checksum-crc64nvme']
+    for number in ('-4', '0', '10001'):
+        r = upload.complete(etag, number=number)
+        assert (r.status, r.code) == (400, 'InvalidArgument'), r
+    assert upload.complete(etag, number='x').code == 'MalformedXML'
+    for size in ('-1', 'x', '5'):
+        r = upload.complete(etag, headers=[('x-amz-mp-object-size', size)])
+        assert (r.status, r.code) == (400, 'InvalidRequest'), r
+    assert upload.complete(etag, headers=[('x-amz-mp-object-size', '4')]).status == 200
+
+
+def test_the_type_of_a_checksum_is_without_case(server, s3, bucket):
+    headers = [('x-amz-checksum-algorithm', 'crc32'), ('x-amz-checksum-type', 'full_object')]
+    r = request(server, 'POST', '/%s/k' % bucket, 'uploads=', headers=headers)
+    assert (r.status, r.headers['x-amz-checksum-type']) == (200, 'FULL_OBJECT')
+
+
+def test_an_upload_is_aborted_if_it_began_then(server, s3, bucket):
+    upload = Upload(server, s3, bucket)
+    began = s3.list_multipart_uploads(Bucket=bucket)['Uploads'][0]['Initiated']
+    for delta, status in ((-1, 412), (1, 412), (0, 204), (0, 404)):
+        date = email.utils.format_datetime((began + datetime.timedelta(seconds=delta)).astimezone(datetime.timezone.utc), usegmt=True)
+        r = request(server, 'DELETE', '/%s/k' % bucket, 'uploadId=' + upload.id, headers=[('x-amz-if-match-initiated-time', date)])
+        assert r.status == status, r
+
+
+def test_ranges_of_nothing(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'')
+    for text, status in (('bytes=-1', 200), ('bytes=-0', 416), ('bytes=0-', 416), ('bytes=0-0', 416), ('bytes= -1', 200)):
+        assert request(server, 'GET', '/%s/k' % bucket, headers=[('Range', text)]).status == status, text
+    s3.put_object(Bucket=bucket, Key='k', Body=b'abc')
+    assert request(server, 'GET', '/%s/k' % bucket, headers=[('Range', 'bytes= -1')]).body == b'abc'
+
+
+def test_the_anonymous_choose_no_headers(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x')
+    policy = {'Statement': [{'Effect': 'Allow', 'Principal': '*', 'Action': 's3:GetObject', 'Resource': 'arn:aws:s3:::%s/*' % bucket}]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    assert request(server, 'GET', '/%s/k' % bucket, signer=False).body == b'x'
+    assert answer_of(server, 'GET', '/%s/k' % bucket, 'response-content-type=text%2Fhtml', signer=False) == (400, 'InvalidRequest')
+    assert request(server, 'GET', '/%s/k' % bucket, 'response-content-type=text%2Fhtml').headers['content-type'] == 'text/html'
+
+
+TAGS = '<CreateBucketConfiguration><Tags>%s</Tags></CreateBucketConfiguration>'
+TAG = '<Tag><Key>%s</Key><Value>%s</Value></Tag>'
+
+
+def test_a_bucket_is_made_with_tags(server, s3):
+    name = 'test-' + uuid.uuid4().hex[:20]
+    for tags in (TAG % ('a', '1') + TAG % ('a', '2'), TAG % ('a!', '1'), TAG % ('aws:a', '1'), ''.join(TAG % ('k%d' % i, '') for i in range(51))):
+        assert answer_of(server, 'PUT', '/' + name, body=(TAGS % tags).encode()) == (400, 'InvalidTag')
+        assert code_of(s3.head_bucket, Bucket=name)[0] == 404
+    made = request(server, 'PUT', '/' + name, body=(TAGS % (TAG % ('team', 'red') + TAG % ('b', ''))).encode())
+    assert (made.status, made.headers['x-amz-bucket-arn']) == (200, 'arn:aws:s3:::' + name)
+    assert s3.get_bucket_tagging(Bucket=name)['TagSet'] == [{'Key': 'b', 'Value': ''}, {'Key': 'team', 'Value': 'red'}]
+    assert request(server, 'HEAD', '/' + name).headers['x-amz-bucket-arn'] == 'arn:aws:s3:::' + name
+    s3.delete_bucket(Bucket=name)
+
+
+def test_tags_of_a_new_bucket_need_their_right(server, s3, tmp_path):
+    user, name = 'tagger-' + uuid.uuid4().hex[:8], 'test-' + uuid.uuid4().hex[:20]
+    signer = Signer(user, 'secret-of-a-tagger')
+    body = (TAGS % (TAG % ('a', '1'))).encode()
+    server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret-of-a-tagger', '--account', 'root')
+    for actions, status in ((['s3:CreateBucket'], 403), (['s3:CreateBucket', 's3:PutBucketTagging'], 200)):
+        document = tmp_path / 'policy'
+        document.write_text(json.dumps({'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': actions, 'Resource': '*'}]}))
+        server.admin('policy', 'add', user, str(document))
+        server.admin('policy', 'attach', user, '--user', user)
+        assert request(server, 'PUT', '/' + name, body=body, signer=signer).status == status
+    s3.delete_bucket(Bucket=name)
+
+
+def test_a_grant_beside_a_canned_acl(server, bucket):
+    both = [('x-amz-acl', 'private'), ('x-amz-grant-read', 'nobody')]
+    assert answer_of(server, 'PUT', '/' + bucket, 'acl=', headers=both) == (400, 'InvalidRequest')
+    assert answer_of(server, 'PUT', '/' + bucket, 'acl=', headers=both[1:], body=b'<AccessControlPolicy/>') == (400, 'UnexpectedContent')
+
+
+def test_a_lock_is_read_before_the_bucket_is(server, bucket):
+    past = [('x-amz-object-lock-mode', 'GOVERNANCE'), ('x-amz-object-lock-retain-until-date', '2001-01-01T00:00:00Z')]
+    for headers, code in ((past, 'InvalidArgument'), (past[:1], 'InvalidArgument'), ([('x-amz-object-lock-legal-hold', 'ON')], 'InvalidRequest')):
+        assert answer_of(server, 'PUT', '/%s/k' % bucket, headers=headers, body=b'x') == (400, code), headers
