@@ -154,6 +154,8 @@ static const struct field blob_fields[] = {
         "Slow reads and writes that nobody waits for."),
     GAUGE(blob_stats, pooled_bytes, "cairn_blob_pooled_bytes",
         "Memory kept for the next reads and writes of long objects."),
+    GAUGE(blob_stats, slab_bytes, "cairn_blob_slab_bytes",
+        "Memory on huge pages that reads and writes of long objects use or keep."),
 };
 
 static const struct field disk_fields[] = {

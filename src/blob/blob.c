@@ -61,6 +61,7 @@ void blob_stats(const struct blob *b, struct blob_stats *ret)
     COPY(lingering);
 #undef COPY
     ret->pooled_bytes = pool_kept_bytes(&b->pool);
+    ret->slab_bytes = pool_slab_bytes(&b->pool);
 }
 
 /* ---- garbage -------------------------------------------------------------------------------- */

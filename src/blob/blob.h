@@ -18,7 +18,7 @@
  *    disk, else at most two stripes, that is 2 * (k + m) * 260 KiB for a writer and 2 * (k + m) *
  * 256 KiB for a reader, plus 512 KiB for each read and one stripe for each write that was given up
  * for slow and has not come back. Of what they let go up to 64 MiB are kept for the next ones
- *    (pool.h).
+ *    (pool.h). Blocks from 512 KiB on share slabs of 8 MiB, which go when none of theirs is left.
  *  - A disk that hangs does not hold up a write that the others have done: it is given a few
  * seconds and its shard is lost then.
  */
@@ -208,5 +208,6 @@ struct blob_stats {
     uint64_t reencoded;      /* chunks that lost too many while they were written */
     uint64_t lingering;      /* slow reads and writes nobody waits for, at present */
     uint64_t pooled_bytes;   /* kept for the next reads and writes, at present */
+    uint64_t slab_bytes;     /* on huge pages, at present: in use, kept, or between the two */
 };
 void blob_stats(const struct blob *b, struct blob_stats *ret);

@@ -11,20 +11,31 @@ void pool_init(struct pool *p)
 {
     *p = (struct pool){0};
     rt_lock_init(&p->lock);
+    pages_init(&p->pages);
 }
 
-static void block_free(struct pool_block b)
+/* NULL: no memory. The lock is held. */
+static void *block_new(struct pool *p, size_t size)
+{
+    void *bytes = size >= POOL_LONG ? pages_take(&p->pages, size) : NULL;
+    return bytes ? bytes : aligned_alloc(RT_DIRECT_ALIGN, size);
+}
+
+/* The lock is held. */
+static void block_free(struct pool *p, struct pool_block b)
 {
     ASAN_UNPOISON_MEMORY_REGION(b.bytes, b.size);
-    free(b.bytes);
+    if (!pages_give(&p->pages, b.bytes, b.size))
+        free(b.bytes);
 }
 
 void pool_release(struct pool *p)
 {
     for (unsigned i = 0; i < p->count; i++)
-        block_free(p->blocks[i]);
+        block_free(p, p->blocks[i]);
     p->count = 0;
     p->kept_bytes = 0;
+    pages_release(&p->pages);
 }
 
 /* Removes the block at `i`; the lock is held. */
@@ -66,20 +77,18 @@ void *pool_take(struct pool *p, size_t size)
     int at = find(p, b.size);
     if (at >= 0)
         b = cut(p, (unsigned)at);
+    else
+        b.bytes = block_new(p, b.size);
     rt_unlock(&p->lock);
-    if (!b.bytes)
-        return aligned_alloc(RT_DIRECT_ALIGN, b.size);
-    ASAN_UNPOISON_MEMORY_REGION(b.bytes, b.size);
+    if (b.bytes)
+        ASAN_UNPOISON_MEMORY_REGION(b.bytes, b.size);
     return b.bytes;
 }
 
-/* A block to be freed where there is no room for one of `size`; the lock is held. */
-static bool one_too_many(struct pool *p, size_t size, struct pool_block *ret)
+/* Whether there is no room for one of `size`; the lock is held. */
+static bool one_too_many(const struct pool *p, size_t size)
 {
-    if (p->count == 0 || (p->count < POOL_BLOCKS && p->kept_bytes + size <= POOL_BYTES))
-        return false;
-    *ret = cut(p, 0);
-    return true;
+    return p->count > 0 && (p->count == POOL_BLOCKS || p->kept_bytes + size > POOL_BYTES);
 }
 
 void pool_put(struct pool *p, void *bytes, size_t size)
@@ -88,14 +97,11 @@ void pool_put(struct pool *p, void *bytes, size_t size)
         free(bytes);
         return;
     }
-    struct pool_block b = {bytes, align_up(size, SIZES), this_thread()}, old;
+    struct pool_block b = {bytes, align_up(size, SIZES), this_thread()};
     ASAN_POISON_MEMORY_REGION(b.bytes, b.size);
     rt_lock(&p->lock);
-    while (one_too_many(p, b.size, &old)) {
-        rt_unlock(&p->lock);
-        block_free(old);
-        rt_lock(&p->lock);
-    }
+    while (one_too_many(p, b.size))
+        block_free(p, cut(p, 0));
     p->blocks[p->count++] = b;
     __atomic_fetch_add(&p->kept_bytes, b.size, __ATOMIC_RELAXED);
     rt_unlock(&p->lock);
@@ -104,4 +110,9 @@ void pool_put(struct pool *p, void *bytes, size_t size)
 size_t pool_kept_bytes(const struct pool *p)
 {
     return __atomic_load_n(&p->kept_bytes, __ATOMIC_RELAXED);
+}
+
+size_t pool_slab_bytes(const struct pool *p)
+{
+    return __atomic_load_n(&p->pages.mapped_bytes, __ATOMIC_RELAXED);
 }

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/pages.h"
 #include "base/table.h"
 #include "base/error.h"
 #include "base/metrics.h"
@@ -131,6 +132,60 @@ static void metrics_are_escaped_and_cumulative(void **state)
     buf_release(&out);
 }
 
+static void pages_are_apart_and_taken_again(void **state)
+{
+    struct pages p;
+    uint8_t *blocks[20];
+    const size_t size = 17 * PAGES_UNIT - 5; /* seven to a slab */
+    pages_init(&p);
+    for (unsigned i = 0; i < ARRAY_LEN(blocks); i++) {
+        blocks[i] = pages_take(&p, size);
+        assert_true(blocks[i] && (uintptr_t)blocks[i] % PAGES_UNIT == 0);
+        memset(blocks[i], (int)i, size);
+    }
+    assert_int_equal(p.mapped_bytes, 3 * PAGES_SLAB);
+    for (unsigned i = 0; i < ARRAY_LEN(blocks); i++)
+        assert_true(blocks[i][0] == i && !memcmp(blocks[i], blocks[i] + 1, size - 1));
+    assert_true(pages_give(&p, blocks[3], size));
+    for (unsigned i = 14; i < ARRAY_LEN(blocks); i++)
+        assert_true(pages_give(&p, blocks[i], size));
+    assert_int_equal(p.mapped_bytes, 2 * PAGES_SLAB);
+    assert_ptr_equal(pages_take(&p, size), blocks[3]);
+    for (unsigned i = 0; i < 14; i++)
+        assert_true(pages_give(&p, blocks[i], size));
+    pages_release(&p);
+}
+
+static void pages_go_with_the_last_block_of_their_slab(void **state)
+{
+    struct pages p;
+    pages_init(&p);
+    void *a = pages_take(&p, 5 * MIB), *b = pages_take(&p, 3 * MIB), *c = pages_take(&p, 1);
+    assert_int_equal(p.mapped_bytes, 2 * PAGES_SLAB);
+    assert_true(pages_give(&p, a, 5 * MIB));
+    assert_int_equal(p.mapped_bytes, 2 * PAGES_SLAB);
+    assert_true(pages_give(&p, b, 3 * MIB));
+    assert_int_equal(p.mapped_bytes, PAGES_SLAB);
+    assert_true(pages_give(&p, c, 1));
+    assert_int_equal(p.mapped_bytes, 0);
+    pages_release(&p);
+}
+
+static void pages_are_no_longer_than_a_slab(void **state)
+{
+    struct pages p;
+    uint64_t other;
+    pages_init(&p);
+    assert_null(pages_take(&p, 0));
+    assert_null(pages_take(&p, PAGES_SLAB + 1));
+    void *all = pages_take(&p, PAGES_SLAB);
+    assert_non_null(all);
+    memset(all, 1, PAGES_SLAB);
+    assert_false(pages_give(&p, &other, 8)); /* it is not from there */
+    assert_true(pages_give(&p, all, PAGES_SLAB));
+    pages_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +195,9 @@ int main(void)
         cmocka_unit_test(table_keeps_every_node_and_its_limit),
         cmocka_unit_test(metrics_are_escaped_and_cumulative),
         cmocka_unit_test(list_keeps_order_and_removes_twice),
+        cmocka_unit_test(pages_are_apart_and_taken_again),
+        cmocka_unit_test(pages_go_with_the_last_block_of_their_slab),
+        cmocka_unit_test(pages_are_no_longer_than_a_slab),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

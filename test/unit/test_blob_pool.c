@@ -54,6 +54,7 @@ static void no_more_is_kept_than_the_limits(void **state)
         assert_ptr_equal(p.blocks[p.count - 1].bytes, taken[ARRAY_LEN(taken) - 1]);
     }
     assert_int_equal(pool_kept_bytes(&p), POOL_BYTES);
+    assert_in_range(pool_slab_bytes(&p), POOL_BYTES, POOL_BYTES + PAGES_SLAB);
     assert_int_equal(p.blocks[0].size, 1 * MIB);
     pool_release(&p);
 }
