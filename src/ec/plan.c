@@ -19,7 +19,9 @@
 #include "base/error.h"
 #include "ec/internal.h"
 
-#define BLOCK (4 * KIB) /* of each cell, made and then checked: all of them fit in the L2 cache */
+#define BLOCK \
+    (2 * KIB) /* of each cell, made and then checked: of usual codes all fit in the L1 cache */
+#define CACHE_LINE 64
 
 static const uint8_t zeros[BLOCK] __attribute__((aligned(64)));
 
@@ -159,12 +161,25 @@ int plan_check(const struct plan *p, uint8_t *const *cells, size_t len)
     return 0;
 }
 
+/*
+ * Asks for the sources' next block while this one is worked on. What was received a while ago has
+ * left the caches, and the processor does not look ahead far by itself in so many short rows.
+ */
+static void fetch_next(const struct plan *p, uint8_t *const *at)
+{
+    for (unsigned i = 0; i < p->from_count; i++)
+        for (size_t line = 0; line < BLOCK; line += CACHE_LINE)
+            __builtin_prefetch(at[i] + BLOCK + line);
+}
+
 int plan_run(const struct plan *p, uint8_t *const *cells, size_t len)
 {
     uint8_t *at[EC_SHARDS_MAX];
     for (size_t off = 0; off < len; off += BLOCK) {
         int block = (int)MIN(len - off, BLOCK);
         point_at(p, cells, off, at);
+        if (len - off >= 2 * BLOCK)
+            fetch_next(p, at);
         ec_encode_data(block, (int)p->from_count, (int)p->to_count, (uint8_t *)(uintptr_t)p->tables,
                        at, at + p->from_count);
         if (!block_is_right(p, at, block))
