@@ -7,6 +7,7 @@
 
 #define FORM_1   "cairn disk 1\n"
 #define FORM_2   "cairn disk 2\n"
+#define SUM_LEN  13 /* "crc 01234567\n" */
 #define PATH_LEN 4096
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
@@ -51,11 +52,26 @@ static int parse_second(struct str text, struct disk_identity *ret)
     return 0;
 }
 
+/* "cairn disk N" above our own, and the sum of it all at the end: else it is damage. */
+static bool is_of_later_version(struct str text)
+{
+    struct str rest = text, line;
+    char sum[16];
+    uint64_t version;
+    if (text.len < SUM_LEN || !cut_field(&rest, STR("cairn disk "), &line) ||
+        str_to_u64(line, &version) != 0 || version <= 2)
+        return false;
+    snprintf(sum, sizeof(sum), "crc %08x\n", sum_of(str_prefix(text, text.len - SUM_LEN)));
+    return str_ends(text, str_from(sum));
+}
+
 int disk_identity_parse(struct str text, struct disk_identity *ret)
 {
     struct disk_identity id = {.stored = false};
     if (str_starts(text, STR(FORM_2)))
         return parse_second(text, ret);
+    if (is_of_later_version(text))
+        return -ENOTSUP;
     struct str rest = str_from_offset(text, MIN(text.len, sizeof(FORM_1) - 1)), disk;
     if (!str_starts(text, STR(FORM_1)) || !cut_field(&rest, STR(""), &disk) || rest.len > 0 ||
         !parse_uuid(disk, id.disk))

@@ -18,7 +18,7 @@ struct disk_identity {
     uint32_t number;
 };
 
-/* -ERR_CORRUPT unless it is wholly of one form. */
+/* -ERR_CORRUPT unless it is wholly of one form; -ENOTSUP: it is whole, and of a later version. */
 int disk_identity_parse(struct str text, struct disk_identity *ret);
 /* In `ret`. */
 struct str disk_identity_format(const struct disk_identity *id, char ret[DISK_IDENTITY_MAX]);

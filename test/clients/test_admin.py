@@ -209,6 +209,24 @@ def test_a_file_is_no_directory_to_serve(tmp_path):
     assert r.returncode == 1 and r.stderr == 'cairn: %s is no directory\n' % (tmp_path / 'file')
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def test_a_disk_of_a_later_version_is_left_as_it_is(tmp_path):
+    text = b'cairn disk 3\ndisk 0123\nmore\n'
+    text += b'crc %08x\n' % crc32c(text)
+    (tmp_path / 'disk.id').write_bytes(text)
+    r = cairn('server', str(tmp_path), '--address', '127.0.0.1:0', timeout=60)
+    assert r.returncode == 1 and '%s was written by a later version of cairn' % tmp_path in r.stderr, r.stderr
+    assert (tmp_path / 'disk.id').read_bytes() == text
+
+
 def test_words_that_are_only_a_beginning_are_told_how_they_go_on():
     r = cairn('admin', 'user')
     assert r.returncode == 2 and r.stderr.startswith("cairn: 'admin user' goes on with one of\n  cairn admin user add")

@@ -108,8 +108,8 @@ static void leave_alone(struct found *f, int err)
               "%s/disk.id: %s", f->path, err_text(err));
 }
 
-/* Only another process in it is a fault; what cannot be read, or told from others, is a disk that
- * is gone. */
+/* Only another process in it, or a later version's, is a fault; what cannot be read, or told from
+ * others, is a disk that is gone. */
 static int FIBER look(struct found *f)
 {
     f->err = lock_directory(f->path, &f->lock);
@@ -121,6 +121,11 @@ static int FIBER look(struct found *f)
     f->has_data = f->has_meta || dir_has(f->path, "volumes");
     f->there = true;
     int r = identify(f);
+    if (r == -ENOTSUP)
+        return fail(r,
+                    "%s was written by a later version of cairn, which says so in its disk.id: "
+                    "start that version",
+                    f->path);
     if (r < 0)
         leave_alone(f, r);
     return 0;
@@ -154,7 +159,8 @@ static bool FIBER is_known(const char *dir)
 {
     struct disk_identity id;
     int r = disk_identity_read(dir, &id);
-    return r == 0 || r == -ERR_CORRUPT || dir_has(dir, "meta") || dir_has(dir, "volumes");
+    return r == 0 || r == -ERR_CORRUPT || r == -ENOTSUP || dir_has(dir, "meta") ||
+           dir_has(dir, "volumes");
 }
 
 int FIBER engine_prepare(const char *const *dirs, unsigned count)
