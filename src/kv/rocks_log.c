@@ -245,7 +245,7 @@ static int check_known(const char *store, struct dirent **logs, int count)
     struct wal_known known;
     snprintf(path, sizeof(path), "%s/", store);
     int r = wal_known_read(path, &known);
-    bool any = r < 0 || known.log == 0;
+    bool any = r < 0 || known.len_bytes <= WAL_BLOCK; /* there is nothing known, or nothing in it */
     for (int i = 0; i < count && !any; i++) {
         snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
         any = wal_number(path) >= known.log && is_whole(path, &known);
