@@ -102,9 +102,9 @@ static int FIBER read_completion(struct s3_request *q, struct completion *c)
     if (!r && !c->gone)
         r = read_type(q, c);
     if (!r && !c->gone)
-        r = check_parts(q, c);
-    if (!r && !c->gone)
         r = read_whole(q, c);
+    if (!r && !c->gone)
+        r = check_parts(q, c);
     return r ? r : read_size(q, c);
 }
 
