@@ -90,15 +90,17 @@ static void put_byte(struct buf *b, unsigned char c, bool escaped)
     buf_put_char(b, digits[c & 15]);
 }
 
-/* Blanks that stand about a separator, or at an end, say nothing. */
-static bool is_idle_blank(struct str dn, size_t at, bool behind_separator)
+/* Blanks that stand about a separator, or at an end, say nothing; before an equals sign inside a
+ * value they are part of it. */
+static bool is_idle_blank(struct str dn, size_t at, bool behind_separator, bool in_value)
 {
     size_t next = at;
     if (dn.ptr[at] != ' ')
         return false;
     while (next < dn.len && dn.ptr[next] == ' ')
         next++;
-    return behind_separator || next == dn.len || is_separator(dn.ptr[next]);
+    return behind_separator || next == dn.len ||
+           (is_separator(dn.ptr[next]) && !(in_value && dn.ptr[next] == '='));
 }
 
 /* A blank that is escaped, or inside a value, is part of it and is written as \20. */
@@ -114,7 +116,7 @@ struct str ldap_dn_normal(struct arena *a, struct str dn)
         return STR_NULL;
     for (size_t at = 0, took; at < dn.len; at += took) {
         took = 1;
-        if (is_idle_blank(dn, at, behind))
+        if (is_idle_blank(dn, at, behind, assigned))
             continue;
         took = take_byte(dn, at, &c, &escaped);
         if (!took)
