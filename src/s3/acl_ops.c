@@ -35,10 +35,11 @@ int FIBER s3_get_bucket_acl(struct s3_request *q)
     return respond_list(q, s && !enforced ? s->text : STR(""), q->bucket.owner);
 }
 
-/* What could not be read; it may be a delete marker. */
+/* What could not be read; it may be a delete marker, which has no list that could be changed. */
 static int FIBER close_failed(struct s3_request *q, struct store_reader *reader, int err)
 {
-    int r = s3_explain_marker(q, reader, err);
+    bool reads = q->op->method == S3_GET;
+    int r = reads ? s3_explain_marker(q, reader, err) : s3_refuse_marker(q, reader, err);
     store_reader_close(reader);
     return r;
 }

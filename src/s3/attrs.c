@@ -434,11 +434,24 @@ int s3_explain_condition(struct s3_request *q, int err, const struct store_condi
     if (err != -ERR_PRECONDITION_FAILED)
         return err;
     const char *name = c->if_match.len           ? "If-Match"
+                       : c->has_unmodified_since ? "If-Unmodified-Since"
                        : c->if_none_match.len    ? "If-None-Match"
                        : c->has_mtime            ? "x-amz-if-match-last-modified-time"
-                       : c->has_len              ? "x-amz-if-match-size"
-                       : c->has_unmodified_since ? "If-Unmodified-Since"
-                                                 : "If-Modified-Since";
+                                                 : "x-amz-if-match-size";
     s3_error_detail(q, "Condition", str_from(name));
     return err;
+}
+
+int s3_explain_source_condition(struct s3_request *q, int err, const struct store_conditions *c,
+                                const char *prefix)
+{
+    const char *name;
+    if (err == -ERR_NOT_MODIFIED)
+        name = c->if_none_match.len ? "If-None-Match" : "If-Modified-Since";
+    else if (err == -ERR_PRECONDITION_FAILED)
+        name = c->if_match.len ? "If-Match" : "If-Unmodified-Since";
+    else
+        return err;
+    s3_error_detail(q, "Condition", arena_printf(q->arena, "%s%s", prefix, name));
+    return -ERR_PRECONDITION_FAILED;
 }

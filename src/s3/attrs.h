@@ -54,3 +54,7 @@ int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret);
 int s3_date_read(struct str text, uint64_t *ret_ms);
 /* Names the condition in a PreconditionFailed's body, as S3 does; returns `err`. */
 int s3_explain_condition(struct s3_request *q, int err, const struct store_conditions *c);
+/* The same of a copy's or rename's source, whose conditions' names begin with `prefix`; there is
+ * nothing to be "not modified", S3 says 412 for all four. */
+int s3_explain_source_condition(struct s3_request *q, int err, const struct store_conditions *c,
+                                const char *prefix);

@@ -73,6 +73,8 @@ static void add_usual_details(struct s3_request *q, int err)
         s3_error_detail(q, "BucketName", q->bucket_name);
         break;
     case ERR_NO_SUCH_UPLOAD:
+    case ERR_INVALID_PART:
+    case ERR_INVALID_PART_ORDER:
         s3_error_detail(q, "UploadId", s3_param(q, "uploadId"));
         break;
     case ERR_INVALID_ACCESS_KEY:

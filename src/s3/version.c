@@ -63,8 +63,33 @@ int FIBER s3_explain_marker(struct s3_request *q, const struct store_reader *rea
     (void)http_set_header(q->x, "x-amz-delete-marker", STR("true"));
     set_version_id(q, o);
     if (err == -ERR_METHOD_NOT_ALLOWED) {
+        s3_error_detail(q, "Method", q->head->method);
+        s3_error_detail(q, "ResourceType", STR("DeleteMarker"));
         (void)http_set_header(q->x, "Allow", STR("DELETE"));
         s3_set_modified(q, o);
     }
     return err;
+}
+
+int FIBER s3_refuse_marker(struct s3_request *q, const struct store_reader *reader, int err)
+{
+    const struct store_object *o = reader ? store_reader_object(reader) : NULL;
+    if (o && o->delete_marker && err == -ERR_NO_SUCH_KEY) {
+        int r = s3_hide_absence(q, &q->bucket, q->key, err);
+        if (r != err)
+            return r;
+        err = -ERR_METHOD_NOT_ALLOWED;
+    }
+    return s3_explain_marker(q, reader, err);
+}
+
+int FIBER s3_explain_change(struct s3_request *q, int err)
+{
+    struct store_reader *reader = NULL;
+    if (err != -ERR_NO_SUCH_KEY && err != -ERR_METHOD_NOT_ALLOWED)
+        return err;
+    (void)store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
+    int r = s3_refuse_marker(q, reader, err);
+    store_reader_close(reader);
+    return r;
 }

@@ -27,3 +27,7 @@ void s3_set_written(struct s3_request *q, const struct store_written *w);
 /* After store_get(): tells of a delete marker that stands where an object was asked for, if that is
  * why it failed and to whoever may be told that the key is not there. `reader` may be NULL. */
 int FIBER s3_explain_marker(struct s3_request *q, const struct store_reader *reader, int err);
+/* The same where S3 says MethodNotAllowed of the newest version, too: of tags. */
+int FIBER s3_refuse_marker(struct s3_request *q, const struct store_reader *reader, int err);
+/* After store_change_attrs(), whatever it returned: likewise. */
+int FIBER s3_explain_change(struct s3_request *q, int err);

@@ -26,6 +26,7 @@ struct complete {
     struct arena arena; /* of one run of the transaction */
     struct draft draft;
     struct store_object object;
+    struct store_part_fault fault;
 };
 
 static int test_order(const struct store_complete_part *parts, size_t count)
@@ -54,19 +55,27 @@ static bool part_is_wanted(const struct part_entry *p, const struct store_comple
     return !w->checksum.present || same_checksum(&w->checksum, &p->row.checksum);
 }
 
+static int blame(struct complete *c, const struct store_complete_part *w, uint64_t len_bytes,
+                 int err)
+{
+    c->fault = (struct store_part_fault){w, len_bytes};
+    return err;
+}
+
 /* Marks the stored parts that the client lists; each must be there as it says. */
-static int mark_listed(const struct complete *c, struct parts *parts)
+static int mark_listed(struct complete *c, struct parts *parts)
 {
     size_t at = 0;
     for (size_t i = 0; i < c->wanted_count; i++) {
-        while (at < parts->count && parts->list[at].number < c->wanted[i].number)
+        const struct store_complete_part *w = &c->wanted[i];
+        while (at < parts->count && parts->list[at].number < w->number)
             at++;
-        if (at == parts->count || parts->list[at].number != c->wanted[i].number ||
-            !part_is_wanted(&parts->list[at], &c->wanted[i]))
-            return -ERR_INVALID_PART;
-        if (i + 1 < c->wanted_count && parts->list[at].row.len_bytes < STORE_PART_MIN)
-            return -ERR_ENTITY_TOO_SMALL;
-        parts->list[at].listed = true;
+        struct part_entry *p = at < parts->count ? &parts->list[at] : NULL;
+        if (!p || p->number != w->number || !part_is_wanted(p, w))
+            return blame(c, w, 0, -ERR_INVALID_PART);
+        if (i + 1 < c->wanted_count && p->row.len_bytes < STORE_PART_MIN)
+            return blame(c, w, p->row.len_bytes, -ERR_ENTITY_TOO_SMALL);
+        p->listed = true;
     }
     return 0;
 }
@@ -225,6 +234,7 @@ static int complete_tx(struct meta_tx *tx, void *arg)
     struct upload_row upload;
     struct parts parts;
     arena_reset(&c->arena);
+    c->fault = (struct store_part_fault){NULL, 0};
     int r = upload_row_read(tx, c->swap.key, c->upload, &c->arena, &upload);
     if (r == -ERR_NO_SUCH_UPLOAD && c->upload.len == UPLOAD_ID_LEN)
         return answer_again(tx, c);
@@ -242,9 +252,12 @@ int FIBER store_upload_complete(struct store *s, struct arena *a, struct bucket_
                                 struct str key, struct str upload,
                                 const struct store_complete_part *parts, size_t count,
                                 const struct store_checksum *whole, uint64_t expected_len_or_max,
-                                const struct store_conditions *conditions, struct store_object *ret)
+                                const struct store_conditions *conditions,
+                                struct store_part_fault *ret_fault, struct store_object *ret)
 {
     int r = store_key_test(key);
+    if (ret_fault)
+        *ret_fault = (struct store_part_fault){NULL, 0};
     if (r == 0)
         r = test_order(parts, count);
     if (r < 0)
@@ -260,6 +273,8 @@ int FIBER store_upload_complete(struct store *s, struct arena *a, struct bucket_
     };
     arena_init(&c.arena, COMPLETE_ARENA_MAX);
     r = meta_write(s->meta, b, complete_tx, &c);
+    if (ret_fault)
+        *ret_fault = c.fault;
     if (r == 0) {
         RESERVE_SCOPE; /* it is done */
         /* The rest of it lived in the transaction. */

@@ -525,18 +525,23 @@ struct store_complete_part {
     uint8_t md5[16];
     struct store_checksum checksum; /* present: must match the stored one */
 };
+/* Which of the listed parts is not as it must be. */
+struct store_part_fault {
+    const struct store_complete_part *part; /* NULL: it is not about one part */
+    uint64_t len_bytes;                     /* of one that is too small */
+};
 /*
  * -ERR_NO_SUCH_UPLOAD, -ERR_INVALID_PART, -ERR_INVALID_PART_ORDER, -ERR_ENTITY_TOO_SMALL,
  * preconditions. Completing twice with the same parts answers as the first time while the object is
  * still that one. `whole` (present) is the client's checksum of the object, held against the
- * computed one: -ERR_BAD_DIGEST.
+ * computed one: -ERR_BAD_DIGEST. `ret_fault` may be NULL.
  */
 int FIBER store_upload_complete(struct store *s, struct arena *a, struct bucket_id b,
                                 struct str key, struct str upload,
                                 const struct store_complete_part *parts, size_t count,
                                 const struct store_checksum *whole, uint64_t expected_len_or_max,
                                 const struct store_conditions *conditions,
-                                struct store_object *ret);
+                                struct store_part_fault *ret_fault, struct store_object *ret);
 int FIBER store_upload_abort(struct store *s, struct bucket_id b, struct str key,
                              struct str upload);
 

@@ -2,6 +2,7 @@
 """boto3 against the server: what S3 says of each operation, beyond what the tools exercise."""
 import base64
 import binascii
+import datetime
 import hashlib
 import os
 import random
@@ -435,6 +436,34 @@ def test_multipart_only_the_listed_parts_count(s3, bucket):
     assert two
     complete(s3, bucket, upload, [one])
     assert get(s3, bucket, 'm') == data_of(MIN, 1)
+
+
+def error_of(call, *args, **kwargs):
+    with pytest.raises(ClientError) as e:
+        call(*args, **kwargs)
+    return {k: v for k, v in e.value.response['Error'].items() if k not in ('Message', 'Resource', 'RequestId', 'HostId')}
+
+
+def test_multipart_errors_name_the_part(s3, bucket):
+    upload = start(s3, bucket)
+    small, last = part(s3, bucket, upload, 1, b'small'), part(s3, bucket, upload, 2, b'last')
+    assert error_of(complete, s3, bucket, upload, [small, last]) == {
+        'Code': 'EntityTooSmall', 'PartNumber': '1', 'ETag': small['ETag'].strip('"'), 'ProposedSize': '5', 'MinSizeAllowed': str(MIN)}
+    other = dict(last, ETag='"%s"' % ('0' * 32))
+    for listed, number, etag in (([other], '2', '0' * 32), ([dict(last, PartNumber=3)], '3', last['ETag'].strip('"'))):
+        assert error_of(complete, s3, bucket, upload, listed) == {'Code': 'InvalidPart', 'PartNumber': number, 'ETag': etag, 'UploadId': upload}
+    assert error_of(complete, s3, bucket, upload, [last, small]) == {'Code': 'InvalidPartOrder', 'UploadId': upload}
+
+
+def test_copies_name_the_condition_that_did_not_hold(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key='from', Body=b'x')['ETag']
+    past, later = datetime.datetime(2001, 1, 1), s3.head_object(Bucket=bucket, Key='from')['LastModified']
+    for name, value in (('Match', '"%s"' % ('0' * 32)), ('NoneMatch', etag), ('UnmodifiedSince', past), ('ModifiedSince', later)):
+        error = error_of(s3.copy_object, Bucket=bucket, Key='to', CopySource={'Bucket': bucket, 'Key': 'from'}, **{'CopySourceIf' + name: value})
+        header = {'NoneMatch': 'None-Match', 'UnmodifiedSince': 'Unmodified-Since', 'ModifiedSince': 'Modified-Since'}.get(name, name)
+        assert error == {'Code': 'PreconditionFailed', 'Condition': 'x-amz-copy-source-If-' + header}
+    error = error_of(s3.get_object, Bucket=bucket, Key='from', IfUnmodifiedSince=past, IfNoneMatch='"%s"' % ('0' * 32))
+    assert error == {'Code': 'PreconditionFailed', 'Condition': 'If-Unmodified-Since'}
 
 
 def test_multipart_limits_and_errors(server, s3, bucket):

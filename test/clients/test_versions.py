@@ -8,6 +8,7 @@ import subprocess
 import uuid
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import make_client
 from raw import request
@@ -104,6 +105,22 @@ def test_a_delete_marker_hides_and_its_removal_brings_back(server, s3, versioned
     back = s3.delete_object(Bucket=versioned, Key='k', VersionId=gone['VersionId'])
     assert back['DeleteMarker'] is True and back['VersionId'] == gone['VersionId']
     assert read(s3, versioned, 'k') == b'one'
+
+
+def test_what_a_delete_marker_refuses_names_it(s3, versioned):
+    put(s3, versioned, 'k', b'one')
+    gone = s3.delete_object(Bucket=versioned, Key='k')['VersionId']
+    tags = {'TagSet': [{'Key': 'a', 'Value': 'b'}]}
+    for call, method, more in ((s3.get_object_tagging, 'GET', {}), (s3.put_object_tagging, 'PUT', {'Tagging': tags}), (s3.delete_object_tagging, 'DELETE', {}),
+                               (s3.put_object_acl, 'PUT', {'ACL': 'private'})):
+        for version in ({}, {'VersionId': gone}):
+            with pytest.raises(ClientError) as e:
+                call(Bucket=versioned, Key='k', **more, **version)
+            error = e.value.response['Error']
+            assert (error['Code'], error['Method'], error['ResourceType']) == ('MethodNotAllowed', method, 'DeleteMarker'), (method, version)
+            assert e.value.response['ResponseMetadata']['HTTPHeaders']['x-amz-delete-marker'] == 'true'
+    assert code_of(s3.get_object_acl, Bucket=versioned, Key='k') == (404, 'NoSuchKey')
+    assert code_of(s3.put_object_tagging, Bucket=versioned, Key='absent', Tagging=tags) == (404, 'NoSuchKey')
 
 
 def test_suspended_writes_replace_the_null_version_only(s3, versioned):

@@ -273,7 +273,7 @@ static int FIBER complete(struct op *o, struct arena *a, struct str upload,
     struct store_object done;
     memcpy(part.md5, &v->tag, sizeof v->tag);
     int err = store_upload_complete(o->m->store, a, o->m->bucket, op_key(o), upload, &part, 1, NULL,
-                                    UINT64_MAX, NULL, &done);
+                                    UINT64_MAX, NULL, NULL, &done);
     EXPECT(o->m->h, err || done.len_bytes == v->len_bytes, "%s: completed with length %llu",
            o->name, (unsigned long long)done.len_bytes);
     return err;

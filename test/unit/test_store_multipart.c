@@ -64,7 +64,7 @@ static int complete(struct store_home *h, struct str key, struct str upload,
                     const struct store_complete_part *parts, size_t count, struct store_object *ret)
 {
     return store_upload_complete(h->store, &h->arena, h->bucket, key, upload, parts, count, NULL,
-                                 UINT64_MAX, NULL, ret);
+                                 UINT64_MAX, NULL, NULL, ret);
 }
 
 CASE(parts_in_any_order_become_one_object)
@@ -151,19 +151,19 @@ CASE(completion_is_refused_as_s3_refuses_it)
     assert_int_equal(complete(h, STR("other"), upload, good, 1, &o), -ERR_NO_SUCH_UPLOAD);
     assert_int_equal(complete(h, STR("k"), STR("short"), good, 1, &o), -ERR_NO_SUCH_UPLOAD);
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, good,
-                                           1, NULL, PART + 1, NULL, &o),
+                                           1, NULL, PART + 1, NULL, NULL, &o),
                      -ERR_INVALID_REQUEST);
     struct store_conditions match = {.if_match = STR("*")}, none = {.if_none_match = STR("*")};
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, good,
-                                           1, NULL, PART, &match, &o),
+                                           1, NULL, PART, &match, NULL, &o),
                      -ERR_NO_SUCH_KEY);
     put(h, STR("k"), small);
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, good,
-                                           1, NULL, PART, &none, &o),
+                                           1, NULL, PART, &none, NULL, &o),
                      -ERR_PRECONDITION_FAILED);
     expect(h, STR("k"), small);
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, good,
-                                           1, NULL, PART, &match, &o),
+                                           1, NULL, PART, &match, NULL, &o),
                      0);
     expect(h, STR("k"), big);
 }
@@ -339,7 +339,7 @@ static int complete_checked(struct store_home *h, struct str upload,
     parts[0].checksum = crc32_of(a);
     parts[1].checksum = crc32_of(b);
     return store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, parts, 2, whole,
-                                 PART + 77, NULL, ret);
+                                 PART + 77, NULL, NULL, ret);
 }
 
 CASE(a_full_object_crc_is_that_of_the_bytes)

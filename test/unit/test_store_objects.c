@@ -619,7 +619,7 @@ CASE(sweep_spares_what_only_parts_name)
     assert_int_equal(store_sweep(h->store, h->session, NULL, NULL, &result), 0);
     assert_int_equal(result.orphans_deleted, 0);
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload,
-                                           &wanted, 1, NULL, UINT64_MAX, NULL, &o),
+                                           &wanted, 1, NULL, UINT64_MAX, NULL, NULL, &o),
                      0);
     expect(h, STR("k"), body);
 }

@@ -247,7 +247,7 @@ CASE(part_is_repaired_before_and_after_it_is_assembled)
     assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
     struct store_object o;
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, parts,
-                                           2, NULL, UINT64_MAX, NULL, &o),
+                                           2, NULL, UINT64_MAX, NULL, NULL, &o),
                      0);
     home_close(h);
     home_open(h);

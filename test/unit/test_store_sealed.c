@@ -194,7 +194,7 @@ CASE(sealed_parts_become_a_sealed_object)
     }
     expect_sound(h);
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, list,
-                                           3, NULL, UINT64_MAX, NULL, &o),
+                                           3, NULL, UINT64_MAX, NULL, NULL, &o),
                      0);
     expect_sealed(h, STR("k"), all);
     expect_sealed_range(h, STR("k"), all, 5 * MIB - 100, 200);

@@ -84,7 +84,7 @@ static int FIBER open_bucket(struct s3_request *q, struct str name, struct s3_so
     return r ? r : s3_check_payer(q, &s->bucket);
 }
 
-/* Why it could not be read. A copy has nothing to be "not modified": S3 says 412 for all four. */
+/* Why it could not be read. */
 static int FIBER explain_source(struct s3_request *q, struct s3_source *s, int err,
                                 const struct store_conditions *conditions)
 {
@@ -95,8 +95,7 @@ static int FIBER explain_source(struct s3_request *q, struct s3_source *s, int e
     int r = s3_hide_absence(q, &s->bucket, s->key, err);
     if (r == -ERR_NO_SUCH_KEY)
         s3_error_detail(q, "Key", s->key);
-    return s3_explain_condition(q, r == -ERR_NOT_MODIFIED ? -ERR_PRECONDITION_FAILED : r,
-                                conditions);
+    return s3_explain_source_condition(q, r, conditions, "x-amz-copy-source-");
 }
 
 void s3_source_tell(struct s3_request *q, const struct s3_source *s)

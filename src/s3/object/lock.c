@@ -249,7 +249,7 @@ static int FIBER change_lock(struct s3_request *q, struct new_lock *n)
     int r = store_change_attrs(q->s3->store, q->bucket.id, q->key, q->version, NULL, false,
                                replace_lock, n, &written);
     if (r)
-        return r;
+        return s3_explain_change(q, r);
     struct store_object o = {.seq = written.seq, .null_version = written.null_version};
     s3_set_version(q, &o);
     return s3_respond_empty(q, 200);

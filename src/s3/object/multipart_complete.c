@@ -4,6 +4,7 @@
  * CompleteMultipartUpload.
  */
 
+#include "base/encode.h"
 #include "base/reserve.h"
 #include "s3/attrs.h"
 #include "s3/bodies.h"
@@ -148,9 +149,27 @@ static int FIBER respond(struct s3_request *q, const struct store_object *o)
     return s3_respond_xml(q, &b);
 }
 
+static int explain_part(struct s3_request *q, int err, const struct store_part_fault *fault)
+{
+    const struct store_complete_part *p = fault->part;
+    if (!p || (err != -ERR_INVALID_PART && err != -ERR_ENTITY_TOO_SMALL))
+        return err;
+    char etag[2 * sizeof(p->md5)];
+    hex_encode(p->md5, sizeof(p->md5), etag);
+    s3_error_detail(q, "PartNumber", arena_printf(q->arena, "%u", p->number));
+    s3_error_detail(q, "ETag", arena_dup(q->arena, str_make(etag, sizeof(etag))));
+    if (err == -ERR_INVALID_PART)
+        return err;
+    s3_error_detail(q, "ProposedSize",
+                    arena_printf(q->arena, "%llu", (unsigned long long)fault->len_bytes));
+    s3_error_detail(q, "MinSizeAllowed", arena_printf(q->arena, "%u", (unsigned)STORE_PART_MIN));
+    return err;
+}
+
 int FIBER s3_complete_multipart_upload(struct s3_request *q)
 {
     struct completion c;
+    struct store_part_fault fault;
     struct store_conditions conditions;
     struct store_object object;
     int r = read_completion(q, &c);
@@ -162,9 +181,10 @@ int FIBER s3_complete_multipart_upload(struct s3_request *q)
     if (r)
         return r;
     r = store_upload_complete(q->s3->store, q->arena, q->bucket.id, q->key, c.upload_id,
-                              c.list.parts, c.list.count, &c.whole, c.size, &conditions, &object);
+                              c.list.parts, c.list.count, &c.whole, c.size, &conditions, &fault,
+                              &object);
     if (r)
-        return s3_explain_condition(q, r, &conditions);
+        return s3_explain_condition(q, explain_part(q, r, &fault), &conditions);
     s3_sse_headers(q, c.upload.attrs.seal);
     if (!c.gone) {
         struct store_object made = object;

@@ -71,8 +71,7 @@ static int FIBER explain_source(struct s3_request *q, const struct rename_reques
     int r = s3_hide_absence(q, &q->bucket, n->from, err);
     if (r == -ERR_NO_SUCH_KEY)
         s3_error_detail(q, "Key", n->from);
-    return s3_explain_condition(q, r == -ERR_NOT_MODIFIED ? -ERR_PRECONDITION_FAILED : r,
-                                &n->source);
+    return s3_explain_source_condition(q, r, &n->source, "x-amz-rename-source-");
 }
 
 static int FIBER tags_along(struct s3_request *q, struct str from, const struct store_object *o)

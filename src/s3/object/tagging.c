@@ -90,7 +90,7 @@ static int FIBER set_tags(struct s3_request *q, struct s3_tags *tags, enum event
     struct store_object o = {.seq = written.seq, .null_version = written.null_version};
     if (!r)
         s3_set_version(q, &o);
-    return r;
+    return s3_explain_change(q, r);
 }
 
 int FIBER s3_put_object_tagging(struct s3_request *q)
@@ -130,7 +130,7 @@ int FIBER s3_get_object_tagging(struct s3_request *q)
         r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
                              &q->bucket, q->key, STR_NULL, o);
     if (r) {
-        r = s3_explain_marker(q, reader, r);
+        r = s3_refuse_marker(q, reader, r);
     } else {
         s3_tags_xml(&b, o->attrs.tags, o->attrs.tag_count);
         s3_set_version(q, o);
