@@ -72,6 +72,7 @@ int s3_check_scope(struct s3_request *q)
     if (region.len == 0 || str_eq(region, q->s3->region) || str_eq(region, STR("us-east-1")))
         return 0;
     s3_error_detail(q, "Region", q->s3->region);
+    (void)http_set_header(q->x, "x-amz-bucket-region", q->s3->region);
     return s3_error(q, malformed(q), "%sthe region '%.*s' is wrong; expecting '%.*s'",
                     what_is_malformed(q), STR_FMT(region), STR_FMT(q->s3->region));
 }

@@ -281,6 +281,13 @@ def test_a_signature_for_another_service_opens_no_bucket(server, place, service)
         assert (r.status, r.code) == (400, 'AuthorizationHeaderMalformed'), r
 
 
+@pytest.mark.parametrize('method', ['GET', 'HEAD'])
+def test_a_signature_for_another_region_is_told_the_right_one(server, place, method):
+    """HEAD has no body to tell it in; SDKs go by the header and ask again."""
+    r = request(server, method, '/%s/present' % place, signer=Signer(server.access_key, server.secret_key, region='eu-central-1'))
+    assert (r.status, r.headers.get('x-amz-bucket-region')) == (400, 'us-east-1'), r
+
+
 def test_clock_skew_of_more_than_fifteen_minutes_is_refused(server, place):
     for minutes in (-16, 16):
         when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
