@@ -234,6 +234,29 @@ def test_an_identity_that_is_lost_or_damaged_is_known_from_what_the_disk_holds(m
     assert server.stop() == 0
 
 
+def test_an_only_disk_without_its_identity_takes_another_beside_it(make_server):
+    """Nothing on it tells its name but the table of disks, which is read from it: the mirror has that name, too."""
+    server = make_server()
+    server.start()
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+    assert server.stop() == 0
+    harm_identity(server.dirs[0], 'delete')
+    server.start()
+    assert 'a mirror of the metadata cannot be made' not in server.log()
+    second = server.dirs[0] + '.second'
+    server.admin('disk', 'add', second)
+
+    def mirrors():
+        return json.loads(server.admin('info', '--json').stdout)['redundancy']['metadata_mirrors']
+    wait_for(lambda: mirrors() == ['in'] * 2)
+    assert server.stop() == 0
+    server.dirs.append(second)
+    server.start()
+    assert mirrors() == ['in'] * 2
+    assert server.stop() == 0
+
+
 def test_a_disk_that_cannot_be_told_from_others_is_a_missing_one(make_server):
     """No identity, and nothing that would say whose it is: the others serve, and it is not touched."""
     server = make_server(disks=4)

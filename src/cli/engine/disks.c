@@ -624,16 +624,6 @@ static struct found *find_disk(struct finds *all, const uint8_t uuid[16])
     return NULL;
 }
 
-/* Of a store of one disk that had nothing but small objects. */
-static void name_only_disk(const struct engine *e, struct finds *all)
-{
-    if (all->count != 1 || !all->at[0].nameless || active_count(&e->table) != 1)
-        return;
-    for (uint32_t i = 0; i < e->table.count; i++)
-        if (e->table.list[i].state != STORE_DISK_GONE)
-            memcpy(all->at[0].id.disk, e->table.list[i].uuid, 16);
-}
-
 /* What was recalled is one of the disks of the table: it may be written down again. */
 static void FIBER restore_identity(const struct engine *e, const struct store_disk *row,
                                    struct found *f)
@@ -649,7 +639,6 @@ static void FIBER restore_identity(const struct engine *e, const struct store_di
 static int FIBER open_nodes(struct engine *e, struct finds *all)
 {
     bool moved = false;
-    name_only_disk(e, all);
     for (uint32_t i = 0; i < e->table.count; i++) {
         struct store_disk *row = &e->table.list[i];
         struct found *f = find_disk(all, row->uuid);
@@ -714,6 +703,37 @@ static int test_usable(const struct engine *e)
     return fail(err, "cannot open the volumes in %s: %s", path, err_text(err));
 }
 
+/*
+ * Of a store of one disk that had nothing but small objects: only the table, which lies in it, has
+ * its name. The metadata are opened again by that one, which is what their mirrors will note.
+ */
+static int FIBER name_only_disk(struct engine *e, struct finds *all,
+                                const struct engine_config *config)
+{
+    struct found *f = &all->at[0];
+    if (all->count != 1 || !f->nameless || active_count(&e->table) != 1)
+        return 0;
+    for (uint32_t i = 0; i < e->table.count; i++)
+        if (e->table.list[i].state != STORE_DISK_GONE)
+            memcpy(f->id.disk, e->table.list[i].uuid, 16);
+    meta_close(TAKE_PTR(e->meta));
+    return open_mirrors(e, all, false, config);
+}
+
+static int FIBER load_table(struct engine *e, struct finds *all, const struct engine_config *config)
+{
+    int r = store_disks_load(e->meta, &e->table);
+    if (r == -ERR_NOT_FOUND) {
+        r = first_identities(e, all); /* of a store of one disk, and of those beside it now */
+        return r < 0 ? r : first_table(e, all);
+    }
+    if (r < 0) {
+        cli_fail("cannot read the table of disks: %s", err_text(r));
+        return r;
+    }
+    return name_only_disk(e, all, config);
+}
+
 static int FIBER open_all(struct engine *e, struct finds *all, const struct engine_config *config)
 {
     int r = look_at_all(all, config);
@@ -721,13 +741,7 @@ static int FIBER open_all(struct engine *e, struct finds *all, const struct engi
         r = open_metadata(e, all, config);
     if (r < 0)
         return r;
-    r = store_disks_load(e->meta, &e->table);
-    if (r == -ERR_NOT_FOUND) {
-        r = first_identities(e, all); /* of a store of one disk, and of those beside it now */
-        if (r == 0)
-            r = first_table(e, all);
-    } else if (r < 0)
-        cli_fail("cannot read the table of disks: %s", err_text(r));
+    r = load_table(e, all, config);
     if (r == 0)
         r = open_nodes(e, all);
     if (r == 0)
