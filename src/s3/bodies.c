@@ -314,7 +314,11 @@ static int parse_etag(struct str text, struct store_complete_part *p)
     return hex_decode(text, p->md5, sizeof(p->md5)) ? -ERR_INVALID_PART : 0;
 }
 
-/* At most one, of the upload's kind: of another kind nothing is known of the part. */
+/*
+ * At most one, of the upload's kind: of another kind nothing is known of the part. Parts of
+ * CRC64NVME, which is that of uploads that named none, may come with any, are held against it then
+ * and answered with it: whoever hands the answer back says nothing that is wrong.
+ */
 static int parse_part_checksum(const struct xml_node *n, enum store_checksum_kind expected,
                                struct store_complete_part *p)
 {
@@ -334,7 +338,10 @@ static int parse_part_checksum(const struct xml_node *n, enum store_checksum_kin
         return 0;
     if (s3_checksum_parse(kind, sum, &p->checksum, &parts) || parts > 0)
         return -ERR_INVALID_ARGUMENT;
-    return kind == expected ? 0 : -ERR_BAD_DIGEST;
+    if (kind == expected)
+        return 0;
+    p->checksum = (struct store_checksum){0};
+    return expected == STORE_CRC64NVME ? 0 : -ERR_BAD_DIGEST;
 }
 
 static int parse_part(const struct xml_node *n, const enum store_checksum_kind *kind,

@@ -72,6 +72,15 @@ def test_a_part_of_a_composite_upload_brings_its_checksum(server, s3, bucket):
     assert upload.complete(etag, own).status == 200
 
 
+def test_a_completion_names_what_the_parts_were_answered_with(server, s3, bucket):
+    upload = Upload(server, s3, bucket)
+    part = upload.part(headers=[('x-amz-checksum-crc32', crc32_base64(b'part'))])
+    told = part.headers['x-amz-checksum-crc32']
+    inside = '<ChecksumCRC32>%s</ChecksumCRC32>'
+    assert upload.complete(part.headers['etag'], inside % '!').code == 'InvalidArgument'
+    assert upload.complete(part.headers['etag'], inside % told).status == 200
+
+
 def test_what_is_wrong_with_a_completion(server, s3, bucket):
     upload = Upload(server, s3, bucket)
     part = upload.part()
