@@ -322,6 +322,29 @@ static bool leads_to(const struct s3_website_rule *r, const char *key, const cha
     return same;
 }
 
+/* What was kept before fewer codes were taken is read as it is. */
+static void website_codes_are_checked_when_they_are_new(void **state)
+{
+    struct arena a;
+    struct s3_website s;
+    struct str why;
+    arena_init(&a, 0);
+    assert_int_equal(s3_website_parse(&a,
+                                      SITE(SITE_RULE("<Condition><HttpErrorCodeReturnedEquals>451</"
+                                                     "HttpErrorCodeReturnedEquals></Condition>",
+                                                     "<HttpRedirectCode>302</HttpRedirectCode>")),
+                                      &s, &why),
+                     0);
+    assert_int_equal(s.rules[0].error, 451);
+    assert_int_equal(s3_website_check(&a, &s, &why), -ERR_INVALID_REQUEST);
+    assert_non_null(why.ptr);
+    s.rules[0].error = 404;
+    assert_int_equal(s3_website_check(&a, &s, &why), 0);
+    s.rules[0].to.code = 306;
+    assert_int_equal(s3_website_check(&a, &s, &why), -ERR_INVALID_REQUEST);
+    arena_release(&a);
+}
+
 static void website_rules_replace_what_they_match(void **state)
 {
     struct arena a;
@@ -398,6 +421,7 @@ int main(void)
         cmocka_unit_test(kinds_compare_without_case),
         cmocka_unit_test(tags_come_back_in_order),
         cmocka_unit_test(tags_count_characters_not_bytes),
+        cmocka_unit_test(website_codes_are_checked_when_they_are_new),
         cmocka_unit_test(website_rules_replace_what_they_match),
         cmocka_unit_test(post_policies_bind_every_field),
         cmocka_unit_test(a_condition_that_failed_is_told_whole),

@@ -79,17 +79,19 @@ static int test_host(struct str s)
     return !s.ptr || is_host(s) ? 0 : -ERR_MALFORMED_XML;
 }
 
-/* Those that have a meaning: RFC 9110 15.4 without Multiple Choices and the unused 306. */
-static bool is_redirect_code(uint64_t n)
+static bool is_redirect_class(uint64_t n)
 {
-    return (n >= 301 && n <= 305) || n == 307 || n == 308;
+    return n > 300 && n < 400;
 }
 
-/* Up to the last one of RFC 2616, as in S3. */
-static bool is_error_code(uint64_t n)
+static bool is_error_class(uint64_t n)
 {
-    return (n >= 400 && n <= 417) || (n >= 500 && n <= 505);
+    return n >= 400 && n < 600;
 }
+
+#define BAD_REDIRECT \
+    "The provided HTTP redirect code (%.*s) is not valid. Valid codes are 3XX except 300."
+#define BAD_ERROR "The provided HTTP error code (%.*s) is not valid. Valid codes are 4XX or 5XX."
 
 static int read_status(struct parse *p, struct str text, bool (*test)(uint64_t n),
                        const char *format, unsigned *ret)
@@ -122,10 +124,7 @@ static int read_redirect(struct parse *p, const struct xml_node *n, struct s3_we
     if (!r)
         r = test_protocol(p, to->protocol);
     if (!r)
-        r = read_status(p, code, is_redirect_code,
-                        "The provided HTTP redirect code (%.*s) is not valid. Valid codes are 3XX "
-                        "except 300.",
-                        &to->code);
+        r = read_status(p, code, is_redirect_class, BAD_REDIRECT, &to->code);
     if (r)
         return r;
     if (to->replace_prefix.ptr && to->replace_key.ptr)
@@ -144,10 +143,7 @@ static int read_condition(struct parse *p, const struct xml_node *n, struct s3_w
     if (!r)
         r = take_text(n, "HttpErrorCodeReturnedEquals", &error);
     if (!r)
-        r = read_status(p, error, is_error_code,
-                        "The provided HTTP error code (%.*s) is not valid. Valid codes are 4XX or "
-                        "5XX.",
-                        &rule->error);
+        r = read_status(p, error, is_error_class, BAD_ERROR, &rule->error);
     if (r || rule->prefix.ptr || error.ptr)
         return r;
     return refuse(p, -ERR_INVALID_REQUEST,
@@ -272,6 +268,38 @@ int s3_website_parse(struct arena *a, struct str body, struct s3_website *ret, s
     if (!r)
         *ret = site;
     return r;
+}
+
+/* ---- codes ---------------------------------------------------------------------------------- */
+
+/* Those that have a meaning: RFC 9110 15.4 without Multiple Choices and the unused 306. */
+static bool is_redirect_code(unsigned n)
+{
+    return n == 0 || (n >= 301 && n <= 305) || n == 307 || n == 308;
+}
+
+/* Up to the last one of RFC 2616, as in S3. */
+static bool is_error_code(unsigned n)
+{
+    return n == 0 || (n >= 400 && n <= 417) || (n >= 500 && n <= 505);
+}
+
+static int refuse_code(struct parse *p, const char *format, unsigned code)
+{
+    return refuse(p, -ERR_INVALID_REQUEST, format, arena_printf(p->arena, "%u", code));
+}
+
+int s3_website_check(struct arena *a, const struct s3_website *site, struct str *ret_why)
+{
+    struct parse p = {a, ret_why};
+    for (size_t i = 0; i < site->rule_count; i++) {
+        const struct s3_website_rule *rule = &site->rules[i];
+        if (!is_redirect_code(rule->to.code))
+            return refuse_code(&p, BAD_REDIRECT, rule->to.code);
+        if (!is_error_code(rule->error))
+            return refuse_code(&p, BAD_ERROR, rule->error);
+    }
+    return 0;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */

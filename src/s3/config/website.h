@@ -38,6 +38,9 @@ struct s3_website {
  * in `a`; ptr NULL: none), -ENOMEM. Strings live in `a`.
  */
 int s3_website_parse(struct arena *a, struct str body, struct s3_website *ret, struct str *ret_why);
+/* Of a new document, whether its codes are those that S3 takes; those that are kept from before may
+ * have any of their class. -ERR_INVALID_REQUEST. */
+int s3_website_check(struct arena *a, const struct s3_website *site, struct str *ret_why);
 /* The whole document, in one form. */
 void s3_website_xml(struct buf *b, const struct s3_website *site);
 

@@ -32,6 +32,8 @@ int s3_canonical_website(struct s3_request *q, struct str body, struct buf *ret)
     struct s3_website site;
     struct str why;
     int r = s3_website_parse(q->arena, body, &site, &why);
+    if (!r)
+        r = s3_website_check(q->arena, &site, &why);
     if (r && why.ptr)
         q->message = why;
     if (!r)
