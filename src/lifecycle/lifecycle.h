@@ -21,11 +21,19 @@
 
 #define LIFECYCLE_RULES_MAX 1000
 #define LIFECYCLE_ID_MAX    255
-#define LIFECYCLE_TAGS_MAX  10  /* of a rule; an object has no more */
-#define LIFECYCLE_NEWER_MAX 100 /* versions that a rule may keep */
-#define LIFECYCLE_MOVES_MAX 16  /* transitions of a rule, of each kind */
+#define LIFECYCLE_TAGS_MAX  10     /* of a rule; an object has no more */
+#define LIFECYCLE_NEWER_MAX 100    /* versions that a rule may keep */
+#define LIFECYCLE_MOVES_MAX 16     /* transitions of a rule, of each kind */
+#define LIFECYCLE_SMALL_MAX 131071 /* bytes of what a minimum leaves where it is */
 #define LIFECYCLE_DAY_MS    86400000ULL
 #define LIFECYCLE_NEVER     UINT64_MAX
+
+/* What is too small to be moved by a rule that says nothing of sizes. */
+enum lifecycle_minimum {
+    LIFECYCLE_MINIMUM_NONE,
+    LIFECYCLE_MINIMUM_ALL,   /* all_storage_classes_128K */
+    LIFECYCLE_MINIMUM_VARIES /* varies_by_storage_class: likewise, but not to S3's archives */
+};
 
 /* To another storage class. */
 struct lifecycle_move {
@@ -64,6 +72,7 @@ struct lifecycle_rule {
 struct lifecycle {
     struct lifecycle_rule *rules;
     size_t count; /* 1 to LIFECYCLE_RULES_MAX */
+    enum lifecycle_minimum minimum;
     /* Enabled rules in the order of their prefixes; of each the nearest one before it whose prefix
      * its own begins with, UINT16_MAX: none. A key's rules are one chain. */
     uint16_t *order, *parent;
@@ -77,6 +86,9 @@ struct lifecycle {
  * text in *ret_why or ptr NULL; -ENOMEM. Strings live in `a`.
  */
 int lifecycle_parse(struct arena *a, struct str body, struct lifecycle *ret, struct str *ret_why);
+/* S3's word for it, none for LIFECYCLE_MINIMUM_NONE; -EINVAL: there is no such word. */
+struct str lifecycle_minimum_name(enum lifecycle_minimum minimum);
+int lifecycle_minimum_parse(struct str word, enum lifecycle_minimum *ret);
 /* The whole document, in one form. */
 void lifecycle_xml(struct buf *b, const struct lifecycle *l);
 

@@ -215,6 +215,7 @@ void lifecycle_put_moves(struct buf *b, const struct lifecycle_rule *rule)
 
 struct question {
     uint64_t from_ms, newer, now_ms, day_ms;
+    enum lifecycle_minimum minimum;
     bool noncurrent;
 };
 
@@ -240,6 +241,18 @@ static bool is_better(const struct answer *a, const struct answer *than)
     return a->due_ms > than->due_ms;
 }
 
+/* S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle": a size in the rule comes first.
+ */
+static bool is_too_small(enum lifecycle_minimum minimum, const struct lifecycle_rule *rule,
+                         const struct lifecycle_subject *s, struct str class)
+{
+    if (minimum == LIFECYCLE_MINIMUM_NONE || rule->has_greater || rule->has_less ||
+        s->len_bytes > LIFECYCLE_SMALL_MAX)
+        return false;
+    return minimum == LIFECYCLE_MINIMUM_ALL ||
+           !(str_eq(class, STR("GLACIER")) || str_eq(class, STR("DEEP_ARCHIVE")));
+}
+
 static int ask_rule(const struct lifecycle_rule *rule, struct lifecycle_subject *s,
                     const struct question *q, struct answer *best)
 {
@@ -247,7 +260,8 @@ static int ask_rule(const struct lifecycle_rule *rule, struct lifecycle_subject 
     for (size_t i = 0; list && i < list->count; i++) {
         const struct lifecycle_move *m = &list->list[i];
         struct answer a = {m->class, lifecycle_warmth(m->class), due_of(m, q)};
-        if (a.due_ms > q->now_ms || !is_better(&a, best))
+        if (a.due_ms > q->now_ms || is_too_small(q->minimum, rule, s, m->class) ||
+            !is_better(&a, best))
             continue;
         int r = lifecycle_fits(rule, s);
         if (r <= 0)
@@ -275,7 +289,8 @@ static int ask(const struct lifecycle *l, struct lifecycle_subject *s, const str
 int lifecycle_class(const struct lifecycle *l, struct lifecycle_subject *s, uint64_t mtime_ms,
                     uint64_t now_ms, uint64_t day_ms, struct str *ret)
 {
-    struct question q = {.from_ms = mtime_ms, .now_ms = now_ms, .day_ms = day_ms};
+    struct question q = {
+        .from_ms = mtime_ms, .now_ms = now_ms, .day_ms = day_ms, .minimum = l->minimum};
     return ask(l, s, &q, ret);
 }
 
@@ -283,6 +298,6 @@ int lifecycle_noncurrent_class(const struct lifecycle *l, struct lifecycle_subje
                                uint64_t since_ms, uint64_t newer, uint64_t now_ms, uint64_t day_ms,
                                struct str *ret)
 {
-    struct question q = {since_ms, newer, now_ms, day_ms, .noncurrent = true};
+    struct question q = {since_ms, newer, now_ms, day_ms, l->minimum, .noncurrent = true};
     return ask(l, s, &q, ret);
 }

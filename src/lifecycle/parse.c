@@ -14,6 +14,7 @@
 #define TAG_KEY_MAX   (4 * 128) /* bytes of as many characters */
 #define TAG_VALUE_MAX (4 * 256)
 #define XMLNS         "http://s3.amazonaws.com/doc/2006-03-01/"
+#define MINIMUM       "TransitionDefaultMinimumObjectSize"
 
 int lifecycle_refuse(struct lifecycle_parse *p, int err, const char *why)
 {
@@ -404,15 +405,51 @@ static int compile(struct lifecycle_parse *p, struct lifecycle *l)
     return 0;
 }
 
+static const char *const minima[] = {"", "all_storage_classes_128K", "varies_by_storage_class"};
+
+struct str lifecycle_minimum_name(enum lifecycle_minimum minimum)
+{
+    return str_from(minima[minimum]);
+}
+
+int lifecycle_minimum_parse(struct str word, enum lifecycle_minimum *ret)
+{
+    for (unsigned i = LIFECYCLE_MINIMUM_ALL; i < ARRAY_LEN(minima); i++)
+        if (str_eq(word, str_from(minima[i]))) {
+            *ret = (enum lifecycle_minimum)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+/* Ours, and only ever the first: S3 has it in a header. */
+static int read_minimum(const struct xml_node *n, enum lifecycle_minimum *ret)
+{
+    bool seen = false;
+    struct str word;
+    if (!n || !lifecycle_is_named(n, MINIMUM))
+        return 0;
+    int r = lifecycle_read_text(n, &seen, &word);
+    if (r)
+        return r;
+    return lifecycle_minimum_parse(word, ret) ? -ERR_MALFORMED_XML : 0;
+}
+
 static int read_rules(struct lifecycle_parse *p, const struct xml_node *root, struct lifecycle *l)
 {
-    size_t count = count_children(root);
-    if (!lifecycle_is_named(root, "LifecycleConfiguration") || count == 0 ||
-        count > LIFECYCLE_RULES_MAX)
+    const struct xml_node *first = root->first_child;
+    if (!lifecycle_is_named(root, "LifecycleConfiguration"))
+        return -ERR_MALFORMED_XML;
+    int r = read_minimum(first, &l->minimum);
+    if (r)
+        return r;
+    bool has_minimum = l->minimum != LIFECYCLE_MINIMUM_NONE;
+    size_t count = count_children(root) - has_minimum;
+    if (count == 0 || count > LIFECYCLE_RULES_MAX)
         return -ERR_MALFORMED_XML;
     l->rules = arena_zalloc(p->arena, count * sizeof(*l->rules));
-    int r = l->rules ? 0 : -ENOMEM;
-    for (const struct xml_node *n = root->first_child; !r && n; n = n->next) {
+    r = l->rules ? 0 : -ENOMEM;
+    for (const struct xml_node *n = has_minimum ? first->next : first; !r && n; n = n->next) {
         r = read_rule(p, n, l->count, &l->rules[l->count]);
         l->count++;
     }
@@ -509,6 +546,8 @@ void lifecycle_xml(struct buf *b, const struct lifecycle *l)
 {
     xml_begin(b);
     xml_open_ns(b, "LifecycleConfiguration", XMLNS);
+    if (l->minimum != LIFECYCLE_MINIMUM_NONE)
+        xml_element(b, MINIMUM, lifecycle_minimum_name(l->minimum));
     for (size_t i = 0; i < l->count; i++) {
         const struct lifecycle_rule *r = &l->rules[i];
         xml_open(b, "Rule");

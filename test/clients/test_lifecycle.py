@@ -88,14 +88,23 @@ def test_what_is_no_configuration_is_refused(server, s3, bucket):
     assert put(server, bucket, b'<Life/>').code == 'MalformedXML'
 
 
-def test_the_transition_header_is_taken(server, s3, bucket):
-    body = (b'<LifecycleConfiguration><Rule><Filter/><Status>Enabled</Status><Expiration><Days>1</Days></Expiration>'
-            b'</Rule></LifecycleConfiguration>')
+def test_the_transition_header_is_kept(server, s3, bucket):
+    rules = b'<Rule><Filter/><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>'
+    body = b'<LifecycleConfiguration>' + rules
     name = 'x-amz-transition-default-minimum-object-size'
-    r = put(server, bucket, body, (name, 'varies_by_storage_class'))
-    assert r.status == 200 and r.headers[name] == 'varies_by_storage_class'
+
+    def kept():
+        r = request(server, 'GET', '/' + bucket, query='lifecycle=')
+        assert r.status == 200 and b'TransitionDefault' not in r.body
+        return r.headers.get(name)
+    for word in ('varies_by_storage_class', 'all_storage_classes_128K'):
+        r = put(server, bucket, body, (name, word))
+        assert r.status == 200 and r.headers[name] == word and kept() == word
     r = put(server, bucket, body, (name, 'any'))
-    assert (r.status, r.code) == (400, 'InvalidArgument')
+    assert (r.status, r.code) == (400, 'InvalidRequest') and kept() == 'all_storage_classes_128K'
+    inside = b'<LifecycleConfiguration><TransitionDefaultMinimumObjectSize>%s</TransitionDefaultMinimumObjectSize>' % word.encode() + rules
+    assert put(server, bucket, inside).code == 'MalformedXML', 'it is a header'
+    assert put(server, bucket, body).status == 200 and kept() is None
 
 
 # ---- what answers tell ----------------------------------------------------------------------------------

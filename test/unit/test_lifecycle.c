@@ -166,8 +166,10 @@ static void what_is_read_is_written(void **state)
     struct buf one, two;
     buf_init(&one, 0);
     buf_init(&two, 0);
+    l.minimum = LIFECYCLE_MINIMUM_VARIES;
     lifecycle_xml(&one, &l);
     l = parsed(one.data);
+    assert_int_equal(l.minimum, LIFECYCLE_MINIMUM_VARIES);
     lifecycle_xml(&two, &l);
     assert_string_equal(one.data, two.data);
     assert_non_null(strstr(one.data, "<Date>2030-01-01T00:00:00.000Z</Date>"));
@@ -314,6 +316,35 @@ static const char *class_at(const struct lifecycle *l, const char *key, unsigned
     return class.ptr ? arena_cstr(&arena, class) : "";
 }
 
+static bool moves_at(const struct lifecycle *l, const char *key, uint64_t len_bytes)
+{
+    struct lifecycle_subject s = {.key = str_from(key), .sized = true, .len_bytes = len_bytes};
+    struct str class, noncurrent;
+    uint64_t now_ms = MIDNIGHT + 100 * DAY;
+    assert_int_equal(lifecycle_class(l, &s, MIDNIGHT, now_ms, DAY, &class), 0);
+    assert_int_equal(lifecycle_noncurrent_class(l, &s, MIDNIGHT, 0, now_ms, DAY, &noncurrent), 0);
+    assert_null(noncurrent.ptr);
+    return class.ptr;
+}
+
+/* A rule with a size is not held back, and S3's archives take anything where it varies. */
+static void what_is_small_stays_where_a_minimum_says_so(void **state)
+{
+    struct lifecycle l = parsed(
+        CONFIG(RULE("a", "<Prefix>a</Prefix>" MOVE(1, "WARM"))
+                   RULE("b", "<Prefix>b</Prefix>" MOVE(1, "GLACIER"))
+                       RULE("c", "<Filter><And><Prefix>c</Prefix><ObjectSizeGreaterThan>1"
+                                 "</ObjectSizeGreaterThan></And></Filter>" MOVE(1, "WARM"))));
+    assert_int_equal(l.minimum, LIFECYCLE_MINIMUM_NONE);
+    assert_true(moves_at(&l, "a", 0) && moves_at(&l, "b", 0) && moves_at(&l, "c", 2));
+    l.minimum = LIFECYCLE_MINIMUM_ALL;
+    assert_false(moves_at(&l, "a", 131071) || moves_at(&l, "b", 131071));
+    assert_true(moves_at(&l, "a", 131072) && moves_at(&l, "b", 131072) && moves_at(&l, "c", 2));
+    l.minimum = LIFECYCLE_MINIMUM_VARIES;
+    assert_false(moves_at(&l, "a", 131071));
+    assert_true(moves_at(&l, "b", 0) && moves_at(&l, "c", 2));
+}
+
 static void the_coldest_class_that_is_due_counts(void **state)
 {
     struct lifecycle l =
@@ -404,6 +435,7 @@ int main(void)
         T(chains_find_what_a_walk_over_all_finds),
         T(tags_are_loaded_only_when_asked_for),
         T(newer_versions_are_kept),
+        T(what_is_small_stays_where_a_minimum_says_so),
         T(the_coldest_class_that_is_due_counts),
         T(newer_versions_stay_where_they_are),
         T(markers_go_at_once_or_with_the_days),

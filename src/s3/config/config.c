@@ -168,7 +168,8 @@ static const struct s3_config_kind configs[] = {
      .otherwise = no_acceleration, .undigested = true},
     {"cors", STORE_SETTING_CORS, -ERR_NO_SUCH_CORS, s3_canonical_cors},
     {"encryption", STORE_SETTING_ENCRYPTION, -ERR_NO_SUCH_ENCRYPTION, s3_canonical_encryption},
-    {"lifecycle", STORE_SETTING_LIFECYCLE, -ERR_NO_SUCH_LIFECYCLE, s3_canonical_lifecycle},
+    {"lifecycle", STORE_SETTING_LIFECYCLE, -ERR_NO_SUCH_LIFECYCLE, s3_canonical_lifecycle,
+     .shown = s3_shown_lifecycle},
     {"ownershipControls", STORE_SETTING_OWNERSHIP_CONTROLS, -ERR_NO_OWNERSHIP_CONTROLS,
      canonical_ownership},
     {"requestPayment", STORE_SETTING_REQUEST_PAYMENT, 0, canonical_payment,
@@ -205,6 +206,14 @@ int FIBER s3_put_bucket_config(struct s3_request *q)
     return r ? r : s3_respond_empty(q, c->put_status ? c->put_status : 200);
 }
 
+static int FIBER respond_shown(struct s3_request *q, const struct s3_config_kind *c)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    int r = c->shown(q, &b);
+    return r ? r : s3_respond_xml(q, &b);
+}
+
 static int FIBER respond_default(struct s3_request *q, const struct s3_config_kind *c)
 {
     _cleanup_buf_ struct buf b;
@@ -221,6 +230,8 @@ int FIBER s3_get_bucket_config(struct s3_request *q)
         return c->absent;
     if (!s)
         return respond_default(q, c);
+    if (c->shown)
+        return respond_shown(q, c);
     (void)http_set_header(q->x, "Content-Type", STR("application/xml"));
     return http_respond(q->x, 200, s->text);
 }

@@ -14,15 +14,16 @@
 
 /* ---- the document --------------------------------------------------------------------------- */
 
-/* Nothing is too small to be moved here: it is taken and told again. */
-static int echo_minimum(struct s3_request *q)
+/* Kept with the rules, and told again; without the header nothing is too small to be moved. */
+static int read_minimum(struct s3_request *q, enum lifecycle_minimum *ret)
 {
     struct str value = s3_header(q, STR(MINIMUM));
+    *ret = LIFECYCLE_MINIMUM_NONE;
     if (!value.ptr)
         return 0;
-    if (!str_eq(value, STR("all_storage_classes_128K")) &&
-        !str_eq(value, STR("varies_by_storage_class")))
-        return s3_error_argument(q, MINIMUM, value, "Invalid " MINIMUM " header");
+    if (lifecycle_minimum_parse(value, ret))
+        return s3_error(q, -ERR_INVALID_REQUEST,
+                        "Invalid TransitionDefaultMinimumObjectSize found: %.*s", STR_FMT(value));
     (void)http_set_header(q->x, MINIMUM, value);
     return 0;
 }
@@ -54,15 +55,19 @@ static int check_moves(struct s3_request *q, const struct lifecycle *l)
 int s3_canonical_lifecycle(struct s3_request *q, struct str body, struct buf *ret)
 {
     struct lifecycle l;
+    enum lifecycle_minimum minimum;
     struct str why;
-    int r = echo_minimum(q);
+    int r = read_minimum(q, &minimum);
     if (r)
         return r;
     r = lifecycle_parse(q->arena, body, &l, &why);
     if (r && why.ptr)
         q->message = why;
+    if (!r && l.minimum != LIFECYCLE_MINIMUM_NONE)
+        r = -ERR_MALFORMED_XML; /* that element is ours */
     if (!r)
         r = check_moves(q, &l);
+    l.minimum = minimum;
     if (!r)
         lifecycle_xml(ret, &l);
     return r;
@@ -83,6 +88,21 @@ static const struct lifecycle *rules_of(const struct s3_request *q)
     int r = store_setting_made(q->bucket.settings, STORE_SETTING_LIFECYCLE,
                                sizeof(struct lifecycle), parse, &made);
     return r ? NULL : made;
+}
+
+int s3_shown_lifecycle(struct s3_request *q, struct buf *ret)
+{
+    const struct lifecycle *kept = rules_of(q);
+    if (!kept) { /* for whoever is to find out why */
+        buf_put_str(ret, store_setting_of(q->bucket.settings, STORE_SETTING_LIFECYCLE)->text);
+        return 0;
+    }
+    struct lifecycle l = *kept;
+    if (l.minimum != LIFECYCLE_MINIMUM_NONE)
+        (void)http_set_header(q->x, MINIMUM, lifecycle_minimum_name(l.minimum));
+    l.minimum = LIFECYCLE_MINIMUM_NONE;
+    lifecycle_xml(ret, &l);
+    return 0;
 }
 
 static struct str date_of(struct s3_request *q, uint64_t ms)
