@@ -151,15 +151,25 @@ static int FIBER load_newest(struct kms *k, struct keyring **ret, char why[KMS_W
     return 0;
 }
 
-/* A ring that somebody else put there: the only copy, perhaps. */
-static bool FIBER is_anothers(struct kms *k, const char *path, const struct keyring *ring)
+/* The disk, not the file: whether there is a copy on it cannot be told. */
+static bool is_unreadable(int r)
+{
+    return r == -EIO || r == -EACCES || r == -EPERM || r == -ESTALE || r == -ENODEV || r == -ENXIO;
+}
+
+/* A ring that somebody else put there: the only copy, perhaps. So may be what cannot be read, where
+ * no ring is in use that says what it was. */
+static int FIBER test_place(struct kms *k, const char *path, const struct keyring *ring)
 {
     _cleanup_keyring_ struct keyring *there = NULL;
     char why[KMS_WHY_MAX];
-    if (load_one(k, path, &there, why) < 0 || memcmp(there->id, ring->id, sizeof(ring->id)) == 0)
-        return false;
+    int r = load_one(k, path, &there, why);
+    if (r < 0)
+        return !k->ring && is_unreadable(r) ? r : 0;
+    if (memcmp(there->id, ring->id, sizeof(ring->id)) == 0)
+        return 0;
     log_event(LOG_ERROR, "another store's key file is in the way", "%s", path);
-    return true;
+    return -ERR_KEY_LOST;
 }
 
 /*
@@ -179,7 +189,9 @@ static bool is_missing(int r)
 static int FIBER write_copy(struct kms *k, struct kms_place *p, const struct keyring *ring,
                             const struct buf *file)
 {
-    int r = is_anothers(k, p->path, ring) ? -ERR_KEY_LOST : rt_write_file(p->path, buf_str(file));
+    int r = test_place(k, p->path, ring);
+    if (r == 0)
+        r = rt_write_file(p->path, buf_str(file));
     if (r == 0)
         place_has(p, ring);
     else if (!is_missing(r))
@@ -234,12 +246,6 @@ static void tell_lost(struct kms *k, bool other)
               "put back and the server started again",
               other ? "another store's key file is at " : "it was at ",
               k->place_count ? k->places[0].path : "a place that is not known");
-}
-
-/* The disk, not the file: whether there is a copy on it cannot be told. */
-static bool is_unreadable(int r)
-{
-    return r == -EIO || r == -EACCES || r == -EPERM || r == -ESTALE || r == -ENODEV || r == -ENXIO;
 }
 
 int FIBER ring_load(struct kms *k, char why[KMS_WHY_MAX])

@@ -312,6 +312,11 @@ CASE(a_disk_that_cannot_be_read_keeps_nobody_back_who_has_no_keys)
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
     struct kms *k = open_service(h);
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    struct stat st;
+    assert_true(kms_new_key(k, &s3_use, &h->arena, key, &wrapped) < 0); /* it would be lost */
+    assert_true(lstat(name.sun_path, &st) == 0 && S_ISSOCK(st.st_mode));
     kms_close(k);
     assert_int_equal(unlink(name.sun_path), 0);
     k = open_service(h);
