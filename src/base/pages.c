@@ -22,7 +22,7 @@ struct slab {
 void pages_init(struct pages *p)
 {
     list_init(&p->slabs);
-    p->mapped_bytes = 0;
+    p->mapped_bytes = p->taken_bytes = 0;
 }
 
 void pages_release(struct pages *p)
@@ -94,6 +94,7 @@ static int slab_find(const struct slab *s, unsigned count)
 static void *slab_cut(struct pages *p, struct slab *s, unsigned at, unsigned count)
 {
     s->used |= units_first(count) << at;
+    p->taken_bytes += count * PAGES_UNIT;
     list_remove(&s->link);
     list_push_front(&p->slabs, &s->link);
     return s->bytes + at * PAGES_UNIT;
@@ -124,6 +125,7 @@ bool pages_give(struct pages *p, void *block, size_t size)
         unit_set units = units_first(units_of(size)) << off / PAGES_UNIT;
         CHECK(off % PAGES_UNIT == 0 && (s->used & units) == units);
         s->used &= ~units;
+        p->taken_bytes -= units_of(size) * PAGES_UNIT;
         if (!s->used)
             slab_free(p, s);
         return true;

@@ -21,6 +21,7 @@
 struct pages {
     struct list slabs;   /* the one that was taken from last is the first */
     size_t mapped_bytes; /* of them; atomic, for who looks from elsewhere */
+    size_t taken_bytes;  /* of the blocks in them */
 };
 
 void pages_init(struct pages *p);

@@ -85,10 +85,21 @@ void *pool_take(struct pool *p, size_t size)
     return b.bytes;
 }
 
+/*
+ * A kept block keeps what is free beside it, up to a slab: after a rush those that are kept would
+ * lie in many. While blocks are in use it is normal that some is free between them.
+ */
+static bool lies_in_too_many(const struct pool *p)
+{
+    size_t taken = p->pages.taken_bytes, in_use = taken - MIN(taken, p->kept_bytes);
+    return p->pages.mapped_bytes - taken > POOL_BYTES + in_use;
+}
+
 /* Whether there is no room for one of `size`; the lock is held. */
 static bool one_too_many(const struct pool *p, size_t size)
 {
-    return p->count > 0 && (p->count == POOL_BLOCKS || p->kept_bytes + size > POOL_BYTES);
+    return p->count > 0 &&
+           (p->count == POOL_BLOCKS || p->kept_bytes + size > POOL_BYTES || lies_in_too_many(p));
 }
 
 void pool_put(struct pool *p, void *bytes, size_t size)

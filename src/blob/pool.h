@@ -6,7 +6,8 @@
  * long blocks back to the kernel, and having their pages again, zeroed and mapped one by one, costs
  * more than a disk's cache needs to fill them. So up to POOL_BYTES of them stay here, and the one
  * that this thread let go last, whose bytes its processor still has, is the first to be taken. Long
- * ones lie on huge pages (base/pages.h), several to a slab.
+ * ones lie on huge pages (base/pages.h), several to a slab; what is free in slabs beside kept ones
+ * is POOL_BYTES at most, and as much as is in use.
  *
  * Any thread may use it. What a block holds is whatever it held before.
  */

@@ -59,12 +59,29 @@ static void no_more_is_kept_than_the_limits(void **state)
     pool_release(&p);
 }
 
+/* Given back in any order, blocks that are kept do not keep a slab each. */
+static void what_lies_beside_kept_blocks_is_limited(void **state)
+{
+    static void *taken[512];
+    const unsigned count = ARRAY_LEN(taken);
+    struct pool p;
+    pool_init(&p);
+    for (unsigned i = 0; i < count; i++)
+        taken[i] = pool_take(&p, 1 * MIB);
+    for (unsigned i = 0; i < count; i++)
+        pool_put(&p, taken[i * 37 % count], 1 * MIB);
+    assert_in_range(pool_slab_bytes(&p), 0, 2 * POOL_BYTES + PAGES_SLAB);
+    assert_in_range(pool_kept_bytes(&p), 1, POOL_BYTES);
+    pool_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_block_is_taken_again),
         cmocka_unit_test(short_and_giant_blocks_are_not_kept),
         cmocka_unit_test(no_more_is_kept_than_the_limits),
+        cmocka_unit_test(what_lies_beside_kept_blocks_is_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
