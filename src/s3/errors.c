@@ -70,6 +70,14 @@ static void add_usual_details(struct s3_request *q, int err)
     case ERR_BUCKET_OWNED:
     case ERR_BUCKET_NOT_EMPTY:
     case ERR_INVALID_BUCKET_NAME:
+    case ERR_NO_SUCH_BUCKET_POLICY:
+    case ERR_NO_SUCH_CORS:
+    case ERR_NO_SUCH_ENCRYPTION:
+    case ERR_NO_SUCH_LIFECYCLE:
+    case ERR_NO_SUCH_TAG_SET:
+    case ERR_NO_SUCH_WEBSITE:
+    case ERR_NO_OWNERSHIP_CONTROLS:
+    case ERR_NO_SUCH_PUBLIC_ACCESS_BLOCK:
         s3_error_detail(q, "BucketName", q->bucket_name);
         break;
     case ERR_NO_SUCH_UPLOAD:

@@ -52,7 +52,7 @@ def put(server, bucket, body, *headers):
 def test_a_configuration_is_kept_and_read_back(s3, bucket):
     with pytest.raises(ClientError) as e:
         s3.get_bucket_lifecycle_configuration(Bucket=bucket)
-    assert e.value.response['Error']['Code'] == 'NoSuchLifecycleConfiguration'
+    assert e.value.response['Error']['Code'] == 'NoSuchLifecycleConfiguration' and e.value.response['Error']['BucketName'] == bucket
     assert e.value.response['ResponseMetadata']['HTTPStatusCode'] == 404
     tags = [{'Key': 'a', 'Value': '1'}, {'Key': 'b', 'Value': '<&>'}]
     rules = [

@@ -136,6 +136,22 @@ def test_suspended_writes_replace_the_null_version_only(s3, versioned):
     assert read(s3, versioned, 'k', kept) == b'kept'
 
 
+def test_copies_tell_of_null_versions_written_not_of_those_read(s3, versioned):
+    def onto_itself(**more):
+        return s3.copy_object(Bucket=versioned, Key='k', CopySource={'Bucket': versioned, 'Key': 'k', **more}, MetadataDirective='REPLACE')
+    first = put(s3, versioned, 'k', b'one')
+    s3.put_bucket_versioning(Bucket=versioned, VersioningConfiguration={'Status': 'Suspended'})
+    copy = onto_itself()
+    assert (copy['VersionId'], copy['CopySourceVersionId']) == ('null', first)
+    copy = onto_itself()
+    assert copy['VersionId'] == 'null' and 'CopySourceVersionId' not in copy
+    s3.put_bucket_versioning(Bucket=versioned, VersioningConfiguration={'Status': 'Enabled'})
+    copy = onto_itself()
+    assert copy['VersionId'] not in (first, 'null') and 'CopySourceVersionId' not in copy
+    copy = s3.copy_object(Bucket=versioned, Key='to', CopySource={'Bucket': versioned, 'Key': 'k', 'VersionId': 'null'})
+    assert copy['CopySourceVersionId'] == 'null', 'it was named'
+
+
 def test_conditions_on_versions(s3, versioned):
     etag = s3.put_object(Bucket=versioned, Key='k', Body=b'one')['ETag']
     assert code_of(s3.get_object, Bucket=versioned, Key='k', IfNoneMatch=etag)[0] == 304

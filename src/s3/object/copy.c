@@ -133,7 +133,9 @@ static int FIBER copy_bytes(struct s3_request *q, struct copy_request *c, struct
         return s3_explain_condition(q, r, &c->conditions);
     s3_sse_headers(q, attrs.seal);
     s3_source_tell(q, source);
-    s3_set_written(q, &written);
+    /* Unlike a PUT, a copy tells of a null version, too. */
+    s3_set_version(
+        q, &(struct store_object){.seq = written.seq, .null_version = written.null_version});
     s3_set_expiration(q, &(struct store_object){.mtime_ms = written.mtime_ms,
                                                 .len_bytes = o->len_bytes,
                                                 .attrs = attrs});

@@ -101,7 +101,7 @@ static int FIBER explain_source(struct s3_request *q, struct s3_source *s, int e
 void s3_source_tell(struct s3_request *q, const struct s3_source *s)
 {
     char text[S3_VERSION_ID_MAX];
-    if (!s->object->null_version || s->bucket.versioning != STORE_VERSIONING_NEVER)
+    if (!s->object->null_version || s->version_id.ptr)
         (void)http_set_header(q->x, "x-amz-copy-source-version-id",
                               s3_version_id_format(s->object, text));
 }
