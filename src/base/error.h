@@ -360,6 +360,8 @@
     X(REQUEST_TIMEOUT, true, 400, "RequestTimeout",                                                \
       "Your socket connection to the server was not read from or written to within the timeout "   \
       "period.")                                                                                   \
+    X(CLIENT_GONE, false, 400, "ClientDisconnected",                                               \
+      "the client closed the connection before it had the whole answer")                           \
     X(NOT_IMPLEMENTED, false, 501, "NotImplemented",                                               \
       "A header or query you provided implies functionality that is not implemented")              \
     X(SLOW_DOWN, true, 503, "SlowDown", "Please reduce your request rate.")                        \

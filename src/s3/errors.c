@@ -122,10 +122,16 @@ static bool is_body_doubtful(int err)
     return err == -ERR_BAD_DIGEST || err == -ERR_SHA256_MISMATCH || err == -ERR_INCOMPLETE_BODY;
 }
 
+/* Who goes away in the midst of a download is no failure of ours. */
+static bool is_client_gone(struct s3_request *q, int err)
+{
+    return http_responding(q->x) && (err == -EPIPE || err == -ECONNRESET);
+}
+
 void FIBER s3_respond_error(struct s3_request *q, int err)
 {
     CHECK(err < 0);
-    q->err = err;
+    q->err = is_client_gone(q, err) ? -ERR_CLIENT_GONE : err;
     if (is_body_doubtful(err))
         http_close_after(q->x, false);
     /* Past the head there is nothing to tell: the cut connection is the error. */

@@ -38,6 +38,12 @@ static struct str bucket_of_host(const struct str *domains, unsigned count, stru
     return STR_NULL;
 }
 
+bool s3_is_bucket_host(const struct s3 *s3, struct str host)
+{
+    return bucket_of_host(s3->domains, s3->domain_count, host).len > 0 ||
+           bucket_of_host(s3->website_domains, s3->website_domain_count, host).len > 0;
+}
+
 /* A key is any UTF-8 of 1 to 1,024 bytes (S3 User Guide, "Naming Amazon S3 objects"). */
 static int set_key(struct s3_request *q, struct str raw)
 {

@@ -63,6 +63,9 @@ void FIBER s3_logs_stop(struct s3 *s3);
  * back before s3_free(). */
 void s3_lend_objects(struct s3 *s3, struct jobs_objects *ret);
 
+/* A host below one of the door's domains: all of its paths are keys of a bucket. */
+bool s3_is_bucket_host(const struct s3 *s3, struct str host);
+
 /* The http_handler: `arg` is the door. */
 void FIBER s3_handle(struct http_exchange *x, void *arg);
 /* For http_server_config.error_body: S3's XML for errors the server finds by itself. */

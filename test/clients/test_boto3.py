@@ -635,7 +635,7 @@ def test_virtual_host_style():
         host = 'vhost.localhost:%d' % s.port
         signer = Signer(s.access_key, s.secret_key)
         from raw import Connection, request_bytes
-        for method, path, body in (('PUT', '/dir/key', b'by host'), ('GET', '/dir/key', b'')):
+        for method, path, body in (('PUT', '/-/info', b'no door'), ('PUT', '/dir/key', b'by host'), ('GET', '/dir/key', b'')):
             headers = signer.headers(method, path, '', [('Host', host)], hashlib.sha256(body).hexdigest())
             with Connection(s) as c:
                 c.send(request_bytes(method, path, headers + [('Content-Length', str(len(body)))], body))
@@ -643,6 +643,11 @@ def test_virtual_host_style():
             assert r.status == 200
         assert r.body == b'by host'
         assert get(client, 'vhost', 'dir/key') == b'by host'
+        assert get(client, 'vhost', '-/info') == b'no door'
+        for path in ('/metrics', '/health/live', '/-/info'):  # what stands below a bucket's host is its keys
+            with Connection(s) as c:
+                c.send(request_bytes('GET', path, [('Host', host)]))
+                assert c.reply('GET').status == 403
         assert s.stop() == 0
     finally:
         s.remove()

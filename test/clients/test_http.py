@@ -129,6 +129,24 @@ def test_body_cut_short_stores_nothing(server, place):
     assert request(server, 'HEAD', '/%s/cut' % place).status == 404
 
 
+def test_a_client_that_goes_in_the_midst_of_a_download_is_no_failure_of_the_server(server, place):
+    path = '/%s/large' % place
+    assert request(server, 'PUT', path, body=bytes(32 << 20)).status == 200  # more than the sockets hold
+    with Connection(server) as c:
+        headers = Signer(server.access_key, server.secret_key).headers(
+            'GET', path, '', [('Host', server.host)], hashlib.sha256(b'').hexdigest())
+        c.send(request_bytes('GET', path, headers))
+        head = c.socket.recv(1000)
+    request_id = head.lower().split(b'x-amz-request-id: ')[1].split(b'\r\n')[0].decode()
+    deadline = time.monotonic() + 60
+    lines = []
+    while not lines:
+        assert time.monotonic() < deadline
+        lines = [line for line in server.log().splitlines() if request_id in line.lower()]
+        time.sleep(0.05)
+    assert 'ClientDisconnected' in lines[0] and 'InternalError' not in lines[0]
+
+
 def test_put_without_a_length_is_refused(server, place):
     signer = Signer(server.access_key, server.secret_key)
     headers = signer.headers('PUT', '/%s/nolen' % place, '', [('Host', server.host), ('Transfer-Encoding', 'chunked')],

@@ -175,7 +175,7 @@ struct server {
 static void FIBER dispatch(struct http_exchange *x, void *arg)
 {
     struct server *s = arg;
-    if (admin_wants(x))
+    if (!s3_is_bucket_host(s->s3, http_request(x)->host) && admin_wants(x))
         admin_handle(x, s->admin);
     else
         s3_handle(x, s->s3);
