@@ -134,7 +134,9 @@ static int seek_start(struct meta_tx *tx, struct listing *l)
     if (q->after.len == 0 || str_cmp(q->after, q->prefix) < 0)
         return seek_both(l, q->prefix.ptr ? q->prefix : STR(""));
     struct str common = list_common_prefix(q->after, q->prefix, q->delimiter);
-    if (common.len && common.len == q->after.len && str_starts(q->after, q->prefix))
+    /* A marker is the client's: no key begins with one that is longer than keys are. */
+    bool whole = common.len && common.len == q->after.len && common.len <= STORE_KEY_MAX;
+    if (whole && str_starts(q->after, q->prefix))
         return step_past_prefix(l, q->after);
     if (q->has_version && q->after.len <= STORE_KEY_MAX)
         return seek_behind_version(tx, l);

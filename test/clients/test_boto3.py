@@ -350,6 +350,18 @@ def test_listing_v1_pages_with_next_marker(s3, bucket):
     assert not r['IsTruncated']
 
 
+def test_markers_longer_than_keys_are_behind_or_before_all(s3, bucket):
+    for key in ('d/b', 'd/z'):
+        start(s3, bucket, key=key)
+        s3.put_object(Bucket=bucket, Key=key)
+    for length in (1021, 1022, 1023, 1024, 1500, 2100, 3000):
+        for end in ('/', '/y', ''):
+            for call, name, told in ((s3.list_objects, 'Marker', 'Contents'), (s3.list_object_versions, 'KeyMarker', 'Versions'),
+                                     (s3.list_multipart_uploads, 'KeyMarker', 'Uploads')):
+                r = call(Bucket=bucket, Prefix='d/', Delimiter='/', **{name: 'd/' + 'x' * length + end})
+                assert [e['Key'] for e in r[told]] == ['d/z'], (name, length, end)
+
+
 def test_listing_elements_and_limits(server, s3, bucket):
     s3.put_object(Bucket=bucket, Key='k', Body=b'12345')
     o = s3.list_objects_v2(Bucket=bucket, FetchOwner=True)['Contents'][0]
