@@ -196,6 +196,12 @@ void s3_xml_time(struct buf *b, const char *element, uint64_t ms);
 /* Text, percent-encoded when `url` (encoding-type=url). */
 void s3_xml_text(struct buf *b, const char *element, struct str text, bool url);
 
+/* ---- list.c --------------------------------------------------------------------------------- */
+
+/* Where a listing goes on behind a client's marker: S3 tells nothing of a common prefix that the
+ * marker lies inside of. */
+struct str s3_past_common(struct str marker, struct str prefix, struct str delimiter);
+
 /* ---- object/tagging.c ----------------------------------------------------------------------- */
 
 struct s3_tags_fault;

@@ -22,13 +22,23 @@ struct listing {
     struct store_list_page page;
 };
 
+struct str s3_past_common(struct str marker, struct str prefix, struct str delimiter)
+{
+    if (delimiter.len == 0 || !str_starts(marker, prefix))
+        return marker;
+    ptrdiff_t at = str_find(marker, delimiter, prefix.len);
+    return at < 0 ? marker : str_prefix(marker, (size_t)at + delimiter.len);
+}
+
 static int read_start(struct listing *l)
 {
     struct s3_request *q = l->q;
     l->marker = s3_param(q, l->v2 ? "start-after" : "marker");
     l->query.after = l->marker;
-    if (!l->v2)
+    if (!l->v2) {
+        l->query.after = s3_past_common(l->marker, l->query.prefix, l->query.delimiter);
         return 0;
+    }
     l->token = s3_param(q, "continuation-token");
     if (l->token.len && s3_token_parse(q->arena, q->bucket.id, l->token, &l->query.after))
         return s3_error_argument(q, "continuation-token", l->token,

@@ -350,6 +350,19 @@ def test_listing_v1_pages_with_next_marker(s3, bucket):
     assert not r['IsTruncated']
 
 
+def test_a_marker_inside_of_a_common_prefix_goes_on_behind_it(s3, bucket):
+    for key in ('d/a/1', 'd/a/2', 'd/b', 'd/c'):
+        start(s3, bucket, key=key)
+        s3.put_object(Bucket=bucket, Key=key)
+    for marker in ('d/a/1', 'd/a/', 'd/a/0', 'd/a/3'):
+        for call, name, told in ((s3.list_objects, 'Marker', 'Contents'), (s3.list_object_versions, 'KeyMarker', 'Versions'),
+                                 (s3.list_multipart_uploads, 'KeyMarker', 'Uploads')):
+            r = call(Bucket=bucket, Prefix='d/', Delimiter='/', **{name: marker})
+            assert ([e['Key'] for e in r[told]], r.get('CommonPrefixes'), r[name]) == (['d/b', 'd/c'], None, marker)
+            assert [e['Key'] for e in call(Bucket=bucket, Prefix='d/', **{name: 'd/a/1'})[told]] == ['d/a/2', 'd/b', 'd/c'], 'no delimiter'
+    assert s3.list_objects(Bucket=bucket, Delimiter='/', Marker='c/x')['CommonPrefixes'] == [{'Prefix': 'd/'}]
+
+
 def test_markers_longer_than_keys_are_behind_or_before_all(s3, bucket):
     for key in ('d/b', 'd/z'):
         start(s3, bucket, key=key)

@@ -175,7 +175,9 @@ int FIBER s3_list_object_versions(struct s3_request *q)
 {
     struct listing l = {.q = q};
     int r = read_query(&l);
+    struct store_versions_query query = l.query;
+    query.after = s3_past_common(query.after, query.prefix, query.delimiter);
     if (!r)
-        r = store_list_versions(q->s3->store, q->arena, q->bucket.id, &l.query, &l.page);
+        r = store_list_versions(q->s3->store, q->arena, q->bucket.id, &query, &l.page);
     return r ? r : respond(&l);
 }

@@ -178,7 +178,9 @@ int FIBER s3_list_multipart_uploads(struct s3_request *q)
 {
     struct list_uploads l = {0};
     int r = read_uploads_query(q, &l);
+    struct store_upload_query query = l.query;
+    query.key_after = s3_past_common(query.key_after, query.prefix, query.delimiter);
     if (!r)
-        r = store_upload_list(q->s3->store, q->arena, q->bucket.id, &l.query, &l.page);
+        r = store_upload_list(q->s3->store, q->arena, q->bucket.id, &query, &l.page);
     return r ? r : respond_uploads(q, &l);
 }
