@@ -81,7 +81,8 @@ static int door_put(void *arg, const struct jobs_actor *who, const struct jobs_w
 static int door_judge(void *arg, struct str user, const char *action, struct str bucket,
                       struct str key)
 {
-    return 0;
+    const struct door *d = arg;
+    return d->user_gone && str_eq(key, STR("0.csv")) ? -ERR_NOT_FOUND : 0;
 }
 
 static int door_tags(void *arg, struct str tags)
@@ -443,6 +444,23 @@ FARM_CASE(who_is_gone_does_nothing_more, 1)
     end(f, &d);
 }
 
+FARM_CASE(who_is_gone_reads_no_file_of_an_inventory, 1)
+{
+    struct door d;
+    uint64_t id = 0;
+    begin(f, &d);
+    put_keys(&d.files[0], "bucket", 0, 10);
+    put_keys(&d.files[1], "bucket", 10, 20);
+    name_files(&d);
+    d.user_gone = true;
+    assert_int_equal(start_of(f, STR("inv/manifest.json"), STR("reports"), &id), 0);
+    struct batch_state s = ended(f, id);
+    assert_int_equal(s.phase, BATCH_FAILED);
+    assert_true(says(&s, "no user root"));
+    assert_int_equal(d.steps, 0);
+    end(f, &d);
+}
+
 FARM_CASE(a_report_that_cannot_be_written_is_told_of, 1)
 {
     struct door d;
@@ -545,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_bad_line_fails_before_anything_is_done),
         cmocka_unit_test(a_manifest_that_changes_ends_it_and_what_was_done_is_reported),
         cmocka_unit_test(who_is_gone_does_nothing_more),
+        cmocka_unit_test(who_is_gone_reads_no_file_of_an_inventory),
         cmocka_unit_test(a_report_that_cannot_be_written_is_told_of),
         cmocka_unit_test(they_wait_for_one_another_and_can_be_cancelled),
         cmocka_unit_test(the_queue_and_what_is_remembered_have_an_end),

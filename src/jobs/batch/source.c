@@ -199,8 +199,10 @@ static int FIBER verify_file(struct batch_source *src, struct reading *f,
 /* Whoever wrote the manifest may have named what neither they nor the job's user may read. */
 static int FIBER judge_file(struct batch_source *src, const struct reading *f)
 {
-    int r = jobs_object_judge(src->jobs, job_text_str(&src->state->user), "s3:GetObject", f->bucket,
-                              f->key);
+    struct str user = job_text_str(&src->state->user);
+    int r = jobs_object_judge(src->jobs, user, "s3:GetObject", f->bucket, f->key);
+    if (r == -ERR_NOT_FOUND)
+        snprintf(src->why, sizeof(src->why), "there is no user %.*s any more", STR_FMT(user));
     return r < 0 ? explain(src, f, r) : 0;
 }
 
