@@ -472,6 +472,25 @@ CASE(a_locked_null_version_is_not_written_over)
     assert_int_equal(store_check(h->store, true, no_fault, NULL), 0);
 }
 
+/* It may be whatever a client sends, and end where a common prefix would. */
+CASE(a_marker_may_be_longer_than_keys)
+{
+    char marker[3 * STORE_KEY_MAX];
+    enable(h);
+    put(h, STR("k"), STR("one"));
+    put(h, STR("m"), STR("two"));
+    for (size_t len = STORE_KEY_MAX - 1; len <= sizeof(marker);
+         len += len > STORE_KEY_MAX + 1 ? STORE_KEY_MAX / 2 : 1) {
+        memset(marker, 'l', len);
+        marker[len - 1] = '/';
+        struct store_versions_query q = {
+            .delimiter = STR("/"), .after = str_make(marker, len), .max = 2};
+        struct store_versions_page page;
+        assert_int_equal(store_list_versions(h->store, &h->arena, h->bucket, &q, &page), 0);
+        assert_true(page.count == 1 && str_eq(page.entries[0].object.key, STR("m")));
+    }
+}
+
 CASE(removing_page_by_page_meets_every_version)
 {
     struct store_versions_query q = {.max = 2};
@@ -630,6 +649,7 @@ int main(void)
         cmocka_unit_test(new_attributes_of_a_kept_version_are_no_write_of_their_own),
         cmocka_unit_test(a_locked_version_goes_by_no_way),
         cmocka_unit_test(a_locked_null_version_is_not_written_over),
+        cmocka_unit_test(a_marker_may_be_longer_than_keys),
         cmocka_unit_test(removing_page_by_page_meets_every_version),
         cmocka_unit_test(a_lock_that_cannot_be_read_holds),
         cmocka_unit_test(object_lock_keeps_versioning_on),
