@@ -84,10 +84,14 @@ static int FIBER read_put(struct s3_request *q, struct str owner, struct str buc
     struct str body;
     bool given = false;
     int r = s3_body_all(q, 0, &body, NULL); /* s3cmd sends no digest with it */
-    if (!r)
-        r = s3_acl_read(q, owner, bucket_owner, &acl, &given);
-    if (body.len && given)
+    if (r)
+        return r;
+    r = s3_acl_read(q, owner, bucket_owner, &acl, &given);
+    if (body.len && given) { /* whatever else is wrong with the headers */
+        q->message = STR_NULL;
+        q->detail_count = 0;
         return -ERR_UNEXPECTED_CONTENT;
+    }
     if (r)
         return r;
     if (!body.len && !given) {
