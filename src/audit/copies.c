@@ -76,7 +76,11 @@ int FIBER copies_make_dir(const char *dir)
     if (slash)
         slash[1] = 0;
     int r = rt_mkdir(dir);
-    return r < 0 ? r : rt_dir_sync(slash ? parent : ".");
+    if (r < 0)
+        return r;
+    r = rt_dir_sync(slash ? parent : ".");
+    /* A parent that may be entered and not read is nothing that we could sync. */
+    return r == -EACCES || r == -EINVAL ? 0 : r;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */

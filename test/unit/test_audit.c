@@ -684,6 +684,25 @@ CASE(a_long_field_hides_nothing)
                      1);
 }
 
+/* Whose parent belongs to somebody else. */
+CASE(a_directory_below_one_that_may_only_be_entered_takes_the_log)
+{
+    char dir[80];
+    bool root = geteuid() == 0;
+    snprintf(dir, sizeof(dir), "%s/audit", h->dir);
+    h->places[0].dir = dir;
+    h->config.required = true;
+    if (root)
+        assert_true(chown(h->dir, 65534, 65534) == 0 && seteuid(65534) == 0);
+    assert_int_equal(chmod(h->dir, 0300), 0);
+    int r = audit_open(&h->audit, &h->config);
+    assert_int_equal(chmod(h->dir, 0700), 0);
+    assert_true(!root || seteuid(0) == 0);
+    assert_int_equal(r, 0);
+    put(h, "PutObject", "k");
+    audit_close(h->audit);
+}
+
 static int is_no_copy_put_aside(const char *name, void *arg)
 {
     assert_null(strstr(name, "aside"));
@@ -805,6 +824,7 @@ int main(void)
         cmocka_unit_test(a_record_is_durable_when_it_is_required),
         cmocka_unit_test(what_was_altered_taken_out_or_put_in_is_seen),
         cmocka_unit_test(what_a_crash_left_of_a_line_is_cut_off),
+        cmocka_unit_test(a_directory_below_one_that_may_only_be_entered_takes_the_log),
         cmocka_unit_test(a_power_cut_never_parts_the_copies),
         cmocka_unit_test(files_follow_one_another_and_the_oldest_goes),
         cmocka_unit_test(a_file_that_has_no_record_yet_breaks_no_chain),
