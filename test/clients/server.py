@@ -54,6 +54,16 @@ def make_certificate(folder):
     return cert, key
 
 
+def crc32c(data):
+    """Which closes a disk.id (docs/FORMATS.md)."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 class Server:
     """One server process; start() and stop() may be repeated over the same directory."""
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import make_client
-from server import CAIRN, Server
+from server import CAIRN, Server, crc32c
 
 
 def cairn(*words, **kwargs):
@@ -207,15 +207,6 @@ def test_a_file_is_no_directory_to_serve(tmp_path):
     (tmp_path / 'file').write_text('something')
     r = cairn('server', str(tmp_path / 'file'), '--address', '127.0.0.1:0', timeout=60)
     assert r.returncode == 1 and r.stderr == 'cairn: %s is no directory\n' % (tmp_path / 'file')
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def test_a_disk_of_a_later_version_is_left_as_it_is(tmp_path):

@@ -12,6 +12,7 @@ from client import Client, content, metrics
 from conftest import SOAK
 from load import Load
 from oracle import Oracle
+from server import crc32c
 from test_full_disk import check_when_there_is_room, eat, small_disk  # noqa: F401
 
 SEED = int(os.environ.get('CAIRN_SEED') or random.randrange(1 << 32))
@@ -276,15 +277,6 @@ def test_a_disk_that_cannot_be_told_from_others_is_a_missing_one(make_server):
     wait_for(lambda: whole(server))
     check_deep(server)
     assert server.stop() == 0
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def test_a_directory_that_was_being_taken_in_holds_up_nobody(make_server):
