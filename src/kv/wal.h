@@ -135,6 +135,8 @@ int BLOCKING wal_close(struct wal_writer *w, bool *ret_lost);
 int BLOCKING wal_retire(const char *path);
 /* The spares of a directory, whose logs may be in use. */
 void BLOCKING wal_drop_spares(const char *dir);
+/* Makes the names in a directory durable; "" is the working directory. */
+int BLOCKING wal_sync_dir(const char *dir);
 /* Before all logs of a directory are deleted. Its path ends with a slash. */
 int BLOCKING wal_forget(const char *dir);
 

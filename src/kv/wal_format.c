@@ -87,10 +87,9 @@ int wal_known_read(const char *dir, struct wal_known *ret)
     return r;
 }
 
-static int sync_dir_of(char *path)
+int wal_sync_dir(const char *dir)
 {
-    path[strlen(path) - strlen(WAL_KNOWN_NAME)] = 0;
-    int fd = open(*path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(*dir ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int r = fsync(fd) < 0 ? -errno : 0;
@@ -115,7 +114,10 @@ int wal_known_write(const char *dir, uint64_t log, uint64_t len)
     else if (put != sizeof(k))
         r = -ENOSPC;
     close(fd);
-    return r == 0 && is_new ? sync_dir_of(path) : r;
+    if (r < 0 || !is_new)
+        return r;
+    path[strlen(path) - strlen(WAL_KNOWN_NAME)] = 0;
+    return wal_sync_dir(path);
 }
 
 int wal_forget(const char *dir)

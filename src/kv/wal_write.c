@@ -409,20 +409,10 @@ static void spare_name(unsigned n, char ret[16])
     snprintf(ret, 16, "spare.%u", n);
 }
 
-static int sync_names(const struct wal_dir *d)
-{
-    int fd = open(d->len ? d->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int r = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return r;
-}
-
 /* Its name comes first: what is known must be there. */
 static int note_new(struct wal_writer *w)
 {
-    int r = sync_names(w->dir);
+    int r = wal_sync_dir(w->dir->path);
     return r == 0 ? note(w, w->capacity) : r;
 }
 

@@ -130,21 +130,12 @@ static int list(const char *user, bool service)
     return r;
 }
 
-static int say(int r, const char *what, const char *name, const char *how)
-{
-    if (r == 0 && admin_options.json)
-        return admin_print_json(json_pack("{s:s, s:s}", what, name, "done", how));
-    if (r == 0)
-        printf("%s %s %s\n", what, name, how);
-    return r;
-}
-
 static int set_active(const char *id, bool active)
 {
     json_t *body = json_pack("{s:b}", "active", active);
     int r = call_on("POST", id, body, NULL);
     json_decref(body);
-    return say(r, "accesskey", id, active ? "enabled" : "disabled");
+    return admin_say_done(r, "accesskey", id, active ? "enabled" : "disabled");
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
@@ -171,7 +162,8 @@ static int key_disable(char **operands, unsigned count)
 
 static int key_rm(char **operands, unsigned count)
 {
-    return say(call_on("DELETE", operands[0], NULL, NULL), "accesskey", operands[0], "removed");
+    return admin_say_done(call_on("DELETE", operands[0], NULL, NULL), "accesskey", operands[0],
+                          "removed");
 }
 
 static int service_add(char **operands, unsigned count)
@@ -186,8 +178,8 @@ static int service_list(char **operands, unsigned count)
 
 static int service_rm(char **operands, unsigned count)
 {
-    return say(call_on("DELETE", operands[0], NULL, NULL), "serviceaccount", operands[0],
-               "removed");
+    return admin_say_done(call_on("DELETE", operands[0], NULL, NULL), "serviceaccount", operands[0],
+                          "removed");
 }
 
 const struct cli_command cli_admin_accesskey_add = {

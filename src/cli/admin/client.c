@@ -298,6 +298,15 @@ int admin_print_json(json_t *value)
     return 0;
 }
 
+int admin_say_done(int r, const char *what, const char *name, const char *how)
+{
+    if (r == 0 && admin_options.json)
+        return admin_print_json(json_pack("{s:s, s:s}", what, name, "done", how));
+    if (r == 0)
+        printf("%s %s %s\n", what, name, how);
+    return r;
+}
+
 int admin_print_list(const char *path, const char *member, void (*print)(const json_t *item))
 {
     json_t *answer = NULL, *item;

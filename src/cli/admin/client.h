@@ -78,6 +78,9 @@ uint64_t admin_number_of(const json_t *o, const char *name);
 int admin_set_number(json_t *body, const char *name, const char *text, bool size);
 /* Prints a value as indented JSON and takes it over. Returns 0. */
 int admin_print_json(json_t *value);
+/* What a command without an answer of its own says once it went well: "policy p added". Returns
+ * `r`. */
+int admin_say_done(int r, const char *what, const char *name, const char *how);
 /* Asks for what lies at `path` and prints each of the answer's `member`, or with --json all of it.
  * Returns as admin_call. */
 int admin_print_list(const char *path, const char *member, void (*print)(const json_t *item));

@@ -61,16 +61,6 @@ static int post(const char *path, json_t *body, json_t **ret)
     return r;
 }
 
-/* What a command without an answer of its own says. */
-static int say(int r, const char *what, const char *name, const char *how)
-{
-    if (r == 0 && admin_options.json)
-        return admin_print_json(json_pack("{s:s, s:s}", what, name, "done", how));
-    if (r == 0)
-        printf("%s %s %s\n", what, name, how);
-    return r;
-}
-
 /* ---- policies ------------------------------------------------------------------------------- */
 
 static int add(char **operands, unsigned count)
@@ -84,7 +74,7 @@ static int add(char **operands, unsigned count)
              json_pack("{s:s, s:s%}", "name", operands[0], "document",
                        document.data ? document.data : "", document.len),
              NULL);
-    return say(r, "policy", operands[0], "added");
+    return admin_say_done(r, "policy", operands[0], "added");
 }
 
 static int list(char **operands, unsigned count)
@@ -119,7 +109,8 @@ static int show(char **operands, unsigned count)
 
 static int rm(char **operands, unsigned count)
 {
-    return say(call_on("DELETE", POLICIES, operands[0], NULL), "policy", operands[0], "removed");
+    return admin_say_done(call_on("DELETE", POLICIES, operands[0], NULL), "policy", operands[0],
+                          "removed");
 }
 
 static int set_attached(const char *policy, bool attach)
@@ -131,7 +122,7 @@ static int set_attached(const char *policy, bool attach)
     int r =
         post("/-/admin/v1/attachments",
              json_pack("{s:s, s:s, s:b}", "policy", policy, kind, name, "attach", attach), NULL);
-    return say(r, "policy", policy, attach ? "attached" : "detached");
+    return admin_say_done(r, "policy", policy, attach ? "attached" : "detached");
 }
 
 static int attach(char **operands, unsigned count)
@@ -201,8 +192,8 @@ static int explain(char **operands, unsigned count)
 
 static int group_add(char **operands, unsigned count)
 {
-    return say(post(GROUPS, json_pack("{s:s}", "name", operands[0]), NULL), "group", operands[0],
-               "added");
+    return admin_say_done(post(GROUPS, json_pack("{s:s}", "name", operands[0]), NULL), "group",
+                          operands[0], "added");
 }
 
 static void print_names(const char *title, const json_t *names)
@@ -235,7 +226,8 @@ static int group_list(char **operands, unsigned count)
 
 static int group_rm(char **operands, unsigned count)
 {
-    return say(call_on("DELETE", GROUPS, operands[0], NULL), "group", operands[0], "removed");
+    return admin_say_done(call_on("DELETE", GROUPS, operands[0], NULL), "group", operands[0],
+                          "removed");
 }
 
 static int set_member(char **operands, bool in)
@@ -243,7 +235,7 @@ static int set_member(char **operands, bool in)
     int r = post("/-/admin/v1/members",
                  json_pack("{s:s, s:s, s:b}", "group", operands[0], "user", operands[1], "in", in),
                  NULL);
-    return say(r, "user", operands[1], in ? "joined" : "left");
+    return admin_say_done(r, "user", operands[1], in ? "joined" : "left");
 }
 
 static int group_join(char **operands, unsigned count)
