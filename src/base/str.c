@@ -165,3 +165,11 @@ bool str_is_utf8(struct str s)
     }
     return true;
 }
+
+bool str_is_graphic(struct str s, const char *forbidden)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr(forbidden, s.ptr[i]))
+            return false;
+    return true;
+}

@@ -79,3 +79,5 @@ bool str_cut(struct str *rest, char sep, struct str *ret_head);
 int str_to_u64(struct str s, uint64_t *ret);
 /* A valid UTF-8 sequence (RFC 3629: no surrogates, no overlong form). */
 bool str_is_utf8(struct str s);
+/* Graphic ASCII but for those: what may stand in an Authorization header, a log line and a file. */
+bool str_is_graphic(struct str s, const char *forbidden);

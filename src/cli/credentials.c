@@ -33,15 +33,6 @@ int credentials_variable(struct arena *a, const char *name, struct str *ret)
     return ret->ptr ? 1 : -ENOMEM;
 }
 
-/* Letters, digits and signs of ASCII without those; what signatures can name. */
-static bool is_graphic(struct str s, const char *without)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr(without, s.ptr[i]))
-            return false;
-    return true;
-}
-
 static int check_credentials(const struct credentials *c, const char *where)
 {
     if (c->access_key.len < CREDENTIALS_USER_MIN || c->access_key.len > CREDENTIALS_MAX ||
@@ -50,7 +41,7 @@ static int check_credentials(const struct credentials *c, const char *where)
                  "bytes, the password %d to %d",
                  where, CREDENTIALS_USER_MIN, CREDENTIALS_MAX, CREDENTIALS_SECRET_MIN,
                  CREDENTIALS_MAX);
-    else if (!is_graphic(c->access_key, "/,=") || !is_graphic(c->secret_key, ""))
+    else if (!str_is_graphic(c->access_key, "/,=") || !str_is_graphic(c->secret_key, ""))
         cli_fail("the root credentials in %s have what a signature cannot bear: letters, digits "
                  "and signs of ASCII without spaces, in the user also without / , and =",
                  where);

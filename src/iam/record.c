@@ -20,15 +20,6 @@
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
-/* Graphic ASCII: what may stand in an Authorization header, a log line and a file. */
-static bool is_graphic(struct str s, const char *forbidden)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr(forbidden, s.ptr[i]))
-            return false;
-    return true;
-}
-
 bool iam_is_text(struct str s, size_t max)
 {
     if (s.len > max || !str_is_utf8(s))
@@ -63,7 +54,7 @@ bool iam_policy_name_is_valid(struct str name)
 bool iam_path_is_valid(struct str path)
 {
     return path.len > 0 && path.len <= PATH_MAX_BYTES && str_starts(path, STR("/")) &&
-           str_ends(path, STR("/")) && is_graphic(path, "") && str_find(path, STR("//"), 0) < 0;
+           str_ends(path, STR("/")) && str_is_graphic(path, "") && str_find(path, STR("//"), 0) < 0;
 }
 
 static bool are_names(const struct str *names, size_t count, size_t max, bool policies)
@@ -80,9 +71,9 @@ int iam_key_validate(const struct iam_key_data *key)
 {
     struct str id = key->info.id, secret = key->secret;
     /* A slash ends the key inside a credential scope; a comma ends the scope. */
-    if (id.len < 3 || id.len > SIGV4_KEY_MAX || !is_graphic(id, "/,="))
+    if (id.len < 3 || id.len > SIGV4_KEY_MAX || !str_is_graphic(id, "/,="))
         return -EINVAL;
-    if (secret.len < 8 || secret.len > 128 || !is_graphic(secret, ""))
+    if (secret.len < 8 || secret.len > 128 || !str_is_graphic(secret, ""))
         return -EINVAL;
     if (key->info.policy.len > IAM_KEY_POLICY_MAX || (key->info.policy.len && !key->info.service))
         return -EINVAL;
@@ -97,9 +88,9 @@ int iam_user_validate(const struct iam_user *user)
     if (!iam_name_is_valid(user->name))
         return -EINVAL;
     if (user->user_id.len == 0 || user->user_id.len > ID_MAX_BYTES ||
-        !is_graphic(user->user_id, ""))
+        !str_is_graphic(user->user_id, ""))
         return -EINVAL;
-    if (user->account.len > ID_MAX_BYTES || !is_graphic(user->account, ""))
+    if (user->account.len > ID_MAX_BYTES || !str_is_graphic(user->account, ""))
         return -EINVAL;
     if (!are_names(user->policies, user->policy_count, IAM_USER_POLICIES_MAX, true) ||
         !are_names(user->groups, user->group_count, IAM_USER_GROUPS_MAX, false))
