@@ -109,11 +109,17 @@ void frame_seal_end(struct frame_sealer *s)
 /* ---- opening -------------------------------------------------------------------------------- */
 
 int frame_open_begin(struct frame_opener *o, const uint8_t data_key[CRYPT_KEY_LEN],
-                     const struct frame_id *id, uint64_t total, uint64_t first)
+                     const struct frame_id *id, uint64_t total, const struct frame_span *span)
 {
-    size_t most = (size_t)MIN(FRAME_BLOCK, total);
-    *o = (struct frame_opener){.total = total, .number = first, .block = malloc(most + 1)};
-    int r = o->block ? init_run(&o->aead, data_key, id, false) : -ENOMEM;
+    size_t room = (size_t)MIN(FRAME_OPENED, span->len);
+    *o = (struct frame_opener){
+        .total = total,
+        .number = span->first,
+        .end = span->first + (span->len - 1) / FRAME_SEALED + 1,
+        .plain = malloc(room),
+        .room = room,
+    };
+    int r = o->plain ? init_run(&o->aead, data_key, id, false) : -ENOMEM;
     if (r < 0)
         frame_open_end(o);
     return r;
@@ -128,40 +134,53 @@ static void take_tag(struct frame_opener *o, size_t len, struct str *in)
     o->have += n;
 }
 
-int frame_open(struct frame_opener *o, struct str *in, struct str *ret_plain)
+/* Of the block at hand what `*in` has of it. Whether that was all of it, or -ERR_CORRUPT. */
+static int open_block(struct frame_opener *o, struct str *in)
 {
-    uint64_t count = block_count(o->total);
-    *ret_plain = STR_NULL;
-    if (in->len == 0)
-        return 0;
-    if (o->number >= count)
-        return -ERR_CORRUPT;
     size_t len = block_len(o->total, o->number);
     if (o->have == 0)
-        begin_block(&o->aead, o->number, o->number + 1 == count);
+        begin_block(&o->aead, o->number, o->number + 1 == block_count(o->total));
     if (o->have < len) {
         size_t n = MIN(in->len, len - o->have);
-        aead_add(&o->aead, in->ptr, n, o->block + o->have);
+        aead_add(&o->aead, in->ptr, n, o->plain + o->opened + o->have);
         *in = str_from_offset(*in, n);
         o->have += n;
     }
     if (o->have >= len && in->len)
         take_tag(o, len, in);
     if (o->have < len + CRYPT_TAG_LEN)
-        return 0;
-    o->number++;
-    o->have = 0;
+        return false;
     if (!aead_open_end(&o->aead, o->tag))
         return -ERR_CORRUPT;
-    *ret_plain = str_make(o->block, len);
+    o->number++;
+    o->have = 0;
+    o->opened += len;
+    return true;
+}
+
+int frame_open(struct frame_opener *o, struct str *in, struct str *ret_plain)
+{
+    *ret_plain = STR_NULL;
+    while (in->len) {
+        if (o->number >= o->end)
+            return -ERR_CORRUPT;
+        int r = open_block(o, in);
+        if (r < 0)
+            return r;
+        if (r && (o->number == o->end || o->opened == FRAME_OPENED)) {
+            *ret_plain = str_make(o->plain, o->opened);
+            o->opened = 0;
+            return 0;
+        }
+    }
     return 0;
 }
 
 void frame_open_end(struct frame_opener *o)
 {
     aead_release(&o->aead);
-    if (o->block)
-        wipe(o->block, (size_t)MIN(FRAME_BLOCK, o->total));
-    free(o->block);
+    if (o->plain)
+        wipe(o->plain, o->room);
+    free(o->plain);
     *o = (struct frame_opener){0};
 }

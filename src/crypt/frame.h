@@ -17,6 +17,7 @@
 #include "crypt/aead.h"
 
 #define FRAME_BLOCK    (64 * KIB)
+#define FRAME_OPENED   (4 * FRAME_BLOCK) /* what an opener gives at once, at most */
 #define FRAME_SEALED   (FRAME_BLOCK + CRYPT_TAG_LEN)
 #define FRAME_SALT_LEN 16
 
@@ -64,18 +65,20 @@ void frame_seal_end(struct frame_sealer *s);
 struct frame_opener {
     struct aead aead;
     uint64_t total;
-    uint64_t number; /* of the block at hand */
-    size_t have;     /* sealed bytes of it */
+    uint64_t number, end; /* the block at hand, and the one after the last */
+    size_t have;          /* sealed bytes of the block at hand */
+    size_t opened;        /* bytes of the blocks before it in `plain` */
     uint8_t tag[CRYPT_TAG_LEN];
-    uint8_t *block; /* plain, as long as any will be */
+    uint8_t *plain;
+    size_t room; /* of `plain` */
 };
 
-/* From block `first` on. -ENOMEM. */
+/* The blocks of `span`, which is of a run of `total` bytes. -ENOMEM. */
 int frame_open_begin(struct frame_opener *o, const uint8_t data_key[CRYPT_KEY_LEN],
-                     const struct frame_id *id, uint64_t total, uint64_t first);
+                     const struct frame_id *id, uint64_t total, const struct frame_span *span);
 /*
- * Takes from `*in` up to the end of a sealed block; *ret_plain is what was in it when it is
- * complete, until the next call, else ptr NULL. -ERR_CORRUPT: not what was sealed, or more than it.
+ * Takes from `*in` until FRAME_OPENED bytes are open or all of the span is; *ret_plain is what they
+ * are then, until the next call, else ptr NULL. -ERR_CORRUPT: not what was sealed, or more than it.
  */
 int frame_open(struct frame_opener *o, struct str *in, struct str *ret_plain);
 /* Accepts a zeroed one; what was plain is wiped. */

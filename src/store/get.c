@@ -159,7 +159,7 @@ static int FIBER open_piece(const void *data, size_t len, void *arg)
         if (r < 0 || !plain.ptr)
             continue;
         plain = str_prefix(str_from_offset(plain, MIN(run->skip, plain.len)), run->len);
-        run->skip = 0; /* less than a block */
+        run->skip = 0; /* less than a block, and that is the first */
         run->len -= plain.len;
         if (plain.len)
             r = run->sink(plain.ptr, plain.len, run->arg);
@@ -177,7 +177,7 @@ static int FIBER read_run(struct store_reader *r, size_t index, uint64_t start, 
     memcpy(id.salt, rec->salts.ptr + index * FRAME_SALT_LEN, FRAME_SALT_LEN);
     frame_span(total, off, run->len, &at);
     run->skip = at.skip;
-    int err = frame_open_begin(&run->opener, r->data_key, &id, total, at.first);
+    int err = frame_open_begin(&run->opener, r->data_key, &id, total, &at);
     if (err == 0)
         err = blob_read(r->store->blob, &rec->layout, start + at.off, at.len, open_piece, run,
                         damage);
@@ -213,6 +213,7 @@ static int open_data(struct store_reader *r)
     const struct record *rec = r->record;
     struct frame_opener opener;
     struct frame_id id = {.part = 0};
+    struct frame_span all;
     struct str in = rec->data, plain = STR_NULL;
     size_t done = 0;
     int err = 0;
@@ -220,7 +221,8 @@ static int open_data(struct store_reader *r)
     if (!r->plain)
         return -ENOMEM;
     memcpy(id.salt, rec->salts.ptr, FRAME_SALT_LEN);
-    err = frame_open_begin(&opener, r->data_key, &id, rec->object.len_bytes, 0);
+    frame_span(rec->object.len_bytes, 0, rec->object.len_bytes, &all);
+    err = frame_open_begin(&opener, r->data_key, &id, rec->object.len_bytes, &all);
     while (err == 0 && in.len) {
         err = frame_open(&opener, &in, &plain);
         if (err == 0 && plain.ptr) {

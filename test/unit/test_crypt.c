@@ -107,13 +107,14 @@ static void sealed_free(struct sealed *s)
     free(s->bytes);
 }
 
-/* Opens what is given as the whole of a run of `total` bytes; *ret_len how much came out. */
-static int open_run(const uint8_t *key, const struct frame_id *id, uint64_t total, uint64_t first,
-                    struct str in, size_t piece, char *out, size_t *ret_len)
+/* Opens what is given as the span of a run of `total` bytes; *ret_len how much came out. */
+static int open_span(const uint8_t *key, const struct frame_id *id, uint64_t total,
+                     const struct frame_span *span, struct str in, size_t piece, char *out,
+                     size_t *ret_len)
 {
     struct frame_opener o;
     struct str plain;
-    int r = frame_open_begin(&o, key, id, total, first);
+    int r = frame_open_begin(&o, key, id, total, span);
     *ret_len = 0;
     while (r == 0 && in.len) {
         struct str part = str_prefix(in, piece);
@@ -130,6 +131,14 @@ static int open_run(const uint8_t *key, const struct frame_id *id, uint64_t tota
     return r;
 }
 
+static int open_run(const uint8_t *key, const struct frame_id *id, uint64_t total, struct str in,
+                    size_t piece, char *out, size_t *ret_len)
+{
+    struct frame_span all;
+    frame_span(total, 0, total, &all);
+    return open_span(key, id, total, &all, in, piece, out, ret_len);
+}
+
 static const size_t lengths[] = {0, 1, 15, 4096, 65535, 65536, 65537, 131072, 131072 + 5, 300000};
 
 static void what_is_sealed_opens_in_any_pieces(void **state)
@@ -140,7 +149,7 @@ static void what_is_sealed_opens_in_any_pieces(void **state)
             struct sealed s = seal_run(key_a, &run, lengths[i], pieces[p]);
             char *out = malloc(s.len + 1);
             size_t len;
-            assert_int_equal(open_run(key_a, &run, s.len, 0, str_make(s.bytes, s.sealed_len),
+            assert_int_equal(open_run(key_a, &run, s.len, str_make(s.bytes, s.sealed_len),
                                       pieces[p] - 1, out, &len),
                              0);
             assert_int_equal(len, s.len);
@@ -153,7 +162,7 @@ static void what_is_sealed_opens_in_any_pieces(void **state)
 /* Every byte for short runs; of long ones those around the edges of blocks, and a sample. */
 static void every_byte_flipped_is_refused(void **state)
 {
-    static const size_t few[] = {0, 1, 100, 65537, 131072};
+    static const size_t few[] = {0, 1, 100, 65537, 131072, FRAME_OPENED + 65537};
     for (size_t i = 0; i < ARRAY_LEN(few); i++) {
         struct sealed s = seal_run(key_a, &run, few[i], 65536);
         char *out = malloc(s.len + 1);
@@ -165,9 +174,10 @@ static void every_byte_flipped_is_refused(void **state)
                 continue;
             s.bytes[at] ^= 0x40;
             assert_int_equal(
-                open_run(key_a, &run, s.len, 0, str_make(s.bytes, s.sealed_len), 65552, out, &len),
+                open_run(key_a, &run, s.len, str_make(s.bytes, s.sealed_len), 65552, out, &len),
                 -ERR_CORRUPT);
-            assert_int_equal(len, at / FRAME_SEALED * FRAME_BLOCK); /* nothing of that block */
+            /* nothing of that block, nor of those that would have been given with it */
+            assert_int_equal(len, at / FRAME_SEALED * FRAME_BLOCK / FRAME_OPENED * FRAME_OPENED);
             s.bytes[at] ^= 0x40;
         }
         free(out);
@@ -181,20 +191,22 @@ static void truncated_extended_swapped_and_foreign_blocks_are_refused(void **sta
     char *out = malloc(s.len + FRAME_BLOCK), *swapped = malloc(s.sealed_len);
     size_t len;
     /* cut off after a block, the record told so: the block that is now last was not */
-    assert_int_equal(open_run(key_a, &run, 2 * FRAME_BLOCK, 0, str_make(s.bytes, 2 * FRAME_SEALED),
+    assert_int_equal(open_run(key_a, &run, 2 * FRAME_BLOCK, str_make(s.bytes, 2 * FRAME_SEALED),
                               FRAME_SEALED, out, &len),
                      -ERR_CORRUPT);
-    assert_int_equal(open_run(key_a, &run, 0, 0, str_make(s.bytes, CRYPT_TAG_LEN), 16, out, &len),
+    assert_int_equal(open_run(key_a, &run, 0, str_make(s.bytes, CRYPT_TAG_LEN), 16, out, &len),
                      -ERR_CORRUPT);
     /* longer: the last block is none any more */
-    assert_int_equal(open_run(key_a, &run, 4 * FRAME_BLOCK, 0, str_make(s.bytes, s.sealed_len),
+    assert_int_equal(open_run(key_a, &run, 4 * FRAME_BLOCK, str_make(s.bytes, s.sealed_len),
                               FRAME_SEALED, out, &len),
                      -ERR_CORRUPT);
     /* more than the whole */
     memcpy(swapped, s.bytes, s.sealed_len);
     struct frame_opener o;
     struct str in = str_make(s.bytes + 2 * FRAME_SEALED, FRAME_SEALED), plain;
-    assert_int_equal(frame_open_begin(&o, key_a, &run, s.len, 2), 0);
+    struct frame_span third;
+    frame_span(s.len, 2 * FRAME_BLOCK, FRAME_BLOCK, &third);
+    assert_int_equal(frame_open_begin(&o, key_a, &run, s.len, &third), 0);
     assert_int_equal(frame_open(&o, &in, &plain), 0);
     while (in.len)
         assert_int_equal(frame_open(&o, &in, &plain), 0);
@@ -205,14 +217,14 @@ static void truncated_extended_swapped_and_foreign_blocks_are_refused(void **sta
     memcpy(swapped, s.bytes + FRAME_SEALED, FRAME_SEALED);
     memcpy(swapped + FRAME_SEALED, s.bytes, FRAME_SEALED);
     assert_int_equal(
-        open_run(key_a, &run, s.len, 0, str_make(swapped, s.sealed_len), FRAME_SEALED, out, &len),
+        open_run(key_a, &run, s.len, str_make(swapped, s.sealed_len), FRAME_SEALED, out, &len),
         -ERR_CORRUPT);
     /* another key, another part, another salt */
     struct frame_id part = {.part = 1, .salt = {9}}, other = {.part = 0, .salt = {8}};
     struct str all = str_make(s.bytes, s.sealed_len);
-    assert_int_equal(open_run(key_b, &run, s.len, 0, all, FRAME_SEALED, out, &len), -ERR_CORRUPT);
-    assert_int_equal(open_run(key_a, &part, s.len, 0, all, FRAME_SEALED, out, &len), -ERR_CORRUPT);
-    assert_int_equal(open_run(key_a, &other, s.len, 0, all, FRAME_SEALED, out, &len), -ERR_CORRUPT);
+    assert_int_equal(open_run(key_b, &run, s.len, all, FRAME_SEALED, out, &len), -ERR_CORRUPT);
+    assert_int_equal(open_run(key_a, &part, s.len, all, FRAME_SEALED, out, &len), -ERR_CORRUPT);
+    assert_int_equal(open_run(key_a, &other, s.len, all, FRAME_SEALED, out, &len), -ERR_CORRUPT);
     free(swapped);
     free(out);
     sealed_free(&s);
@@ -230,8 +242,8 @@ static void a_range_needs_its_blocks_only(void **state)
             frame_span(s.len, offs[i], n, &at);
             assert_true(at.len <= (n / FRAME_BLOCK + 2) * FRAME_SEALED);
             assert_true(at.off + at.len <= s.sealed_len);
-            assert_int_equal(open_run(key_a, &run, s.len, at.first,
-                                      str_make(s.bytes + at.off, at.len), 5000, out, &len),
+            assert_int_equal(open_span(key_a, &run, s.len, &at, str_make(s.bytes + at.off, at.len),
+                                       5000, out, &len),
                              0);
             assert_true(len >= at.skip + n);
             assert_memory_equal(out + at.skip, s.plain + offs[i], n);
