@@ -82,6 +82,7 @@ typedef int admin_disk_fn(void *arg, const struct admin_disk_change *what, uint3
 struct admin_config {
     /* All borrowed; they outlive the door. */
     struct iam *iam;
+    struct str region; /* that signatures may be for, beside us-east-1 */
     struct meta *meta;
     struct store *store;
     struct jobs *jobs;

@@ -204,10 +204,11 @@ static enum events_room admit(struct event_target *t)
     return refuse ? EVENTS_REFUSED : EVENTS_DROPPED;
 }
 
-enum events_room events_admit(struct events *e, struct str target)
+enum events_room events_admit(struct events *e, struct str target, struct str account)
 {
     struct event_target *t = target_find(e, target);
-    enum events_room room = t ? admit(t) : EVENTS_DROPPED;
+    bool serves = t && event_spec_serves(&t->spec, account);
+    enum events_room room = serves ? admit(t) : EVENTS_DROPPED;
     target_unref(t);
     return room;
 }

@@ -66,15 +66,18 @@ struct event_target_info {
 /* In order of their names; strings in `a`. */
 int events_target_list(struct events *e, struct arena *a, struct event_target_info **ret,
                        size_t *ret_count);
-bool events_target_known(struct events *e, struct str name, enum event_type *ret_type);
+/* Whether there is such a target, which takes events of that account's buckets. */
+bool events_target_known(struct events *e, struct str name, struct str account,
+                         enum event_type *ret_type);
 /* Sends a test message at once, by a connection of its own: 0, or why not. */
 int FIBER events_target_test(struct events *e, struct str name, char why[EVENT_WHY_MAX]);
 
 /* ---- the door's side: any thread ------------------------------------------------------------ */
 
 enum events_room { EVENTS_TAKEN, EVENTS_DROPPED, EVENTS_REFUSED };
-/* Whether the target has room for an event. One that is not there any more drops it. */
-enum events_room events_admit(struct events *e, struct str target);
+/* Whether the target has room for an event of that account's bucket. One that is not there any
+ * more, or not for that account, drops it. */
+enum events_room events_admit(struct events *e, struct str target, struct str account);
 /* For commit hooks: they are in the outbox now, and are shown to whoever follows. */
 void events_committed(struct events *e, const struct store_notice *n, struct bucket_id b,
                       const struct store_event *events, size_t count);

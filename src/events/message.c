@@ -109,6 +109,17 @@ static void put_test(struct buf *b, const struct outbox_row *row)
     buf_put_char(b, '}');
 }
 
+/* No database keeps U+0000 in its texts: PostgreSQL would refuse the event for it. The key as it is
+ * stands in the record, in a form's encoding. */
+static void put_storable(struct buf *b, struct str key)
+{
+    for (size_t i = 0; i < key.len; i++)
+        if (key.ptr[i])
+            buf_put_char(b, key.ptr[i]);
+        else
+            buf_put_cstr(b, "\xEF\xBF\xBD"); /* U+FFFD */
+}
+
 void event_message_put(struct buf *out, const struct outbox_row *row, struct str region)
 {
     if (str_eq(row->event.name, EVENT_TEST)) {
@@ -116,13 +127,15 @@ void event_message_put(struct buf *out, const struct outbox_row *row, struct str
         return;
     }
     _cleanup_buf_ struct buf text;
-    buf_init(&text, 2 * STORE_KEY_MAX);
+    buf_init(&text, 4 * STORE_KEY_MAX);
     buf_put_cstr(&text, "s3:");
     buf_put_str(&text, row->event.name);
     buf_put_char(out, '{');
     json_put_member(out, "EventName", buf_str(&text));
     buf_reset(&text);
-    buf_printf(&text, "%.*s/%.*s", STR_FMT(row->bucket_name), STR_FMT(row->event.key));
+    buf_put_str(&text, row->bucket_name);
+    buf_put_char(&text, '/');
+    put_storable(&text, row->event.key);
     buf_put_char(out, ',');
     json_put_member(out, "Key", buf_str(&text));
     buf_put_cstr(out, ",\"Records\":[");

@@ -44,7 +44,7 @@ static int wants(struct store_event *e, void *arg)
     const struct event_rule *rule = n->rules ? event_rules_match(n->rules, kind, e->key) : NULL;
     e->name = event_kind_text(kind);
     if (rule) {
-        enum events_room room = events_admit(n->events, rule->target);
+        enum events_room room = events_admit(n->events, rule->target, n->notice.owner);
         if (room == EVENTS_REFUSED)
             return -ERR_SLOW_DOWN;
         if (room == EVENTS_TAKEN) {

@@ -6,7 +6,7 @@
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-enum kind { TEXT, NUMBER, FLAG, WORD, ADDRESS, URL };
+enum kind { TEXT, NUMBER, FLAG, WORD, ADDRESS, URL, LIST };
 
 #define OF(type) (1u << EVENT_##type)
 #define OF_ALL   ((1u << EVENT_TYPE_COUNT) - 1)
@@ -28,6 +28,7 @@ static const struct known_option {
     {"dead-age", OF_ALL, 0, NUMBER, false, "2592000", NULL, 1, 31536000},
     {"max-age", OF_ALL, 0, NUMBER, false, "86400", NULL, 1, 31536000},
     {"timeout-ms", OF_ALL, 0, NUMBER, false, "5000", NULL, 100, 60000},
+    {"accounts", OF_ALL, 0, LIST, false, NULL, NULL, 0, 0},
     {"url", OF(WEBHOOK), OF(WEBHOOK), URL, false, NULL, NULL, 0, 0},
     {"token", OF(WEBHOOK), 0, TEXT, true, NULL, NULL, 0, 0},
     {"address", OF(REDIS) | OF(POSTGRES) | OF(AMQP), OF(REDIS) | OF(POSTGRES) | OF(AMQP), ADDRESS,
@@ -106,6 +107,17 @@ uint64_t event_number_of(const struct event_spec *spec, const char *name)
     return n;
 }
 
+bool event_spec_serves(const struct event_spec *spec, struct str account)
+{
+    struct str rest = event_option_of(spec, "accounts"), one;
+    if (!rest.ptr)
+        return true;
+    while (str_cut(&rest, ',', &one))
+        if (str_eq(one, account))
+            return true;
+    return false;
+}
+
 bool event_flag_of(const struct event_spec *spec, const char *name)
 {
     return str_eq(event_option_of(spec, name), STR("true"));
@@ -169,6 +181,19 @@ static bool is_address(struct str s)
            port <= UINT16_MAX && s.ptr[0] != '/';
 }
 
+/* Names between commas: none is empty or begins or ends with a space, so that none is meant for
+ * another. */
+static bool is_list(struct str s)
+{
+    struct str rest = s, one;
+    if (s.len == 0 || s.ptr[s.len - 1] == ',')
+        return false;
+    while (str_cut(&rest, ',', &one))
+        if (one.len == 0 || str_trim(one).len != one.len)
+            return false;
+    return true;
+}
+
 static bool value_fits(const struct known_option *k, struct str value)
 {
     uint64_t n;
@@ -183,6 +208,8 @@ static bool value_fits(const struct known_option *k, struct str value)
         return is_address(value);
     case URL:
         return is_url(value);
+    case LIST:
+        return is_list(value);
     case TEXT:
         return value.len > 0;
     }

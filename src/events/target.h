@@ -52,6 +52,8 @@ int event_spec_validate(const struct event_spec *spec, char why[EVENT_WHY_MAX]);
 struct str event_option_of(const struct event_spec *spec, const char *name);
 uint64_t event_number_of(const struct event_spec *spec, const char *name);
 bool event_flag_of(const struct event_spec *spec, const char *name);
+/* Whether the account's buckets may send to it: those that `accounts` names, or all. */
+bool event_spec_serves(const struct event_spec *spec, struct str account);
 bool event_option_is_secret(enum event_type type, struct str name);
 
 /* The row's value, and back (strings in `a`): -ERR_CORRUPT. */

@@ -86,14 +86,16 @@ struct event_target *target_find(struct events *e, struct str name)
     return t;
 }
 
-bool events_target_known(struct events *e, struct str name, enum event_type *ret_type)
+bool events_target_known(struct events *e, struct str name, struct str account,
+                         enum event_type *ret_type)
 {
     rt_lock(&e->lock);
     const struct event_target *t = find_locked(e, name);
-    if (t)
+    bool serves = t && event_spec_serves(&t->spec, account);
+    if (serves)
         *ret_type = t->spec.type;
     rt_unlock(&e->lock);
-    return t != NULL;
+    return serves;
 }
 
 /* One that was removed has its name until its rows are gone: by that name they are deleted. */

@@ -30,7 +30,8 @@ struct http_client {
 
 static uint64_t deadline(const struct http_client *c)
 {
-    return rt_now() + c->config.timeout_ns;
+    uint64_t wait_ns = rt_now() + c->config.timeout_ns;
+    return c->config.until_ns ? MIN(wait_ns, c->config.until_ns) : wait_ns;
 }
 
 static void FIBER disconnect(struct http_client *c)
@@ -161,9 +162,17 @@ static int FIBER send_request(struct http_client *c, struct str body)
 
 /* ---- the reply ------------------------------------------------------------------------------ */
 
+/* A server that sends a byte before each wait is over would be waited for as long as it likes. */
+static bool is_over(const struct http_client *c)
+{
+    return c->config.until_ns && rt_now() >= c->config.until_ns;
+}
+
 /* *ret_len 0: the server closed. */
 static int FIBER fill(struct http_client *c, size_t *ret_len)
 {
+    if (is_over(c))
+        return -ETIMEDOUT;
     int rc =
         link_recv(&c->link, c->in.data + c->in.end, c->in.cap - c->in.end, deadline(c), ret_len);
     if (rc == 0)

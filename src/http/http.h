@@ -152,6 +152,7 @@ struct http_client_config {
     const char *ca_path;  /* NULL: the system's; */
     bool insecure;        /* no verification: only when the user asked */
     uint64_t timeout_ns;  /* for each wait */
+    uint64_t until_ns;    /* when all of it is over, however short the waits; 0: never */
 };
 int FIBER http_client_open(struct http_client **ret, const struct http_client_config *config);
 void FIBER http_client_close(struct http_client *c);

@@ -120,14 +120,13 @@ static int split_url(struct arena *a, struct str url, struct place *ret)
 
 /* ---- fetching ------------------------------------------------------------------------------- */
 
-static int FIBER read_body(struct http_client *c, struct arena *a, size_t max, uint64_t deadline,
-                           struct str *ret)
+static int FIBER read_body(struct http_client *c, struct arena *a, size_t max, struct str *ret)
 {
     _cleanup_buf_ struct buf body;
     struct str piece;
     buf_init(&body, max);
     for (;;) {
-        int r = rt_now() < deadline ? http_client_body(c, &piece) : -ETIMEDOUT;
+        int r = http_client_body(c, &piece);
         if (r)
             return r;
         if (!piece.len)
@@ -141,7 +140,7 @@ static int FIBER read_body(struct http_client *c, struct arena *a, size_t max, u
 }
 
 static int FIBER get(struct http_client *c, struct arena *a, const struct place *p, size_t max,
-                     uint64_t deadline, struct str *ret)
+                     struct str *ret)
 {
     struct http1_header headers[] = {{STR("host"), p->authority},
                                      {STR("accept"), STR("application/json")},
@@ -151,7 +150,7 @@ static int FIBER get(struct http_client *c, struct arena *a, const struct place 
                                 &reply);
     if (r)
         return r;
-    return reply.status == 200 ? read_body(c, a, max, deadline, ret) : -ERR_UNAVAILABLE;
+    return reply.status == 200 ? read_body(c, a, max, ret) : -ERR_UNAVAILABLE;
 }
 
 int FIBER http_outgoing_get(struct arena *a, struct str url, const struct http_outgoing *how,
@@ -159,8 +158,9 @@ int FIBER http_outgoing_get(struct arena *a, struct str url, const struct http_o
 {
     struct place p;
     struct http_client *c;
-    struct http_client_config config = {.ca_path = how->ca_path, .timeout_ns = how->timeout_ns};
-    uint64_t deadline = rt_now() + how->timeout_ns;
+    struct http_client_config config = {.ca_path = how->ca_path,
+                                        .timeout_ns = how->timeout_ns,
+                                        .until_ns = rt_now() + how->timeout_ns};
     int r = split_url(a, url, &p);
     if (!r && !p.tls && !how->allow_local)
         r = -EINVAL;
@@ -174,7 +174,7 @@ int FIBER http_outgoing_get(struct arena *a, struct str url, const struct http_o
     r = http_client_open(&c, &config);
     if (r)
         return r;
-    r = get(c, a, &p, how->max_bytes, deadline, ret_body);
+    r = get(c, a, &p, how->max_bytes, ret_body);
     http_client_close(c);
     return r;
 }

@@ -273,6 +273,8 @@ void tls_context_close(struct tls_context *t)
 static int expect_host(SSL *ssl, const char *host)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
+    if (!*host) /* OpenSSL takes it for "any" */
+        return -EINVAL;
     SSL_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1);
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host))
         return 0;

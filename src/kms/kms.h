@@ -39,7 +39,8 @@ struct kms_vault_config {
     const char *url;         /* https://HOST:PORT or http://...; NULL: no Vault */
     const char *mount;       /* of the transit engine; NULL: "transit" */
     const char *ca;          /* PEM; NULL: the system's */
-    struct str token;        /* copied, as are these; else empty, and: */
+    struct str token;        /* copied, as are these; else empty, and the AppRole's */
+    const char *token_file;  /* where the token was read, and is again; NULL: from no file */
     struct str role, secret; /* an AppRole's */
 };
 

@@ -6,7 +6,9 @@
  *
  * The token is given, or had for an AppRole's id and secret. A given one is renewed when half of
  * its lease is over, an AppRole's is asked for anew then, and when Vault takes it no more. All of
- * that is a fiber's, which begins with vault_new() and ends with vault_free().
+ * that is a fiber's, which begins with vault_new() and ends with vault_free(). Where a given one
+ * was read in a file, another that came there takes its place: at each look of that fiber, and when
+ * Vault refuses.
  *
  * `lock` guards the token, for a copy's time.
  */
@@ -33,6 +35,7 @@ enum vault_verb {
 
 struct vault {
     char *url, *authority, *host, *mount, *ca; /* host: NULL for plain HTTP */
+    char *token_file;                          /* NULL: the token is not from a file */
     struct str role, secret;                   /* of an AppRole; role empty: the token was given */
     struct rt_lock lock;                       /* guards: */
     char token[VAULT_TOKEN_MAX];
@@ -68,6 +71,8 @@ int FIBER vault_ask_once(struct vault *v, const struct vault_question *q, json_t
 void vault_token_set(struct vault *v, struct str token);
 /* Which token there is; *ret_has: there is one. */
 uint64_t vault_token_serial(struct vault *v, bool *ret_has);
+/* Whether another token than ours stands in the file now, which then is ours. */
+bool FIBER vault_token_reread(struct vault *v);
 /* A token for the AppRole, in place of the one of that serial: of many who ask one logs in, and
  * those who wait for it have what it gets. */
 int FIBER vault_login(struct vault *v, uint64_t serial);

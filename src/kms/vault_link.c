@@ -14,7 +14,8 @@
 #include <stdio.h>
 
 #define ANSWER_MAX (256 * KIB)
-#define TIMEOUT    (10 * RT_S)
+#define TIMEOUT    (10 * RT_S) /* of a wait, */
+#define WHOLE      (30 * RT_S) /* and of a question */
 #define ATTEMPTS   2
 #define MOUNT      "transit"
 
@@ -69,11 +70,13 @@ static int copy_config(struct vault *v, const struct kms_vault_config *config, c
 {
     v->mount = copy_text(str_from(config->mount ? config->mount : MOUNT));
     v->ca = config->ca ? copy_text(str_from(config->ca)) : NULL;
+    v->token_file = config->token_file ? copy_text(str_from(config->token_file)) : NULL;
     v->role = str_make(copy_text(config->role), config->role.len);
     v->secret = str_make(copy_text(config->secret), config->secret.len);
     vault_token_set(v, config->token);
     int r = parse_url(v, config->url, why);
-    if (r == 0 && (!v->mount || !v->role.ptr || !v->secret.ptr || (config->ca && !v->ca)))
+    if (r == 0 && (!v->mount || !v->role.ptr || !v->secret.ptr || (config->ca && !v->ca) ||
+                   (config->token_file && !v->token_file)))
         r = -ENOMEM;
     return r;
 }
@@ -116,6 +119,7 @@ void FIBER vault_free(struct vault *v)
     free(v->host);
     free(v->mount);
     free(v->ca);
+    free(v->token_file);
     free(v);
 }
 
@@ -160,7 +164,7 @@ static int FIBER exchange(struct vault *v, const struct vault_question *q, struc
                           int *ret_status)
 {
     struct http_client_config config = {
-        .tls_host = v->host, .ca_path = v->ca, .timeout_ns = TIMEOUT};
+        .tls_host = v->host, .ca_path = v->ca, .timeout_ns = TIMEOUT, .until_ns = rt_now() + WHOLE};
     struct http_client *c;
     struct http_reply reply;
     int r = rt_address_parse(&config.address, v->authority);
@@ -245,10 +249,14 @@ int FIBER vault_ask(struct vault *v, const struct vault_question *q, json_t **re
         return r;
     serial = vault_token_serial(v, &has);
     r = vault_ask_once(v, q, ret, &status);
-    if (r == 0 || status != 403 || !v->role.len)
+    if (r == 0 || status != 403)
         return r;
-    r = vault_login_again(v, serial); /* the token was taken back, or Vault forgot it */
-    return r < 0 ? r : vault_ask_once(v, q, ret, &status);
+    /* The token was taken back, or Vault forgot it. */
+    if (v->role.len && (r = vault_login_again(v, serial)) < 0)
+        return r;
+    if (!v->role.len && !vault_token_reread(v))
+        return r;
+    return vault_ask_once(v, q, ret, &status);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------- */

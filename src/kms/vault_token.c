@@ -38,6 +38,48 @@ uint64_t vault_token_serial(struct vault *v, bool *ret_has)
     return serial;
 }
 
+/* It becomes a header. */
+static bool is_token(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
+            return false;
+    return text.len > 0 && text.len <= VAULT_TOKEN_MAX;
+}
+
+/* ---- a file --------------------------------------------------------------------------------- */
+
+static bool take_other(struct vault *v, struct str text)
+{
+    rt_lock(&v->lock);
+    bool same = str_eq(text, str_make(v->token, v->token_len));
+    rt_unlock(&v->lock);
+    if (same || !is_token(text))
+        return false;
+    vault_token_set(v, text);
+    log_event(LOG_INFO, "Vault's token was read anew", "%s", v->token_file);
+    return true;
+}
+
+bool FIBER vault_token_reread(struct vault *v)
+{
+    char line[VAULT_TOKEN_MAX + 2];
+    size_t len = 0;
+    if (!v->token_file || rt_read_file(v->token_file, line, sizeof(line), &len) < 0)
+        return false; /* it may be being replaced: there is a next time */
+    struct str text = str_make(line, len);
+    for (size_t i = 0; i < len; i++)
+        if (line[i] == '\r' || line[i] == '\n') {
+            text.len = i;
+            break;
+        }
+    bool other = take_other(v, text);
+    explicit_bzero(line, sizeof(line));
+    return other;
+}
+
+/* ---- questions ------------------------------------------------------------------------------ */
+
 /* What an answer says of the lease. */
 static void note_lease(struct vault *v, const json_t *told, const char *name)
 {
@@ -62,11 +104,8 @@ static int take_token(struct vault *v, const json_t *auth)
 {
     const json_t *token = json_object_get(auth, "client_token");
     struct str text = str_make(json_string_value(token), json_string_length(token));
-    if (!json_is_string(token) || text.len == 0 || text.len > VAULT_TOKEN_MAX)
+    if (!json_is_string(token) || !is_token(text))
         return -ERR_KMS_UNAVAILABLE;
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] <= ' ' || text.ptr[i] > '~') /* it becomes a header */
-            return -ERR_KMS_UNAVAILABLE;
     vault_token_set(v, text);
     wipe((char *)text.ptr, text.len);
     return 0;
@@ -162,6 +201,7 @@ static int FIBER renew(struct vault *v)
 }
 
 struct keeping {
+    uint64_t serial; /* of the token that was looked at */
     bool looked, renewable;
     uint64_t retry_ns; /* 0: the last time it went well */
 };
@@ -169,6 +209,11 @@ struct keeping {
 static int FIBER keep_given(struct vault *v, struct keeping *k)
 {
     int r = 0;
+    bool has;
+    (void)vault_token_reread(v);
+    uint64_t serial = vault_token_serial(v, &has);
+    k->looked = k->looked && k->serial == serial;
+    k->serial = serial;
     if (k->looked && k->renewable)
         r = renew(v);
     else

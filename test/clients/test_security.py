@@ -365,6 +365,14 @@ def test_other_users_have_no_admin_rights(server):
     server.admin('user', 'rm', user)
 
 
+@pytest.mark.parametrize('service,region,status', [
+    ('s3', 'us-east-1', 200), ('s3', '', 200), ('s3', 'eu-west-9', 403), ('sts', 'us-east-1', 403), ('iam', 'us-east-1', 403), ('s4', '', 403)])
+def test_the_admin_door_takes_signatures_for_itself_alone(server, service, region, status):
+    """A signing key that was derived for something else, and given to somebody for that, is no key of the administrator's."""
+    signer = Signer(server.access_key, server.secret_key, service=service, region=region)
+    assert request(server, 'GET', '/-/admin/v1/info', signer=signer).status == status
+
+
 def test_json_that_nests_deep_is_refused_before_it_is_parsed(server):
     """A parser that recurses would leave its fiber's stack."""
     signer = Signer(server.access_key, server.secret_key)

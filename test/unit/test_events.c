@@ -117,6 +117,24 @@ static void what_is_said_of_a_bad_option_never_is_its_value(void **state)
     assert_false(event_option_is_secret(EVENT_WEBHOOK, STR("url")));
 }
 
+static void a_target_serves_the_accounts_it_names(void **state)
+{
+    struct event_spec spec = webhook();
+    char why[EVENT_WHY_MAX];
+    assert_true(event_spec_serves(&spec, STR("anybody")));
+    spec.options[1] = (struct event_option){STR("accounts"), STR("root,abc")};
+    assert_int_equal(event_spec_validate(&spec, why), 0);
+    assert_true(event_spec_serves(&spec, STR("root")) && event_spec_serves(&spec, STR("abc")));
+    static const char *const others[] = {"", "ab", "abcd", "ROOT", "root,abc", ",", "*"};
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+        assert_false(event_spec_serves(&spec, str_from(others[i])));
+    static const char *const bad[] = {"", ",", "a,", ",a", "a,,b", "a, b", " a"};
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        spec.options[1].value = str_from(bad[i]);
+        assert_int_equal(event_spec_validate(&spec, why), -ERR_INVALID_ARGUMENT);
+    }
+}
+
 /* ---- rules ---------------------------------------------------------------------------------- */
 
 #define RULE(id, events, prefix, suffix)                                                     \
@@ -295,6 +313,7 @@ int main(void)
         cmocka_unit_test(names_are_resolved_before_they_are_judged),
         cmocka_unit_test(a_target_survives_its_row),
         cmocka_unit_test(what_is_said_of_a_bad_option_never_is_its_value),
+        cmocka_unit_test(a_target_serves_the_accounts_it_names),
         cmocka_unit_test(a_key_falls_under_one_rule),
         cmocka_unit_test(every_kind_has_its_name_and_its_family),
         cmocka_unit_test(a_message_is_json_whatever_the_key_is),

@@ -7,7 +7,10 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rsa.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 #include "unit.h"
 
 #include "base/encode.h"
@@ -243,6 +246,45 @@ static void addresses_that_lead_inside_are_refused(void **state)
     assert_int_equal(rt_run(&config, resolve, NULL), 0);
 }
 
+/* A server that sends a byte at a time, each well within a wait, and ends well in the end. */
+static void *drip(void *arg)
+{
+    int listener = *(int *)arg, c = accept(listener, NULL, NULL);
+    static const char head[] = "HTTP/1.1 200 OK\r\nX-Pad: ",
+                      tail[] = "\r\nContent-Length: 2\r\n\r\n{}";
+    send(c, head, strlen(head), MSG_NOSIGNAL);
+    for (unsigned i = 0; i < 100 && send(c, "x", 1, MSG_NOSIGNAL) == 1; i++)
+        usleep(10000);
+    send(c, tail, strlen(tail), MSG_NOSIGNAL);
+    close(c);
+    return NULL;
+}
+
+static int get_slowly(void *arg)
+{
+    struct str body, url = arena_printf(&arena, "http://127.0.0.1:%d/", *(int *)arg);
+    struct http_outgoing how = {.allow_local = true, .timeout_ns = 300 * RT_MS, .max_bytes = 1000};
+    CHECK(http_outgoing_get(&arena, url, &how, &body) == -ETIMEDOUT);
+    return 0;
+}
+
+static void a_server_that_drips_is_not_waited_for(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    struct rt_config config = {.threads = 1};
+    pthread_t thread;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    int port = ntohs(at.sin_port);
+    assert_int_equal(pthread_create(&thread, NULL, drip, &listener), 0);
+    assert_int_equal(rt_run(&config, get_slowly, &port), 0);
+    pthread_join(thread, NULL);
+    close(listener);
+}
+
 static int set_up(void **state)
 {
     arena_init(&arena, 0);
@@ -263,6 +305,7 @@ int main(void)
         cmocka_unit_test(keys_for_other_ends_are_not_used),
         cmocka_unit_test(what_is_no_token),
         cmocka_unit_test(addresses_that_lead_inside_are_refused),
+        cmocka_unit_test(a_server_that_drips_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -712,6 +712,41 @@ CASE(an_approle_logs_in_and_again_when_its_token_is_taken_back)
     http_server_stop(m.server, rt_now() + RT_S);
 }
 
+static void write_token(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+CASE(a_token_in_a_file_is_read_again_when_vault_refuses)
+{
+    struct mock m;
+    char path[128];
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    mock_start(&m, h);
+    snprintf(path, sizeof(path), "%s/token", h->path);
+    write_token(path, "an-old-one\n");
+    h->config.vault.token = STR("an-old-one");
+    h->config.vault.token_file = path;
+    struct kms *k = open_service(h);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    static const char *const none[] = {"", "\n", "an-old-one", "a b\n", "a\x01\n"};
+    for (unsigned i = 0; i < ARRAY_LEN(none); i++) {
+        write_token(path, none[i]);
+        assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(kms_new_key(k, &s3_use, &h->arena, key, &wrapped), -ERR_KMS_UNAVAILABLE);
+    write_token(path, TOKEN "\r\nmore\n");
+    struct made made = make(h, k, &s3_use);
+    expect(k, &s3_use, &made);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
 /* What refuses may be the policy, not the token: that is no reason to log in each time. */
 CASE(a_role_that_may_not_does_not_log_in_for_ever)
 {
@@ -845,6 +880,7 @@ int main(void)
         cmocka_unit_test(a_token_is_renewed_before_it_ends),
         cmocka_unit_test(one_that_never_ends_is_left_alone),
         cmocka_unit_test(an_approle_logs_in_and_again_when_its_token_is_taken_back),
+        cmocka_unit_test(a_token_in_a_file_is_read_again_when_vault_refuses),
         cmocka_unit_test(a_role_that_may_not_does_not_log_in_for_ever),
         cmocka_unit_test(many_ask_at_once_and_each_gets_its_own),
         cmocka_unit_test(a_login_that_fails_fails_for_all_who_waited_for_it),

@@ -279,7 +279,8 @@ const struct cli_command cli_admin_event_target_add = {
         "all       queue-limit (100000), when-full (drop or refuse), attempts (5, of a message\n"
         "          that the target refuses), max-age (86400 seconds, of one that it cannot take),\n"
         "          dead-limit (100000) and dead-age (2592000 seconds) of what was given up,\n"
-        "          timeout-ms (5000)",
+        "          timeout-ms (5000), accounts (whose buckets may send to it: the ids that\n"
+        "          admin user list shows, separated by commas; root: the server's own; all)",
     .options = add_options,
     .operands_min = 1,
     .operands_max = 1,

@@ -26,6 +26,8 @@ static int read_secrets(struct arena *a, struct kms_config *c)
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < ARRAY_LEN(wanted); i++)
         r = credentials_variable(a, wanted[i].name, wanted[i].ret);
+    if (!getenv("CAIRN_VAULT_TOKEN"))
+        c->vault.token_file = getenv("CAIRN_VAULT_TOKEN_FILE");
     return r < 0 ? r : check_phrase(c->phrase);
 }
 

@@ -221,6 +221,7 @@ static int FIBER open_doors(struct server *s)
     s3_lend_objects(s->s3, &objects);
     jobs_set_objects(s->engine.jobs, &objects);
     struct admin_config admin = {.iam = s->engine.iam,
+                                 .region = str_from(options.region),
                                  .meta = s->engine.meta,
                                  .store = s->engine.store,
                                  .jobs = s->engine.jobs,

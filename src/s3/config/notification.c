@@ -50,7 +50,8 @@ static int explain(struct s3_request *q, int err, const struct event_fault *faul
 static int check_destination(struct s3_request *q, const struct event_rule *rule)
 {
     enum event_type type;
-    bool known = q->s3->events && events_target_known(q->s3->events, rule->target, &type);
+    bool known =
+        q->s3->events && events_target_known(q->s3->events, rule->target, q->bucket.owner, &type);
     if (known && (!rule->typed || rule->type == type))
         return 0;
     return s3_error_argument(q, "Destination", rule->arn,
