@@ -102,7 +102,8 @@ static int read_spec(const json_t *in, struct event_spec *spec, char why[EVENT_W
         return -ERR_INVALID_ARGUMENT;
     spec->name = text_of(name);
     if (!event_type_parse(text_of(type), &spec->type)) {
-        snprintf(why, EVENT_WHY_MAX, "a target's type is webhook, redis, postgres, kafka or amqp");
+        snprintf(why, EVENT_WHY_MAX,
+                 "a target's type is webhook, redis, postgres, kafka, amqp or nats");
         return -ERR_INVALID_ARGUMENT;
     }
     return read_options(options, spec);

@@ -31,13 +31,13 @@ struct sender_config {
 struct sender;
 struct library;
 struct sender_type {
-    struct library *library; /* loaded before anything else is called */
+    struct library *library; /* loaded before anything else is called; NULL: none */
     int (*open)(void **ret, const struct sender_config *config, char why[EVENT_WHY_MAX]);
     int (*send)(void *sender, const struct event_message *m, char why[EVENT_WHY_MAX]);
     void (*close)(void *sender);
 };
 extern const struct sender_type sender_webhook, sender_redis, sender_postgres, sender_kafka,
-    sender_amqp;
+    sender_amqp, sender_nats;
 
 /* Connects. -ERR_ACCESS_DENIED when the address is none that may be. */
 int BLOCKING sender_open(struct sender **ret, const struct sender_config *config,

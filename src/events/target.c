@@ -2,14 +2,16 @@
 #include "events/target.h"
 #include <stdio.h>
 #include "base/error.h"
+#include "events/nats.h"
 #include "events/target.pb-c.h"
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-enum kind { TEXT, NUMBER, FLAG, WORD, ADDRESS, URL, LIST };
+enum kind { TEXT, NUMBER, FLAG, WORD, ADDRESS, URL, LIST, SUBJECT };
 
-#define OF(type) (1u << EVENT_##type)
-#define OF_ALL   ((1u << EVENT_TYPE_COUNT) - 1)
+#define OF(type)   (1u << EVENT_##type)
+#define OF_ALL     ((1u << EVENT_TYPE_COUNT) - 1)
+#define OF_ADDRESS (OF(REDIS) | OF(POSTGRES) | OF(AMQP) | OF(NATS))
 
 static const struct known_option {
     const char *name;
@@ -30,12 +32,11 @@ static const struct known_option {
     {"timeout-ms", OF_ALL, 0, NUMBER, false, "5000", NULL, 100, 60000},
     {"accounts", OF_ALL, 0, LIST, false, NULL, NULL, 0, 0},
     {"url", OF(WEBHOOK), OF(WEBHOOK), URL, false, NULL, NULL, 0, 0},
-    {"token", OF(WEBHOOK), 0, TEXT, true, NULL, NULL, 0, 0},
-    {"address", OF(REDIS) | OF(POSTGRES) | OF(AMQP), OF(REDIS) | OF(POSTGRES) | OF(AMQP), ADDRESS,
-     false, NULL, NULL, 0, 0},
+    {"token", OF(WEBHOOK) | OF(NATS), 0, TEXT, true, NULL, NULL, 0, 0},
+    {"address", OF_ADDRESS, OF_ADDRESS, ADDRESS, false, NULL, NULL, 0, 0},
     {"brokers", OF(KAFKA), OF(KAFKA), TEXT, false, NULL, NULL, 0, 0},
     {"topic", OF(KAFKA), OF(KAFKA), TEXT, false, NULL, NULL, 0, 0},
-    {"tls", OF(KAFKA), 0, FLAG, false, "false", NULL, 0, 0},
+    {"tls", OF(KAFKA) | OF(NATS), 0, FLAG, false, "false", NULL, 0, 0},
     {"key", OF(REDIS), OF(REDIS), TEXT, false, NULL, NULL, 0, 0},
     {"format", OF(REDIS), 0, WORD, false, "list", "list publish", 0, 0},
     {"database", OF(POSTGRES), OF(POSTGRES), TEXT, false, NULL, NULL, 0, 0},
@@ -44,9 +45,11 @@ static const struct known_option {
     {"vhost", OF(AMQP), 0, TEXT, false, "/", NULL, 0, 0},
     {"exchange", OF(AMQP), 0, TEXT, false, "", NULL, 0, 0},
     {"routing-key", OF(AMQP), OF(AMQP), TEXT, false, NULL, NULL, 0, 0},
+    {"subject", OF(NATS), OF(NATS), SUBJECT, false, NULL, NULL, 0, 0},
+    {"jetstream", OF(NATS), 0, FLAG, false, "false", NULL, 0, 0},
     {"user", OF_ALL & ~OF(WEBHOOK), OF(POSTGRES), TEXT, false, NULL, NULL, 0, 0},
     {"password", OF_ALL & ~OF(WEBHOOK), 0, TEXT, true, NULL, NULL, 0, 0},
-    {"ca", OF(WEBHOOK) | OF(POSTGRES) | OF(KAFKA), 0, TEXT, false, NULL, NULL, 0, 0},
+    {"ca", OF(WEBHOOK) | OF(POSTGRES) | OF(KAFKA) | OF(NATS), 0, TEXT, false, NULL, NULL, 0, 0},
 };
 
 static const char *const type_texts[] = {
@@ -210,6 +213,8 @@ static bool value_fits(const struct known_option *k, struct str value)
         return is_url(value);
     case LIST:
         return is_list(value);
+    case SUBJECT:
+        return nats_subject_valid(value);
     case TEXT:
         return value.len > 0;
     }

@@ -20,7 +20,8 @@
     X(REDIS, "redis")       \
     X(POSTGRES, "postgres") \
     X(KAFKA, "kafka")       \
-    X(AMQP, "amqp")
+    X(AMQP, "amqp")         \
+    X(NATS, "nats")
 
 enum event_type {
 #define X(name, text) EVENT_##name,

@@ -632,7 +632,8 @@ def test_ssrf_by_a_target_is_refused(server, receiver):
     cases = [('webhook', {'url': 'http://%s:%d/' % (host, port)}) for host in hosts] + [
         ('redis', {'address': address, 'key': 'k'}),
         ('postgres', {'address': address, 'database': 'd', 'user': 'u', 'table': 't'}),
-        ('amqp', {'address': address, 'routing-key': 'k', 'user': 'u', 'password': 'p'})]
+        ('amqp', {'address': address, 'routing-key': 'k', 'user': 'u', 'password': 'p'}),
+        ('nats', {'address': address, 'subject': 's'})]
     for type, options in cases:
         target = add_target(server, type, **options)
         r = server.admin('event', 'test', target, check=False)

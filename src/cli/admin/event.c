@@ -14,7 +14,8 @@ static struct {
 } spec;
 
 static const struct cli_option add_options[] = {
-    {"type", CLI_TEXT, &spec.type, "TYPE", "webhook, redis, postgres, kafka or amqp (needed)"},
+    {"type", CLI_TEXT, &spec.type, "TYPE",
+     "webhook, redis, postgres, kafka, amqp or nats (needed)"},
     {"set", CLI_TEXTS, &spec.set, "OPTION=VALUE", "an option of the target; several may be given"},
     {"set-file", CLI_TEXTS, &spec.set_file, "OPTION=FILE",
      "an option whose value is the first line of a file: for secrets"},
@@ -275,7 +276,9 @@ const struct cli_command cli_admin_event_target_add = {
         "redis     address*, key*, format (list or publish), user, password\n"
         "postgres  address*, database*, user*, table*, password, sslmode, ca\n"
         "kafka     brokers*, topic*, tls (true or false), user, password, ca\n"
-        "amqp      address*, routing-key*, exchange, vhost, user, password\n\n"
+        "amqp      address*, routing-key*, exchange, vhost, user, password\n"
+        "nats      address*, subject*, jetstream (true or false), tls (true or false), ca, token,\n"
+        "          user, password\n\n"
         "all       queue-limit (100000), when-full (drop or refuse), attempts (5, of a message\n"
         "          that the target refuses), max-age (86400 seconds, of one that it cannot take),\n"
         "          dead-limit (100000) and dead-age (2592000 seconds) of what was given up,\n"
