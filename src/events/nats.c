@@ -88,7 +88,7 @@ int nats_next(struct str in, struct nats_said *ret, size_t *ret_used)
     ptrdiff_t end = str_find(in, STR("\r\n"), 0);
     struct str rest;
     *ret_used = 0;
-    if (end < 0 || end > NATS_LINE_MAX)
+    if (end < 0 || (size_t)end > NATS_LINE_MAX)
         return in.len > NATS_LINE_MAX ? -ERR_CORRUPT : 0;
     struct str line = str_prefix(in, (size_t)end);
     size_t used = line.len + 2, body = 0;
