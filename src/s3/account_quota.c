@@ -65,7 +65,7 @@ static int add_share(struct holding *h, const struct store_bucket *b, const stru
     struct share *more = reallocarray(h->shares, h->count + 1, sizeof(*more));
     if (!more)
         return -ENOMEM;
-    struct store_quota used = {.bytes = u->bytes > 0 ? (uint64_t)u->bytes : 0,
+    struct store_quota used = {.bytes = (uint64_t)MAX(u->bytes + u->part_bytes, (int64_t)0),
                                .objects = (uint64_t)MAX(u->objects + u->versions, (int64_t)0)};
     h->shares = more;
     h->shares[h->count++] = (struct share){b->id, used};

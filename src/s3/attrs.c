@@ -4,6 +4,7 @@
 #include "s3/attrs.h"
 #include "s3/object/lock.h"
 
+#include "wire/chars.h"
 #include "wire/date.h"
 
 /* The system headers kept with an object, each with its override in a GET's query. */
@@ -172,14 +173,25 @@ static struct store_pair *find_meta(const struct store_attrs *a, struct str name
     return NULL;
 }
 
+/* It is told as a header's: of a form's field or a parameter it may be anything. */
+static int check_meta_name(struct s3_request *q, struct str header)
+{
+    for (size_t i = 0; i < header.len; i++)
+        if (!char_is(header.ptr[i], CHAR_TOKEN))
+            return s3_error_argument(q, "x-amz-meta", header,
+                                     "The name of user metadata must be one of a header");
+    return 0;
+}
+
 /* One x-amz-meta-*; a repeated one is joined by a comma (S3 User Guide, "User-defined metadata").
  */
 static int add_meta(struct s3_request *q, struct store_attrs *a, struct str header,
                     struct str value)
 {
     struct str name = arena_lower(q->arena, str_from_offset(header, META_PREFIX.len));
-    if (!name.ptr)
-        return -ENOMEM;
+    int r = check_meta_name(q, header);
+    if (r || !name.ptr)
+        return r ? r : -ENOMEM;
     struct store_pair *known = find_meta(a, name);
     if (!known) {
         a->meta[a->meta_count++] = (struct store_pair){name, value.ptr ? value : STR("")};

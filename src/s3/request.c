@@ -319,6 +319,26 @@ static bool is_refused_param(const struct s3_op *op, const struct uri_param *p)
     return is_refused(op, p->name, p->value) || str_eq_nocase(p->name, STR("x-amz-copy-source"));
 }
 
+static bool has_control(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (((unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7f) && s.ptr[i] != '\t')
+            return true;
+    return false;
+}
+
+/* Those of a presigned URL that stand for headers: what they bring is kept and told as one. */
+static int check_params(struct s3_request *q)
+{
+    for (size_t i = 0; s3_is_presigned(q) && i < q->query.count; i++) {
+        const struct uri_param *p = &q->query.params[i];
+        if (str_starts_nocase(p->name, STR("x-amz-")) && has_control(p->value))
+            return s3_error(q, -ERR_INVALID_ARGUMENT,
+                            "The parameter %.*s contains a control character", STR_FMT(p->name));
+    }
+    return 0;
+}
+
 /* Fields become headers one day: what cannot be one is refused now. */
 static int check_fields(struct s3_request *q)
 {
@@ -328,12 +348,10 @@ static int check_fields(struct s3_request *q)
             name = STR("x-amz-acl");
         if (is_refused(q->op, name, value))
             return refuse(q, name);
-        for (size_t k = 0; k < value.len; k++)
-            if (((unsigned char)value.ptr[k] < ' ' || value.ptr[k] == 0x7f) &&
-                value.ptr[k] != '\t' && !str_eq_nocase(name, STR("tagging")) &&
-                !str_starts_nocase(name, STR("x-ignore-")) && !str_eq_nocase(name, STR("key")))
-                return s3_error(q, -ERR_INVALID_ARGUMENT,
-                                "The field %.*s contains a control character", STR_FMT(name));
+        if (has_control(value) && !str_eq_nocase(name, STR("tagging")) &&
+            !str_starts_nocase(name, STR("x-ignore-")) && !str_eq_nocase(name, STR("key")))
+            return s3_error(q, -ERR_INVALID_ARGUMENT, "The field %.*s contains a control character",
+                            STR_FMT(name));
     }
     return 0;
 }
@@ -343,6 +361,8 @@ int s3_check_headers(struct s3_request *q)
     int r = check_acl(q);
     if (!r)
         r = check_fields(q);
+    if (!r)
+        r = check_params(q);
     if (r)
         return r;
     for (unsigned i = 0; i < q->head->header_count; i++)

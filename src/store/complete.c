@@ -172,6 +172,7 @@ static int put_assembled(struct meta_tx *tx, struct complete *c, const struct up
     c->object.seq = store_next_seq(c->swap.store, c->swap.newest_seq);
     c->object.null_version = swap_is_null(&c->swap);
     c->object.attrs = upload->attrs;
+    c->swap.deltas[COUNT_PART_BYTES] = -parts_bytes(parts);
     return swap_put(tx, &c->swap, draft_seal(&c->draft, &c->object, true), &c->object);
 }
 

@@ -236,6 +236,8 @@ struct parts {
     size_t count;
 };
 int parts_read(struct meta_tx *tx, struct str upload, struct arena *a, struct parts *ret);
+/* What they hold, all together. */
+int64_t parts_bytes(const struct parts *parts);
 int parts_delete_rows(struct meta_tx *tx, struct str upload, const struct parts *parts);
 /* One layout of the chunks of all parts whose `listed` is as given, in order. */
 int parts_layout(const struct parts *parts, bool listed, struct arena *a, struct blob_layout *ret);
@@ -278,10 +280,9 @@ int checksum_assemble(enum store_checksum_kind kind, bool composite, const struc
 /* outbox.c: a row, copied into `a`. -ERR_CORRUPT. */
 int outbox_row_decode(struct str key, struct str value, struct arena *a, struct outbox_row *ret);
 
-/* quota.c: -ERR_QUOTA_EXCEEDED when the conditions (may be NULL) bring a quota that these changes
- * of the counters pass. */
-int quota_test(struct meta_tx *tx, const struct store_conditions *c,
-               const int64_t deltas[COUNTERS]);
+/* quota.c: -ERR_QUOTA_EXCEEDED when these changes of the counters pass the quota (may be NULL).
+ * Parts count as what they may become. */
+int quota_test(struct meta_tx *tx, const struct store_quota *q, const int64_t deltas[COUNTERS]);
 
 /* settings.c: references to a set in memory; all take NULL. */
 struct store_settings *settings_ref(struct store_settings *set);

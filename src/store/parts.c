@@ -20,6 +20,14 @@ int upload_row_read(struct meta_tx *tx, struct str key, struct str upload, struc
     return upload_row_decode(value, a, ret);
 }
 
+int64_t parts_bytes(const struct parts *parts)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < parts->count; i++)
+        sum += (int64_t)parts->list[i].row.len_bytes;
+    return sum;
+}
+
 int upload_row_delete(struct meta_tx *tx, struct str key, struct str upload)
 {
     struct key_buf k;
@@ -153,6 +161,7 @@ int FIBER store_part_begin_sealed(struct store *s, struct bucket_id b, struct st
 struct part_commit {
     struct swap swap; /* for what it lets go: no object's row is touched */
     struct store_writer *writer;
+    const struct store_quota *quota; /* may be NULL */
     struct part_row row;
 };
 
@@ -177,6 +186,7 @@ static int replace_part(struct meta_tx *tx, struct part_commit *p)
     if (r < 0 || !found)
         return r;
     r = meta_del(tx, str_make(old.bytes, old.len));
+    p->swap.deltas[COUNT_PART_BYTES] -= (int64_t)row.len_bytes;
     return r < 0 ? r : swap_let_go(tx, &p->swap, w->key, 0, &row.layout);
 }
 
@@ -187,17 +197,27 @@ static void soil_committed(void *arg)
         buckets_soil(&w->store->buckets, w->bucket);
 }
 
+static int count_part(struct meta_tx *tx, struct part_commit *p)
+{
+    p->swap.deltas[COUNT_PART_BYTES] += (int64_t)p->row.len_bytes;
+    int r = quota_test(tx, p->quota, p->swap.deltas);
+    return r < 0 ? r : meta_add(tx, KEY_COUNTERS, p->swap.deltas, COUNTERS);
+}
+
 static int put_part(struct meta_tx *tx, struct part_commit *p)
 {
     const struct store_writer *w = p->writer;
     struct upload_row upload;
     struct key_buf k;
     p->swap.soils = false;
+    memset(p->swap.deltas, 0, sizeof(p->swap.deltas));
     int r = config_row_test(tx);
     if (r == 0)
         r = upload_row_read(tx, w->key, w->upload, meta_arena(tx), &upload);
     if (r == 0)
         r = (upload.attrs.seal.len > 0) == p->row.sealed ? replace_part(tx, p) : -EINVAL;
+    if (r == 0)
+        r = count_part(tx, p);
     if (r < 0)
         return r;
     uint64_t attempt = store_next_seq(w->store, 0);
@@ -217,12 +237,14 @@ static int part_commit_tx(struct meta_tx *tx, void *arg)
 }
 
 int FIBER store_part_commit(struct store_writer *w, const uint8_t md5[16],
-                            const struct store_checksum *checksum, uint64_t *ret_mtime_ms)
+                            const struct store_checksum *checksum, const struct store_quota *quota,
+                            uint64_t *ret_mtime_ms)
 {
     CHECK(w->upload.len != 0);
     struct part_commit p = {
         .swap = {.store = w->store, .bucket = w->bucket},
         .writer = w,
+        .quota = quota,
         .row = {.len_bytes = w->len_bytes, .mtime_ms = rt_wall_ms()},
     };
     memcpy(p.row.md5, md5, sizeof(p.row.md5));

@@ -45,20 +45,20 @@ static bool is_limited(const struct store_quota *q)
     return q->bytes || q->objects || q->bytes_full || q->objects_full;
 }
 
-int quota_test(struct meta_tx *tx, const struct store_conditions *c, const int64_t deltas[COUNTERS])
+int quota_test(struct meta_tx *tx, const struct store_quota *q, const int64_t deltas[COUNTERS])
 {
     int64_t used[META_COUNTERS_MAX];
-    if (!c || !is_limited(&c->quota))
+    if (!q || !is_limited(q))
         return 0;
     int r = meta_get_counters(tx, KEY_COUNTERS, used);
     if (r < 0)
         return r;
     int64_t kept = used[COUNT_OBJECTS] + used[COUNT_VERSIONS];
     int64_t more = deltas[COUNT_OBJECTS] + deltas[COUNT_VERSIONS];
-    if ((c->quota.bytes_full && deltas[COUNT_BYTES] > 0) || (c->quota.objects_full && more > 0))
+    int64_t held = used[COUNT_BYTES] + MAX(used[COUNT_PART_BYTES], (int64_t)0);
+    int64_t grown = deltas[COUNT_BYTES] + deltas[COUNT_PART_BYTES];
+    if ((q->bytes_full && grown > 0) || (q->objects_full && more > 0))
         return -ERR_QUOTA_EXCEEDED;
-    return passes(c->quota.bytes, used[COUNT_BYTES], deltas[COUNT_BYTES]) ||
-                   passes(c->quota.objects, kept, more)
-               ? -ERR_QUOTA_EXCEEDED
-               : 0;
+    return passes(q->bytes, held, grown) || passes(q->objects, kept, more) ? -ERR_QUOTA_EXCEEDED
+                                                                           : 0;
 }

@@ -143,6 +143,7 @@ static int usage_tx(struct meta_tx *tx, void *arg)
         .bytes = n[COUNT_BYTES],
         .versions = n[COUNT_VERSIONS],
         .uploads = n[COUNT_UPLOADS],
+        .part_bytes = MAX(n[COUNT_PART_BYTES], (int64_t)0),
     };
     return 0;
 }

@@ -138,6 +138,7 @@ bool store_quota_of(const struct store_settings *set, struct store_quota *ret);
 /* Current objects; versions that are not, and delete markers; bytes of all of them. */
 struct store_usage {
     int64_t objects, bytes, versions, uploads;
+    int64_t part_bytes; /* of uploads under way */
 };
 int FIBER store_usage(struct store *s, struct bucket_id b, struct store_usage *ret);
 
@@ -485,8 +486,10 @@ int FIBER store_part_begin(struct store *s, struct bucket_id b, struct str key, 
 int FIBER store_part_begin_sealed(struct store *s, struct bucket_id b, struct str key,
                                   struct str upload, uint32_t number, uint64_t len_bytes,
                                   const uint8_t *data_key, struct store_writer **ret);
+/* -ERR_QUOTA_EXCEEDED: beyond `quota`, which may be NULL. */
 int FIBER store_part_commit(struct store_writer *w, const uint8_t md5[16],
-                            const struct store_checksum *checksum, uint64_t *ret_mtime_ms);
+                            const struct store_checksum *checksum, const struct store_quota *quota,
+                            uint64_t *ret_mtime_ms);
 struct store_part {
     uint32_t number;
     uint64_t len_bytes, mtime_ms;

@@ -172,7 +172,7 @@ int swap_put(struct meta_tx *tx, struct swap *w, struct str row, const struct st
     w->deltas[COUNT_OBJECTS]++;
     w->deltas[COUNT_BYTES] += (int64_t)o->len_bytes;
     if (r == 0)
-        r = quota_test(tx, w->conditions, w->deltas);
+        r = quota_test(tx, w->conditions ? &w->conditions->quota : NULL, w->deltas);
     return r < 0 ? r : finish(tx, w);
 }
 

@@ -137,6 +137,10 @@ int upload_remove(struct meta_tx *tx, struct swap *w, struct str upload, struct 
         r = swap_let_go(tx, w, w->key, 0, &all);
     if (r == 0)
         r = parts_delete_rows(tx, upload, &parts);
+    if (r < 0)
+        return r;
+    int64_t deltas[COUNTERS] = {[COUNT_PART_BYTES] = -parts_bytes(&parts)};
+    r = meta_add(tx, KEY_COUNTERS, deltas, COUNTERS);
     return r < 0 ? r : upload_row_delete(tx, w->key, upload);
 }
 

@@ -245,6 +245,11 @@ def test_wrong_missing_and_foreign_signatures(server, bucket):
     f = Form(server, bucket)
     f.signer.region, f.signer.scope = 'eu-x', f.signer.scope.replace('us-east-1', 'eu-x')
     refused(f, 400, 'InvalidArgument')
+    f = Form(server, bucket)
+    f.signer = Signer(f.signer.access_key, server.secret_key, service='sts')
+    refused(f, 400, 'InvalidArgument')
+    for name in ('x-amz-meta-a b', 'x-amz-meta-a: b', 'x-amz-meta-\xe9'):
+        refused(Form(server, bucket, **{name: 'v'}), 400, 'InvalidArgument')
 
 
 def form_fields(body):

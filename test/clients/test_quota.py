@@ -19,6 +19,22 @@ def refused(call, **kwargs):
     return (e.value.response['ResponseMetadata']['HTTPStatusCode'], e.value.response['Error']['Code']) == (403, 'QuotaExceeded')
 
 
+def test_uploads_that_are_never_completed_pass_no_quota(server, s3, bucket):
+    server.admin('quota', 'set', bucket, '--bytes', '2500')
+    uploads = [s3.create_multipart_upload(Bucket=bucket, Key='k%d' % i)['UploadId'] for i in range(3)]
+    for i in range(2):
+        s3.upload_part(Bucket=bucket, Key='k%d' % i, UploadId=uploads[i], PartNumber=1, Body=b'p' * 1000)
+    assert refused(s3.upload_part, Bucket=bucket, Key='k2', UploadId=uploads[2], PartNumber=1, Body=b'p' * 1000)
+    assert refused(s3.put_object, Bucket=bucket, Key='o', Body=b'x' * 501)
+    s3.upload_part(Bucket=bucket, Key='k1', UploadId=uploads[1], PartNumber=1, Body=b'p' * 1500)  # in place of the one before
+    assert refused(s3.upload_part, Bucket=bucket, Key='k1', UploadId=uploads[1], PartNumber=2, Body=b'p')
+    s3.abort_multipart_upload(Bucket=bucket, Key='k0', UploadId=uploads[0])
+    s3.put_object(Bucket=bucket, Key='o', Body=b'x' * 1000)
+    for i in (1, 2):
+        s3.abort_multipart_upload(Bucket=bucket, Key='k%d' % i, UploadId=uploads[i])
+    assert json.loads(server.admin('quota', 'show', bucket, '--json').stdout)['used_bytes'] == 1000
+
+
 def test_a_quota_holds_every_way_to_write(server, s3, bucket):
     s3.put_object(Bucket=bucket, Key='small', Body=b'x' * 1000)
     upload = s3.create_multipart_upload(Bucket=bucket, Key='parts')['UploadId']
@@ -26,11 +42,14 @@ def test_a_quota_holds_every_way_to_write(server, s3, bucket):
     parts = {'Parts': [{'PartNumber': 1, 'ETag': etag}]}
     server.admin('quota', 'set', bucket, '--bytes', '2500', '--objects', '5')
     assert refused(s3.put_object, Bucket=bucket, Key='large', Body=b'x' * 2000)
-    assert refused(s3.complete_multipart_upload, Bucket=bucket, Key='parts', UploadId=upload, MultipartUpload=parts)
+    assert refused(s3.upload_part, Bucket=bucket, Key='parts', UploadId=upload, PartNumber=2, Body=b'p')
+    server.admin('quota', 'set', bucket, '--bytes', '4KiB')
     s3.copy_object(Bucket=bucket, Key='copy', CopySource={'Bucket': bucket, 'Key': 'small'})
     assert refused(s3.copy_object, Bucket=bucket, Key='copy-2', CopySource={'Bucket': bucket, 'Key': 'small'})
+    assert refused(s3.upload_part_copy, Bucket=bucket, Key='parts', UploadId=upload, PartNumber=2, CopySource={'Bucket': bucket, 'Key': 'small'})
     s3.put_object(Bucket=bucket, Key='copy', Body=b'shorter')
-    server.admin('quota', 'set', bucket, '--bytes', '4KiB')
+    told = json.loads(server.admin('quota', 'show', bucket, '--json').stdout)
+    assert told == {'bucket': bucket, 'bytes': 4096, 'objects': 5, 'used_bytes': 3007, 'used_objects': 2}
     s3.complete_multipart_upload(Bucket=bucket, Key='parts', UploadId=upload, MultipartUpload=parts)
     told = json.loads(server.admin('quota', 'show', bucket, '--json').stdout)
     assert told == {'bucket': bucket, 'bytes': 4096, 'objects': 5, 'used_bytes': 3007, 'used_objects': 3}

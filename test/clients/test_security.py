@@ -249,6 +249,16 @@ def test_presigned_urls_expire_and_cover_the_method(server, place):
     assert request(server, 'GET', path).body == b'present'
 
 
+@pytest.mark.parametrize('query', ['x-amz-meta-a=%0D%0AX-Evil%3A1', 'x-amz-meta-a%20b=1', 'x-amz-meta-a%3A=1', 'x-amz-meta-%0Ax=1', 'x-amz-meta-a=%00',
+                                   'x-amz-website-redirect-location=%2F%0D%0AX-Evil%3A1', 'x-amz-meta-a=%7F'])
+def test_what_a_presigned_url_brings_as_headers_can_be_headers(server, place, query):
+    signer, path = Signer(server.access_key, server.secret_key), '/%s/brought' % place
+    with Connection(server) as c:
+        c.send(request_bytes('PUT', path + '?' + signer.presign('PUT', server.host, path, query),
+                             [('Host', server.host), ('Content-Length', '1')], b'x'))
+        assert (lambda r: (r.status, r.code))(c.reply()) == (400, 'InvalidArgument')
+
+
 def test_spaces_of_a_query_that_come_as_plus_are_signed_as_spaces(server, place):
     signer, path = Signer(server.access_key, server.secret_key), '/%s/present' % place
     query = 'response-content-disposition=attachment%3B%20filename%3D%22a%2Bb%20c%22'

@@ -263,7 +263,7 @@ static int FIBER put_part(struct op *o, struct str upload, uint32_t number,
         store_write_abort(w);
         return err;
     }
-    return store_part_commit(w, md5, &none, &mtime_ms);
+    return store_part_commit(w, md5, &none, NULL, &mtime_ms);
 }
 
 static int FIBER complete(struct op *o, struct arena *a, struct str upload,

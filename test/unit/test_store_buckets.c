@@ -99,7 +99,7 @@ CASE(uploads_and_garbage_of_a_deleted_bucket_are_collected)
             assert_int_equal(
                 store_part_begin(h->store, h->bucket, STR("u"), upload, part, 50000, &w), 0);
             assert_int_equal(store_write(w, bytes_of(h, 50000, part).ptr, 50000), 0);
-            assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
+            assert_int_equal(store_part_commit(w, md5, NULL, NULL, &mtime), 0);
         }
     }
     bool existed;

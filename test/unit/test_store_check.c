@@ -63,7 +63,7 @@ static struct str furnish(struct store_home *h)
                      0);
     assert_int_equal(store_part_begin(h->store, h->bucket, STR("u"), upload, 1, 5000, &w), 0);
     assert_int_equal(store_write(w, bytes_of(h, 5000, 3).ptr, 5000), 0);
-    assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
+    assert_int_equal(store_part_commit(w, md5, NULL, NULL, &mtime), 0);
     return upload;
 }
 

@@ -43,7 +43,7 @@ static int part_try(struct store_home *h, struct str key, struct str upload, uin
     if (r < 0)
         return r;
     assert_int_equal(store_write(w, data.ptr, data.len), 0);
-    return store_part_commit(w, etag.md5, &sum, &mtime);
+    return store_part_commit(w, etag.md5, &sum, NULL, &mtime);
 }
 
 static void part(struct store_home *h, struct str key, struct str upload, uint32_t number,
@@ -131,6 +131,35 @@ CASE(the_last_of_replaced_parts_counts_and_the_rest_is_garbage)
     expect(h, STR("k"), b);
 }
 
+static int64_t part_bytes(struct store_home *h)
+{
+    struct store_usage u;
+    assert_int_equal(store_usage(h->store, h->bucket, &u), 0);
+    return u.part_bytes;
+}
+
+CASE(bytes_of_parts_are_counted_until_the_upload_ends)
+{
+    struct str key = STR("k"), upload = begin(h, key), other = begin(h, key);
+    struct str data = bytes_of(h, 5 * MIB, 1), last = bytes_of(h, 1000, 2);
+    struct store_object made;
+    part(h, key, upload, 1, data);
+    part(h, key, upload, 2, last);
+    part(h, key, upload, 3, last);
+    part(h, key, other, 1, last);
+    assert_int_equal(part_bytes(h), 5 * MIB + 3000);
+    part(h, key, upload, 1, last); /* in place of the one before */
+    assert_int_equal(part_bytes(h), 4000);
+    part(h, key, upload, 1, data);
+    struct store_complete_part parts[] = {listed(1, data), listed(2, last)};
+    assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, key, upload, parts, 2,
+                                           NULL, UINT64_MAX, NULL, NULL, &made),
+                     0);
+    assert_int_equal(part_bytes(h), 1000);
+    assert_int_equal(store_upload_abort(h->store, h->bucket, key, other), 0);
+    assert_int_equal(part_bytes(h), 0);
+}
+
 CASE(completion_is_refused_as_s3_refuses_it)
 {
     struct str small = bytes_of(h, 100, 1), big = bytes_of(h, PART, 2);
@@ -211,7 +240,7 @@ CASE(a_part_committed_after_the_abortion_stores_nothing)
     assert_int_equal(store_part_begin(h->store, h->bucket, STR("k"), upload, 1, 10, &w), 0);
     assert_int_equal(store_write(w, "0123456789", 10), 0);
     assert_int_equal(store_upload_abort(h->store, h->bucket, STR("k"), upload), 0);
-    assert_int_equal(store_part_commit(w, md5, NULL, &mtime), -ERR_NO_SUCH_UPLOAD);
+    assert_int_equal(store_part_commit(w, md5, NULL, NULL, &mtime), -ERR_NO_SUCH_UPLOAD);
     assert_int_equal(home_chunks(h), 0);
     assert_int_equal(store_part_begin(h->store, h->bucket, STR("k"), upload, 0, 1, &w),
                      -ERR_INVALID_ARGUMENT);
@@ -487,6 +516,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_in_any_order_become_one_object),
         cmocka_unit_test(the_last_of_replaced_parts_counts_and_the_rest_is_garbage),
+        cmocka_unit_test(bytes_of_parts_are_counted_until_the_upload_ends),
         cmocka_unit_test(completion_is_refused_as_s3_refuses_it),
         cmocka_unit_test(completing_again_answers_the_same_while_the_object_stands),
         cmocka_unit_test(an_aborted_upload_leaves_only_garbage),

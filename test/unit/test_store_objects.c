@@ -613,7 +613,7 @@ CASE(sweep_spares_what_only_parts_name)
                      0);
     assert_int_equal(store_part_begin(h->store, h->bucket, STR("k"), upload, 1, body.len, &w), 0);
     assert_int_equal(store_write(w, body.ptr, body.len), 0);
-    assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
+    assert_int_equal(store_part_commit(w, md5, NULL, NULL, &mtime), 0);
     home_close(h);
     home_open(h);
     assert_int_equal(store_sweep(h->store, h->session, NULL, NULL, &result), 0);

@@ -316,7 +316,7 @@ static void upload(struct store_home *h, struct str key, const char *tag)
         struct store_etag etag = etag_of(data);
         assert_int_equal(store_part_begin(h->store, h->bucket, key, id, i, data.len, &w), 0);
         assert_int_equal(store_write(w, data.ptr, data.len), 0);
-        assert_int_equal(store_part_commit(w, etag.md5, NULL, &mtime), 0);
+        assert_int_equal(store_part_commit(w, etag.md5, NULL, NULL, &mtime), 0);
     }
 }
 

@@ -229,7 +229,7 @@ CASE(part_is_repaired_before_and_after_it_is_assembled)
         assert_int_equal(
             store_part_begin(h->store, h->bucket, STR("k"), upload, i + 1, data.len, &w), 0);
         assert_int_equal(store_write(w, data.ptr, data.len), 0);
-        assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
+        assert_int_equal(store_part_commit(w, md5, NULL, NULL, &mtime), 0);
         parts[i] = (struct store_complete_part){.number = i + 1};
     }
     assert_int_equal(repair(h).rows, 2);
@@ -244,7 +244,7 @@ CASE(part_is_repaired_before_and_after_it_is_assembled)
     uint64_t mtime;
     assert_int_equal(store_part_begin(h->store, h->bucket, STR("k"), upload, 1, data.len, &w), 0);
     assert_int_equal(store_write(w, data.ptr, data.len), 0);
-    assert_int_equal(store_part_commit(w, md5, NULL, &mtime), 0);
+    assert_int_equal(store_part_commit(w, md5, NULL, NULL, &mtime), 0);
     struct store_object o;
     assert_int_equal(store_upload_complete(h->store, &h->arena, h->bucket, STR("k"), upload, parts,
                                            2, NULL, UINT64_MAX, NULL, NULL, &o),

@@ -188,7 +188,7 @@ CASE(sealed_parts_become_a_sealed_object)
                                                  data.len, data_key, &w),
                          0);
         assert_int_equal(store_write(w, data.ptr, data.len), 0);
-        assert_int_equal(store_part_commit(w, etag.md5, NULL, &mtime), 0);
+        assert_int_equal(store_part_commit(w, etag.md5, NULL, NULL, &mtime), 0);
         list[i] = (struct store_complete_part){.number = i + 2, .has_md5 = true};
         memcpy(list[i].md5, etag.md5, 16);
     }
@@ -212,7 +212,7 @@ CASE(a_part_in_the_clear_has_no_place_in_a_sealed_upload)
                      0);
     assert_int_equal(store_part_begin(h->store, h->bucket, STR("k"), upload, 1, data.len, &w), 0);
     assert_int_equal(store_write(w, data.ptr, data.len), 0);
-    assert_int_equal(store_part_commit(w, etag.md5, NULL, &mtime), -EINVAL);
+    assert_int_equal(store_part_commit(w, etag.md5, NULL, NULL, &mtime), -EINVAL);
 }
 
 int main(void)

@@ -78,11 +78,12 @@ const struct cli_command cli_admin_quota_set = {
     .name = "admin quota set",
     .operands = "BUCKET",
     .summary = "limit how much a bucket may hold",
-    .description = "Limits the bytes and the objects of a bucket. A write that would pass the "
-                   "limit is refused\n"
-                   "with QuotaExceeded; what is there stays, and may be deleted. Parts of an "
-                   "upload count when\n"
-                   "it is completed. A limit that is not named stays as it is; 0 takes it away.",
+    .description =
+        "Limits the bytes and the objects of a bucket. A write that would pass the "
+        "limit is refused\n"
+        "with QuotaExceeded; what is there stays, and may be deleted. Parts of an "
+        "upload count\n"
+        "from their own end on. A limit that is not named stays as it is; 0 takes it away.",
     .options = set_options,
     .operands_min = 1,
     .operands_max = 1,

@@ -180,6 +180,19 @@ static int fit_checksum(struct s3_request *q, struct s3_body *b, const struct st
     return s3_body_also(b, u->kind);
 }
 
+/* Parts count against quotas as what they may become. */
+static int FIBER commit_part(struct s3_request *q, struct store_writer *w, const uint8_t md5[16],
+                             const struct store_checksum *checksum, uint64_t *ret_mtime_ms)
+{
+    struct store_conditions c = {0};
+    int r = s3_quota_renew(q, &c);
+    if (r) {
+        store_write_abort(w);
+        return r;
+    }
+    return store_part_commit(w, md5, checksum, &c.quota, ret_mtime_ms);
+}
+
 static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct part *p)
 {
     struct store_writer *w;
@@ -193,7 +206,7 @@ static int FIBER put_part(struct s3_request *q, struct s3_body *b, const struct 
         return r;
     const struct store_checksum *kept = b->also.present ? &b->also : &b->checksum;
     struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, &p->key, b->md5_value);
-    r = store_part_commit(w, etag.md5, kept, &mtime_ms);
+    r = commit_part(q, w, etag.md5, kept, &mtime_ms);
     if (r)
         return r;
     s3_set_etag(q, &etag);
@@ -255,7 +268,7 @@ static int FIBER copy_part(struct s3_request *q, const struct part *p, struct s3
     if (r)
         return r;
     struct store_etag etag = s3_sse_etag(p->upload.attrs.seal, &p->key, copied.md5);
-    r = store_part_commit(w, etag.md5, &copied.checksum, &mtime_ms);
+    r = commit_part(q, w, etag.md5, &copied.checksum, &mtime_ms);
     if (r)
         return r;
     s3_sse_headers(q, p->upload.attrs.seal);

@@ -275,6 +275,10 @@ static int check_signature(struct post *p)
     q->signed_in = r == 0; /* from here on q->who is to be released */
     if (r == 0 || r == -ERR_SIGNATURE_MISMATCH) {
         int scope = s3_check_scope(q);
+        if (!scope && !str_eq(q->auth.service, STR("s3")))
+            scope = s3_error_argument(q, "x-amz-credential", form.credential,
+                                      "the Credential is mal-formed; incorrect service. This "
+                                      "endpoint belongs to \"s3\".");
         r = scope ? scope : r;
     }
     if (r == -ERR_SIGNATURE_MISMATCH) {

@@ -115,5 +115,13 @@ int rows_first(struct meta_tx *tx, struct str kind, struct key_buf *ret_row, boo
 /* Whether the bucket has a row of this kind. */
 int rows_any(struct meta_tx *tx, struct str kind, bool *ret);
 
-/* The counters of a bucket. */
-enum counter { COUNT_OBJECTS, COUNT_BYTES, COUNT_VERSIONS, COUNT_UPLOADS, COUNTERS };
+/* The counters of a bucket. Part bytes are those of uploads under way, since they are counted: of
+ * uploads that are older they may fall below zero. */
+enum counter {
+    COUNT_OBJECTS,
+    COUNT_BYTES,
+    COUNT_VERSIONS,
+    COUNT_UPLOADS,
+    COUNT_PART_BYTES,
+    COUNTERS
+};
