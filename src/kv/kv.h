@@ -42,6 +42,12 @@ void kv_rocks_shared_free(struct kv_rocks_shared *s);
 /* `with_log` false: for stores that can be rebuilt (see above). -EIO, -ERR_CORRUPT, -ENOSPC… */
 int BLOCKING kv_rocks_open(struct kv **ret, struct kv_rocks_shared *shared, const char *path,
                            bool with_log);
+/*
+ * After that answered -ERR_CORRUPT: half a sentence about what of its files is gone or damaged, as
+ * far as more is known of it ("" else). The same code, or 0.
+ */
+#define KV_ROCKS_WHY 256
+int BLOCKING kv_rocks_why(const char *path, char ret[KV_ROCKS_WHY]);
 /* Removes a closed store's files. */
 int BLOCKING kv_rocks_destroy(const char *path);
 

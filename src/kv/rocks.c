@@ -379,7 +379,9 @@ static const char *const family_names[ROCKS_FAMILIES] = {"default", "bulk"};
 static int open_db(struct rocks_kv *h)
 {
     bool torn = false;
-    int r = h->with_log ? rocks_log_check(h->path, &torn) : 0;
+    int r = h->with_log ? rocks_log_check(h->path, &torn, NULL) : 0;
+    if (r == 0)
+        r = rocks_manifest_check(h->path, NULL);
     if (r < 0)
         return r;
     rocksdb_options_set_wal_recovery_mode(h->options_of[ROCKS_BASE],
@@ -489,6 +491,17 @@ static struct rocks_kv *rocks_new(struct kv_rocks_shared *shared, bool with_log)
     return h;
 }
 
+/* Its name is on the disk before anything beside it, which says that there is a store. */
+static int make_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char parent[PATH_MAX];
+    if (mkdir(path, 0700) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) + 1 : 0, path);
+    return wal_sync_dir(parent);
+}
+
 /*
  * Opening over a full disk may need space itself (a new log and manifest, the old log's records as
  * a table), so the reserve is looked at first. A store that can be rebuilt keeps none.
@@ -498,9 +511,9 @@ static int rocks_open(struct rocks_kv *h, const char *path)
     h->path = strdup(path);
     if (!h->path)
         return -ENOMEM;
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return -errno;
-    int r = h->with_log ? rocks_reserve_init(&h->reserve, path) : 0;
+    int r = make_folder(path);
+    if (r == 0 && h->with_log)
+        r = rocks_reserve_init(&h->reserve, path);
     if (r < 0)
         return r;
     (void)rocks_reserve_check(&h->reserve);
@@ -520,6 +533,15 @@ int kv_rocks_open(struct kv **ret, struct kv_rocks_shared *shared, const char *p
     }
     *ret = &h->kv;
     return 0;
+}
+
+int kv_rocks_why(const char *path, char ret[KV_ROCKS_WHY])
+{
+    static_assert(KV_ROCKS_WHY >= ROCKS_WHY, "it fits");
+    bool torn;
+    *ret = 0;
+    int r = rocks_log_check(path, &torn, ret);
+    return r == 0 ? rocks_manifest_check(path, ret) : r;
 }
 
 int kv_rocks_destroy(const char *path)

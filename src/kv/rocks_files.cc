@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -29,6 +30,8 @@ extern "C" {
 struct wal_writer;
 struct wal_reader;
 uint64_t wal_number(const char *path);
+void wal_note_manifest(const char *path, uint64_t number, uint64_t len, uint32_t crc);
+uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len);
 int wal_create(struct wal_writer **ret, const char *path);
 int wal_append(struct wal_writer *w, const void *data, size_t len, bool *ret_lost);
 int wal_sync(struct wal_writer *w, bool *ret_lost);
@@ -216,6 +219,61 @@ class LogReader : public rocksdb::FSSequentialFile
     wal_reader *reader_;
 };
 
+/* RocksDB's list of its tables. It does not miss the end of it: how long it is, is noted. */
+class Manifest : public rocksdb::FSWritableFileOwnerWrapper
+{
+  public:
+    Manifest(const std::string &path, uint64_t number,
+             std::unique_ptr<rocksdb::FSWritableFile> &&file)
+        : FSWritableFileOwnerWrapper(std::move(file)), path_(path), number_(number)
+    {
+    }
+
+    rocksdb::IOStatus Append(const rocksdb::Slice &data, const rocksdb::IOOptions &options,
+                             rocksdb::IODebugContext *debug) override
+    {
+        return Count(data, target()->Append(data, options, debug));
+    }
+    rocksdb::IOStatus Append(const rocksdb::Slice &data, const rocksdb::IOOptions &options,
+                             const rocksdb::DataVerificationInfo &info,
+                             rocksdb::IODebugContext *debug) override
+    {
+        return Count(data, target()->Append(data, options, info, debug));
+    }
+
+    rocksdb::IOStatus Sync(const rocksdb::IOOptions &options,
+                           rocksdb::IODebugContext *debug) override
+    {
+        return Note(target()->Sync(options, debug));
+    }
+    rocksdb::IOStatus Fsync(const rocksdb::IOOptions &options,
+                            rocksdb::IODebugContext *debug) override
+    {
+        return Note(target()->Fsync(options, debug));
+    }
+
+  private:
+    rocksdb::IOStatus Count(const rocksdb::Slice &data, rocksdb::IOStatus s)
+    {
+        crc_ = hash_crc32c(crc_, data.data(), data.size());
+        len_ += data.size();
+        failed_ = failed_ || !s.ok();
+        return s;
+    }
+    rocksdb::IOStatus Note(rocksdb::IOStatus s)
+    {
+        failed_ = failed_ || !s.ok();
+        if (!failed_)
+            wal_note_manifest(path_.c_str(), number_, len_, crc_);
+        return s;
+    }
+
+    std::string path_;
+    uint64_t number_, len_ = 0;
+    uint32_t crc_ = 0;
+    bool failed_ = false;
+};
+
 class Files : public rocksdb::FileSystemWrapper
 {
   public:
@@ -257,6 +315,8 @@ class Files : public rocksdb::FileSystemWrapper
         wal_writer *writer;
         if (IsValueFile(path))
             return NewDirectFile(path, options, result, debug);
+        if (ManifestNumber(path) > 0)
+            return NewManifest(path, options, result, debug);
         if (wal_number(path.c_str()) == 0)
             return target()->NewWritableFile(path, options, result, debug);
         int r = wal_create(&writer, path.c_str());
@@ -286,8 +346,11 @@ class Files : public rocksdb::FileSystemWrapper
     rocksdb::IOStatus DeleteFile(const std::string &path, const rocksdb::IOOptions &options,
                                  rocksdb::IODebugContext *debug) override
     {
-        if (wal_number(path.c_str()) == 0 || wal_retire(path.c_str()) < 0)
+        int r = wal_number(path.c_str()) == 0 ? -ENOENT : wal_retire(path.c_str());
+        if (r == -ENOENT)
             return target()->DeleteFile(path, options, debug);
+        if (r < 0)
+            return rocksdb::IOStatus::IOError("While unlink() file: " + path, strerror(-r));
         return rocksdb::IOStatus::OK();
     }
 
@@ -297,6 +360,27 @@ class Files : public rocksdb::FileSystemWrapper
         static const char end[] = ".blob";
         const size_t len = sizeof(end) - 1;
         return path.size() > len && path.compare(path.size() - len, len, end) == 0;
+    }
+
+    /* 0: it is none. */
+    static uint64_t ManifestNumber(const std::string &path)
+    {
+        static const char begin[] = "MANIFEST-";
+        const size_t at = path.rfind('/') + 1;
+        if (path.compare(at, sizeof(begin) - 1, begin) != 0)
+            return 0;
+        return strtoull(path.c_str() + at + sizeof(begin) - 1, nullptr, 10);
+    }
+
+    rocksdb::IOStatus NewManifest(const std::string &path, const rocksdb::FileOptions &options,
+                                  std::unique_ptr<rocksdb::FSWritableFile> *result,
+                                  rocksdb::IODebugContext *debug)
+    {
+        std::unique_ptr<rocksdb::FSWritableFile> file;
+        rocksdb::IOStatus s = target()->NewWritableFile(path, options, &file, debug);
+        if (s.ok())
+            result->reset(new Manifest(path, ManifestNumber(path), std::move(file)));
+        return s;
     }
 
     /* Past the page cache where the file system can. */

@@ -139,9 +139,13 @@ int BLOCKING rocks_reserve_remove(const char *store);
 
 /*
  * Reads the logs a store was left with. *ret_torn: the newest ends in a torn batch, which was never
- * acknowledged. -ERR_CORRUPT when anything else is wrong with them.
+ * acknowledged. -ERR_CORRUPT when anything else is wrong with them, or one is missing; then
+ * `ret_why`, of ROCKS_WHY bytes unless it is NULL, has a half sentence about it.
  */
-int BLOCKING rocks_log_check(const char *store, bool *ret_torn);
+#define ROCKS_WHY 256
+int BLOCKING rocks_log_check(const char *store, bool *ret_torn, char *ret_why);
+/* The same of RocksDB's list of tables, whose end RocksDB itself does not miss. */
+int BLOCKING rocks_manifest_check(const char *store, char *ret_why);
 /*
  * Takes back what a failed write left in the newest log: cuts it off behind the change of that
  * number, the last one that was written well, and syncs it. Once it answers 0 the rest will never

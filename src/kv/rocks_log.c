@@ -22,7 +22,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 #include "base/hash.h"
@@ -145,9 +147,17 @@ static int scan_log(struct wal_reader *log, struct log_scan *s)
     return (int)got;
 }
 
+static void log_name(uint64_t number, char ret[32])
+{
+    snprintf(ret, 32, "%06" PRIu64 ".log", number);
+}
+
 static int is_log(const struct dirent *e)
 {
-    return str_ends(str_from(e->d_name), STR(".log"));
+    char name[32];
+    uint64_t number = wal_number(e->d_name);
+    log_name(number, name);
+    return number > 0 && strcmp(name, e->d_name) == 0;
 }
 
 /* By name a log of seven digits would come before one of six. */
@@ -164,18 +174,6 @@ static void names_free(struct dirent **names, int count)
     free(names);
 }
 
-static bool is_framed(const char *store, const struct dirent *e)
-{
-    char path[PATH_MAX];
-    struct wal_reader *log;
-    snprintf(path, sizeof(path), "%s/%s", store, e->d_name);
-    if (wal_open(&log, path, wal_number(path)) < 0)
-        return false;
-    bool framed = wal_is_framed(log);
-    wal_reader_free(log);
-    return framed;
-}
-
 /* `newest`: of its run; who wrote a framed log behind it was started later. */
 static int check_unframed(struct wal_reader *log, bool newest, bool *ret_torn)
 {
@@ -183,95 +181,249 @@ static int check_unframed(struct wal_reader *log, bool newest, bool *ret_torn)
     int r = scan_log(log, &s);
     if (r == 0 && s.damaged && (!newest || s.begun_after))
         r = -ERR_CORRUPT;
-    *ret_torn = newest && (s.damaged || s.in_batch);
+    *ret_torn |= newest && (s.damaged || s.in_batch);
     return r;
 }
 
-/*
- * `frames` counts those of the log of number `log`; the one behind it may know of more. Nobody
- * counts those of a log that was no longer needed.
- */
-struct log_before {
-    uint64_t log, frames;
+/* A log that was found, and what its head says of the one before it. */
+struct found_log {
+    uint64_t number;
+    bool framed;
+    bool foreign; /* it was no longer needed: nothing is asked of it */
+    uint64_t bytes, frames;
+    uint64_t before, before_frames;
 };
 
-static int check_framed(struct wal_reader *log, uint64_t number, struct log_before *before)
+/* All logs of a store, by number. */
+struct found_logs {
+    const char *store;
+    unsigned count;
+    struct found_log *at;
+    char *why; /* of ROCKS_WHY bytes, or NULL */
+};
+
+static int PRINTF_LIKE(2, 3) missed(const struct found_logs *all, const char *fmt, ...)
 {
-    uint64_t known, frames;
-    bool torn;
-    if (wal_before(log, &known) == before->log && before->log > 0 && before->frames < known)
-        return -ERR_CORRUPT;
-    int r = wal_check(log, &frames, &torn);
-    if (r == 0)
-        *before = (struct log_before){wal_is_foreign(log) ? 0 : number, frames};
-    return r;
+    va_list ap;
+    va_start(ap, fmt);
+    if (all->why)
+        vsnprintf(all->why, ROCKS_WHY, fmt, ap);
+    va_end(ap);
+    return -ERR_CORRUPT;
 }
 
-static int check_log(const char *path, bool newest, struct log_before *before, bool *ret_torn)
+static int open_found(const struct found_logs *all, const struct found_log *f,
+                      struct wal_reader **ret)
+{
+    char path[PATH_MAX], name[32];
+    log_name(f->number, name);
+    snprintf(path, sizeof(path), "%s/%s", all->store, name);
+    return wal_open(ret, path, f->number);
+}
+
+/* Its head. */
+static int look_at_log(const struct found_logs *all, struct found_log *f)
 {
     struct wal_reader *log;
-    bool torn = false;
-    int r = wal_open(&log, path, wal_number(path));
+    int r = open_found(all, f, &log);
+    if (r == -ERR_CORRUPT)
+        missed(all, "the head of the log %06" PRIu64 ".log is damaged", f->number);
     if (r < 0)
         return r;
-    if (wal_is_framed(log))
-        r = check_framed(log, wal_number(path), before);
-    else
-        r = check_unframed(log, newest, &torn);
+    f->framed = wal_is_framed(log);
+    f->foreign = wal_is_foreign(log);
+    f->bytes = wal_file_len(log);
+    f->before = wal_before(log, &f->before_frames);
     wal_reader_free(log);
-    *ret_torn |= torn;
+    return 0;
+}
+
+/* The rest of it. */
+static int read_log(const struct found_logs *all, struct found_log *f, bool newest, bool *ret_torn)
+{
+    struct wal_reader *log;
+    bool torn;
+    int r = open_found(all, f, &log);
+    if (r < 0)
+        return r;
+    r = f->framed ? wal_check(log, &f->frames, &torn) : check_unframed(log, newest, ret_torn);
+    wal_reader_free(log);
+    return r == -ERR_CORRUPT ? missed(all, "the log %06" PRIu64 ".log is damaged", f->number) : r;
+}
+
+static int read_logs(struct found_logs *all, bool *ret_torn)
+{
+    int r = 0;
+    for (unsigned i = 0; i < all->count && r == 0; i++)
+        r = look_at_log(all, &all->at[i]);
+    for (unsigned i = 0; i < all->count && r == 0; i++) {
+        bool newest = i == all->count - 1 || all->at[i + 1].framed;
+        r = read_log(all, &all->at[i], newest, ret_torn);
+    }
     return r;
 }
 
-/* The file of that number has the length that it had. */
-static bool is_whole(const char *path, const struct wal_known *known)
+/* Where nothing but the note says so. */
+#define GO_ON ". Bring it back; to go on without what was in it, remove " WAL_KNOWN_NAME
+
+static const struct found_log *find_log(const struct found_logs *all, uint64_t number)
 {
-    struct wal_reader *log;
-    if (wal_open(&log, path, wal_number(path)) < 0)
-        return false;
-    bool whole = wal_is_framed(log) && !wal_is_foreign(log) &&
-                 (wal_number(path) > known->log || wal_file_len(log) >= known->len_bytes);
-    wal_reader_free(log);
-    return whole;
+    for (unsigned i = 0; i < all->count; i++)
+        if (all->at[i].number == number && all->at[i].framed && !all->at[i].foreign)
+            return &all->at[i];
+    return NULL;
+}
+
+static int check_frames(const struct found_logs *all, const struct found_log *f, uint64_t frames,
+                        const char *remedy)
+{
+    if (f->frames >= frames)
+        return 0;
+    return missed(all,
+                  "the log %06" PRIu64 ".log holds %" PRIu64 " batches and had %" PRIu64
+                  " at least: its end is gone%s",
+                  f->number, f->frames, frames, remedy);
+}
+
+/* The log before it, if it may still be needed, and what that had when this one was begun. */
+static int check_before(const struct found_logs *all, const struct found_log *f, uint64_t retired)
+{
+    const struct found_log *before = f->before > 0 ? find_log(all, f->before) : NULL;
+    if (before)
+        return check_frames(all, before, f->before_frames, ". Bring it back");
+    if (f->before <= retired)
+        return 0;
+    return missed(all, "the log %06" PRIu64 ".log is gone" GO_ON, f->before);
 }
 
 /*
  * The newest log that was ever written to is here, and as long as it was: else acknowledged batches
  * are gone, and nothing behind them would tell. A version of before may have gone on to newer ones.
  */
-static int check_known(const char *store, struct dirent **logs, int count)
+static int check_newest(const struct found_logs *all, const struct wal_known *known)
+{
+    const struct found_log *f = find_log(all, known->log), *last = NULL;
+    if (known->len_bytes <= WAL_BLOCK)
+        return 0; /* nothing but its head */
+    for (unsigned i = 0; i < all->count; i++)
+        if (all->at[i].number > known->log && all->at[i].framed && !all->at[i].foreign)
+            last = &all->at[i];
+    if (!f && last)
+        return 0;
+    if (!f)
+        return missed(all, "the log %06" PRIu64 ".log is gone" GO_ON, known->log);
+    if (f->bytes < known->len_bytes)
+        return missed(all,
+                      "the log %06" PRIu64 ".log has %" PRIu64 " bytes and had %" PRIu64
+                      " at least: its end is gone" GO_ON,
+                      f->number, f->bytes, known->len_bytes);
+    return check_frames(all, f, known->frames, GO_ON);
+}
+
+static int check_known(const struct found_logs *all)
 {
     char path[PATH_MAX];
     struct wal_known known;
-    snprintf(path, sizeof(path), "%s/", store);
+    snprintf(path, sizeof(path), "%s/", all->store);
     int r = wal_known_read(path, &known);
-    bool any = r < 0 || known.len_bytes <= WAL_BLOCK; /* there is nothing known, or nothing in it */
-    for (int i = 0; i < count && !any; i++) {
-        snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
-        any = wal_number(path) >= known.log && is_whole(path, &known);
-    }
-    return any ? r : -ERR_CORRUPT;
-}
-
-int rocks_log_check(const char *store, bool *ret_torn)
-{
-    struct dirent **logs;
-    int count = scandir(store, &logs, is_log, by_number), r = 0;
-    if (count < 0)
-        return -errno;
-    struct log_before before = {0};
-    *ret_torn = false;
-    for (int i = 0; i < count && r == 0; i++) {
-        char path[PATH_MAX];
-        snprintf(path, sizeof(path), "%s/%s", store, logs[i]->d_name);
-        bool newest = i == count - 1 || is_framed(store, logs[i + 1]);
-        r = check_log(path, newest, &before, ret_torn);
-    }
     if (r == 0)
-        r = check_known(store, logs, count);
-    names_free(logs, count);
+        r = check_newest(all, &known);
+    for (unsigned i = 0; i < all->count && r == 0; i++)
+        if (all->at[i].framed && !all->at[i].foreign)
+            r = check_before(all, &all->at[i], known.retired);
     return r;
 }
+
+static int find_logs(const char *store, struct found_logs *ret)
+{
+    struct dirent **names;
+    int count = scandir(store, &names, is_log, by_number);
+    if (count < 0)
+        return -errno;
+    ret->at = calloc((size_t)count + 1, sizeof(*ret->at));
+    for (int i = 0; ret->at && i < count; i++)
+        ret->at[i].number = wal_number(names[i]->d_name);
+    ret->count = ret->at ? (unsigned)count : 0;
+    names_free(names, count);
+    return ret->at ? 0 : -ENOMEM;
+}
+
+int rocks_log_check(const char *store, bool *ret_torn, char *ret_why)
+{
+    struct found_logs all = {.store = store, .why = ret_why};
+    *ret_torn = false;
+    int r = find_logs(store, &all);
+    if (r == 0)
+        r = read_logs(&all, ret_torn);
+    if (r == 0)
+        r = check_known(&all);
+    free(all.at);
+    return r;
+}
+
+/* ---- the list of tables ---------------------------------------------------------------------- */
+
+/* The number of the one that is used; 0: there is none. */
+static uint64_t current_manifest(const char *store)
+{
+    char path[PATH_MAX], name[32] = "";
+    uint64_t number = 0;
+    snprintf(path, sizeof(path), "%s/CURRENT", store);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    size_t len = fread(name, 1, sizeof(name) - 1, f);
+    fclose(f);
+    struct str text = str_make(name, len);
+    if (!str_starts(text, STR("MANIFEST-")) || !str_ends(text, STR("\n")))
+        return 0;
+    text = str_from_offset(str_prefix(text, len - 1), strlen("MANIFEST-"));
+    return str_to_u64(text, &number) < 0 ? 0 : number;
+}
+
+/* Of the first `len` bytes; -ERR_CORRUPT: there are not so many. */
+static int crc_of(const char *path, uint64_t len, uint32_t *ret)
+{
+    uint8_t block[LOG_BLOCK];
+    uint32_t crc = 0;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return -errno;
+    while (len > 0) {
+        size_t got = fread(block, 1, MIN(len, (uint64_t)sizeof(block)), f);
+        if (got == 0)
+            break;
+        crc = hash_crc32c(crc, block, got);
+        len -= got;
+    }
+    int r = ferror(f) ? -EIO : len > 0 ? -ERR_CORRUPT : 0;
+    fclose(f);
+    *ret = crc;
+    return r;
+}
+
+int rocks_manifest_check(const char *store, char *ret_why)
+{
+    char path[PATH_MAX];
+    struct wal_known known;
+    uint32_t crc = 0;
+    snprintf(path, sizeof(path), "%s/", store);
+    int r = wal_known_read(path, &known);
+    if (r < 0 || known.manifest == 0 || current_manifest(store) != known.manifest)
+        return r; /* RocksDB has gone on to another, or had not come to this one */
+    snprintf(path, sizeof(path), "%s/MANIFEST-%06" PRIu64, store, known.manifest);
+    r = crc_of(path, known.manifest_bytes, &crc);
+    if (r == -ENOENT)
+        return 0; /* which RocksDB tells */
+    if (r == 0 && crc != known.manifest_crc)
+        r = -ERR_CORRUPT;
+    if (r == -ERR_CORRUPT && ret_why)
+        snprintf(ret_why, ROCKS_WHY, "the end of MANIFEST-%06" PRIu64 " is gone or damaged" GO_ON,
+                 known.manifest);
+    return r;
+}
+
+/* ---- cutting --------------------------------------------------------------------------------- */
 
 /*
  * A log without a wanted batch is one that was begun after the last one. Otherwise the last batch
@@ -292,12 +444,12 @@ static int find_cut(struct wal_reader *log, uint64_t sequence, uint64_t *ret_len
 /* Nothing is cut that was acknowledged and is damaged. */
 static int cut_log(const char *path, uint64_t sequence)
 {
-    struct log_before before = {0};
     struct wal_reader *log;
-    uint64_t number = wal_number(path), len = 0;
+    uint64_t number = wal_number(path), len = 0, frames;
+    bool torn;
     int r = wal_open(&log, path, number);
     if (r == 0 && wal_is_framed(log)) {
-        r = check_framed(log, number, &before);
+        r = wal_check(log, &frames, &torn);
         wal_reader_free(log);
         if (r == 0)
             r = wal_open(&log, path, number);

@@ -19,6 +19,7 @@
  *     earlier life, and no object's bytes, can be taken for it.
  *  4. A head says how many frames the log before it has at least: that log's end is known exactly
  *     enough to tell a frame that was lost from one that never was.
+ *  5. A log goes only once it is written down that it may: one that is missing otherwise was lost.
  *
  * BLOCKING throughout. A writer is thread-safe; a reader belongs to one thread.
  */
@@ -84,12 +85,14 @@ static inline uint64_t wal_frame_bytes(uint64_t len)
 uint64_t wal_number(const char *path);
 
 /*
- * What a directory knows of its newest log, in a file of its own beside it: else the next start
- * could not tell a log that somebody deleted, or cut short, from one that never was. Written over
- * in place: it is one sector. One that is not sound knows nothing.
+ * What a directory knows of its files, in one of its own beside them: else the next start could not
+ * tell what somebody deleted, or cut short, from what never was. Written over in place: it is one
+ * sector. What is not sound knows nothing, and what is says "at least". The first part is what
+ * versions of before know.
  */
-#define WAL_KNOWN_NAME  "log.known"
-#define WAL_KNOWN_MAGIC 0x574f4e4b4c415757ULL /* "WWALKNOW" */
+#define WAL_KNOWN_NAME      "log.known"
+#define WAL_KNOWN_MAGIC     0x574f4e4b4c415757ULL /* "WWALKNOW" */
+#define WAL_RETIRED_UNKNOWN UINT64_MAX
 
 struct wal_known {
     uint64_t magic;
@@ -98,13 +101,26 @@ struct wal_known {
     uint64_t log;       /* there is one of that number, or a newer one */
     uint64_t len_bytes; /* the file has so many at least */
     uint32_t zero2;
-    uint32_t crc; /* CRC-32C of all before it */
+    uint32_t crc;      /* CRC-32C of all before it */
+    uint64_t frames;   /* that log has so many at least */
+    uint64_t retired;  /* logs up to this number may be gone, and no others */
+    uint64_t manifest; /* number of RocksDB's list of tables; 0: not known */
+    uint64_t manifest_bytes;
+    uint32_t manifest_crc; /* CRC-32C of so many bytes of it */
+    uint32_t more_crc;     /* CRC-32C of all before it but `crc` */
 };
-static_assert(sizeof(struct wal_known) == 40, "as in FORMATS.md");
+static_assert(sizeof(struct wal_known) == 80, "as in FORMATS.md");
+static_assert(offsetof(struct wal_known, crc) == 36, "as in FORMATS.md");
+static_assert(offsetof(struct wal_known, manifest_crc) == 72, "as in FORMATS.md");
 
-/* `dir` may have something behind its last slash. 0 also for none, which is all zeros. */
+/*
+ * `dir` may have something behind its last slash. 0 also for none; what is not known is 0, or
+ * WAL_RETIRED_UNKNOWN. To write is for tests.
+ */
 int BLOCKING wal_known_read(const char *dir, struct wal_known *ret);
-int BLOCKING wal_known_write(const char *dir, uint64_t log, uint64_t len);
+int BLOCKING wal_known_write(const char *dir, const struct wal_known *known);
+/* So many bytes of that list, which `path` lies beside or is, are on the disk. */
+void BLOCKING wal_note_manifest(const char *path, uint64_t number, uint64_t len, uint32_t crc);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

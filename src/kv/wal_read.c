@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/error.h"
-#include "kv/wal.h"
+#include "kv/wal_dir.h"
 
 #define LOOK_BYTES (256 * KIB) /* read at once where only headers are looked for */
 
@@ -296,11 +296,15 @@ static int truncate_file(const char *path, uint64_t len)
     return e;
 }
 
-static int shorten_known(const char *path, uint64_t log, uint64_t len)
+/* No more is asked for at the next start. */
+static int shorten_known(const char *path, uint64_t log, uint64_t len, uint64_t frames)
 {
-    struct wal_known k;
-    int e = wal_known_read(path, &k);
-    return e == 0 && k.log == log && k.len_bytes > len ? wal_known_write(path, log, len) : e;
+    struct wal_dir *d = wal_dir_of(path);
+    if (!d)
+        return -ENOMEM;
+    int e = wal_dir_shorten(d, log, len, frames);
+    wal_dir_unref(d);
+    return e;
 }
 
 int wal_cut(const char *path, uint64_t log, uint64_t len)
@@ -312,8 +316,9 @@ int wal_cut(const char *path, uint64_t log, uint64_t len)
         return e;
     bool framed = r->framed;
     e = find_end(r, len, &end);
+    uint64_t frames = r->frames;
     wal_reader_free(r);
     if (e == 0 && framed)
-        e = shorten_known(path, log, end);
+        e = shorten_known(path, log, end, frames);
     return e < 0 ? e : truncate_file(path, end);
 }

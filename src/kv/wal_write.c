@@ -12,10 +12,7 @@
  * Spares are files `spare.N` beside the logs. One is made a log by a new head, synced, and then the
  * name; so is a new file, called `spare.new` until then.
  *
- * Each directory has a lock of its own: one on a disk that hangs holds up no other.
- *
- * Lock order: a directory's `lock`, then a writer's, then the directory's `known_lock`. `dirs.lock`
- * is the last, and never held while a file is touched.
+ * Each directory has a lock of its own (wal_dir.h): one on a disk that hangs holds up no other.
  */
 
 #include <errno.h>
@@ -28,12 +25,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/error.h"
-#include "base/list.h"
-#include "kv/wal.h"
+#include "kv/wal_dir.h"
 
 #define AHEAD_BYTES     (1 * MIB)   /* so much is written ahead at least */
 #define ZEROS_BYTES     (128 * KIB) /* a step of that */
-#define NOTED_SHARE     4 /* what is known of a log lags by that part of its length at most */
 #define STAGE_FIRST     (256 * KIB)
 #define STAGE_KEPT      (2 * MIB)
 #define STAGED_MAX      (32 * MIB) /* what more comes together is written without being asked */
@@ -42,23 +37,6 @@
 #define SPARE_MIN_BYTES (1 * MIB) /* shorter logs are not worth keeping, longer ones too dear */
 #define SPARE_MAX_BYTES (64 * MIB)
 #define SPARE_SHARE     64 /* of the free space, a spare takes at most one part in so many */
-
-/* Which files have which names in it, and the writers there are, the newest last. */
-struct wal_dir {
-    struct list link; /* under `dirs.lock`, as `refs` */
-    unsigned refs;
-    pthread_mutex_t lock;
-    struct list writers;
-    pthread_mutex_t known_lock;
-    uint64_t known; /* the newest log that was noted, or 0 */
-    size_t len;     /* of the path, with its slash */
-    char path[];    /* ends with a NUL */
-};
-
-static struct {
-    pthread_mutex_t lock;
-    struct list all;
-} dirs = {PTHREAD_MUTEX_INITIALIZER, {&dirs.all, &dirs.all}};
 
 struct wal_writer {
     struct list link; /* under the directory's lock */
@@ -69,74 +47,12 @@ struct wal_writer {
     pthread_mutex_t lock;
     struct wal_id id;
     uint64_t log, frames, end, capacity, appended;
-    uint64_t noted; /* so much of `capacity` is known beside the log */
     char *stage;
     size_t stage_bytes, staged;
     bool named; /* the file system counts the names of a file */
     int failed;
     bool lost; /* see wal_sync() */
 };
-
-/* ---- directories ----------------------------------------------------------------------------- */
-
-static size_t dir_len(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) + 1 : 0;
-}
-
-/* `dirs.lock` is held. */
-static struct wal_dir *dir_find(const char *path, size_t len)
-{
-    struct wal_dir *d;
-    LIST_FOR (d, &dirs.all, link)
-        if (d->len == len && memcmp(d->path, path, len) == 0)
-            return d;
-    return NULL;
-}
-
-/* `dirs.lock` is held. */
-static struct wal_dir *dir_new(const char *path, size_t len)
-{
-    struct wal_dir *d = calloc(1, sizeof(*d) + len + 1);
-    if (!d)
-        return NULL;
-    pthread_mutex_init(&d->lock, NULL);
-    pthread_mutex_init(&d->known_lock, NULL);
-    list_init(&d->writers);
-    d->len = len;
-    memcpy(d->path, path, len);
-    list_push_back(&dirs.all, &d->link);
-    return d;
-}
-
-/* The directory of a file; NULL: out of memory. */
-static struct wal_dir *dir_of(const char *path)
-{
-    size_t len = dir_len(path);
-    pthread_mutex_lock(&dirs.lock);
-    struct wal_dir *d = dir_find(path, len);
-    if (!d)
-        d = dir_new(path, len);
-    if (d)
-        d->refs++;
-    pthread_mutex_unlock(&dirs.lock);
-    return d;
-}
-
-static void dir_unref(struct wal_dir *d)
-{
-    pthread_mutex_lock(&dirs.lock);
-    bool last = --d->refs == 0;
-    if (last)
-        list_remove(&d->link);
-    pthread_mutex_unlock(&dirs.lock);
-    if (!last)
-        return;
-    pthread_mutex_destroy(&d->lock);
-    pthread_mutex_destroy(&d->known_lock);
-    free(d);
-}
 
 /* ---- bytes to the disk ----------------------------------------------------------------------- */
 
@@ -181,21 +97,6 @@ static int failed(struct wal_writer *w, int r, bool at_sync)
     return r;
 }
 
-/* How long the log's file is, which is on the disk: an older log's says nothing any more. */
-static int note(struct wal_writer *w, uint64_t len)
-{
-    struct wal_dir *d = w->dir;
-    int r = 0;
-    pthread_mutex_lock(&d->known_lock);
-    if (w->log >= d->known) {
-        r = wal_known_write(d->path, w->log, len);
-        d->known = w->log;
-        w->noted = len;
-    }
-    pthread_mutex_unlock(&d->known_lock);
-    return r;
-}
-
 /* Written ahead by more than is needed where there is room for that. */
 static int extend(struct wal_writer *w, uint64_t need)
 {
@@ -210,7 +111,7 @@ static int extend(struct wal_writer *w, uint64_t need)
     if (fdatasync(w->fd) < 0)
         return failed(w, -errno, true);
     w->capacity = to;
-    r = to >= w->noted + w->noted / NOTED_SHARE ? note(w, to) : 0;
+    r = wal_dir_note_log(w->dir, w->log, to);
     return r < 0 ? failed(w, r, r == -EIO) : 0;
 }
 
@@ -276,6 +177,7 @@ static int put_frame(struct wal_writer *w)
         return failed(w, -EIO, true);
     w->end += bytes;
     w->frames++;
+    wal_dir_note_frames(w->dir, w->log, w->frames);
     stage_clear(w);
     return 0;
 }
@@ -357,12 +259,19 @@ static struct wal_writer *newest(struct wal_dir *d)
     return list_empty(&d->writers) ? NULL : container_of(d->writers.prev, struct wal_writer, link);
 }
 
-/* What the newest log of the directory has so far. Its lock is held. */
+/*
+ * What the newest log of the directory has so far: of one that an earlier process left as much as
+ * is known of it. The directory's lock is held.
+ */
 static void look_before(struct wal_dir *d, struct wal_head *h)
 {
     struct wal_writer *o = newest(d);
-    if (!o)
+    if (!o) {
+        wal_dir_newest(d, &h->before, &h->before_frames);
+        if (h->before >= h->log)
+            h->before = h->before_frames = 0;
         return;
+    }
     pthread_mutex_lock(&o->lock);
     h->before = o->log;
     h->before_frames = o->frames;
@@ -413,7 +322,7 @@ static void spare_name(unsigned n, char ret[16])
 static int note_new(struct wal_writer *w)
 {
     int r = wal_sync_dir(w->dir->path);
-    return r == 0 ? note(w, w->capacity) : r;
+    return r == 0 ? wal_dir_note_log(w->dir, w->log, w->capacity) : r;
 }
 
 /* The directory's lock is held. */
@@ -439,7 +348,7 @@ static void writer_free(struct wal_writer *w)
     if (w->fd >= 0)
         close(w->fd);
     if (w->dir)
-        dir_unref(w->dir);
+        wal_dir_unref(w->dir);
     pthread_mutex_destroy(&w->lock);
     free(w->stage);
     free(w->path);
@@ -453,7 +362,7 @@ int wal_create(struct wal_writer **ret, const char *path)
         return -ENOMEM;
     w->fd = -1;
     w->log = wal_number(path);
-    w->dir = dir_of(path);
+    w->dir = wal_dir_of(path);
     w->path = strdup(path);
     pthread_mutex_init(&w->lock, NULL);
     list_init(&w->link);
@@ -476,7 +385,7 @@ int wal_close(struct wal_writer *w, bool *ret_lost)
         return 0;
     int r = wal_sync(w, ret_lost);
     pthread_mutex_lock(&w->dir->lock);
-    if (r == 0 && newest(w->dir) == w && note(w, w->end) == 0)
+    if (r == 0 && newest(w->dir) == w && wal_dir_note_log(w->dir, w->log, w->end) == 0)
         (void)!ftruncate(w->fd, (off_t)w->end);
     list_remove(&w->link);
     pthread_mutex_unlock(&w->dir->lock);
@@ -519,18 +428,30 @@ static bool make_spare(const struct wal_dir *d, const char *path)
 
 static bool keep(const char *path)
 {
-    struct wal_dir *d = worth_keeping(path) ? dir_of(path) : NULL;
+    struct wal_dir *d = worth_keeping(path) ? wal_dir_of(path) : NULL;
     if (!d)
         return false;
     pthread_mutex_lock(&d->lock);
     bool kept = make_spare(d, path);
     pthread_mutex_unlock(&d->lock);
-    dir_unref(d);
+    wal_dir_unref(d);
     return kept;
+}
+
+static int note_retired(const char *path)
+{
+    struct wal_dir *d = wal_dir_of(path);
+    int r = d ? wal_dir_note_retired(d, wal_number(path)) : -ENOMEM;
+    if (d)
+        wal_dir_unref(d);
+    return r;
 }
 
 int wal_retire(const char *path)
 {
+    int r = note_retired(path);
+    if (r < 0)
+        return r;
     return keep(path) || unlink(path) == 0 ? 0 : -errno;
 }
 
@@ -539,7 +460,7 @@ void wal_drop_spares(const char *dir)
     char path[PATH_MAX], name[16];
     if (snprintf(path, sizeof(path), "%s/", dir) >= (int)sizeof(path))
         return;
-    struct wal_dir *d = dir_of(path);
+    struct wal_dir *d = wal_dir_of(path);
     if (!d)
         return;
     pthread_mutex_lock(&d->lock);
@@ -549,5 +470,5 @@ void wal_drop_spares(const char *dir)
             unlink(path);
     }
     pthread_mutex_unlock(&d->lock);
-    dir_unref(d);
+    wal_dir_unref(d);
 }

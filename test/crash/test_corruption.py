@@ -220,6 +220,12 @@ def index_without_manifest(index):
     os.remove(glob.glob(os.path.join(index, 'MANIFEST-*'))[0])
 
 
+def index_with_half_a_manifest(index):
+    """Its last words name the newest table."""
+    path, = glob.glob(os.path.join(index, 'MANIFEST-*'))
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
 def index_without_tables(index):
     for path in sst_files(index):
         os.remove(path)
@@ -237,8 +243,8 @@ def index_of_garbage(index):
             f.write(b'garbage' * 100)
 
 
-@pytest.mark.parametrize('harm', [index_removed, index_without_manifest, index_without_tables, index_with_a_damaged_table,
-                                  index_of_garbage], ids=lambda f: f.__name__)
+@pytest.mark.parametrize('harm', [index_removed, index_without_manifest, index_with_half_a_manifest, index_without_tables,
+                                  index_with_a_damaged_table, index_of_garbage], ids=lambda f: f.__name__)
 def test_the_needle_index_is_made_anew(store, harm):
     server, stored = store
     harm(os.path.join(server.data, 'index'))
@@ -356,29 +362,139 @@ def test_a_damaged_metadata_log_is_not_cut_short_in_silence(store):
     assert server.stop() == 0
 
 
+def cut(path, length):
+    with open(path, 'r+b') as f:
+        f.truncate(length)
+
+
+def zero(path, begin, end):
+    with open(path, 'r+b') as f:
+        f.seek(begin)
+        f.write(bytes(end - begin))
+
+
+def last_frames(path, count):
+    """Where the last so many frames of a log that was written ahead begin, and where they end; each here has one block."""
+    end = (len(open(path, 'rb').read().rstrip(b'\0')) + 4095) // 4096 * 4096
+    return end - 4096 * count, end
+
+
+LOG_LOSSES = {
+    'all of it': os.remove,
+    'its bytes': lambda log: cut(log, 0),
+    'half of it': lambda log: cut(log, os.path.getsize(log) // 2),
+    'the last byte': lambda log: cut(log, os.path.getsize(log) - 1),
+    'the last frame': lambda log: zero(log, *last_frames(log, 1)),
+    'many frames': lambda log: zero(log, *last_frames(log, 30)),
+}
+
+
+def refused(server, words):
+    """It does not start, and says why."""
+    with pytest.raises(RuntimeError, match='meta'):
+        start_ready(server)
+    assert any(words in line for line in server.log_tail().splitlines()), server.log_tail()
+
+
 def test_a_metadata_log_that_is_gone_or_cut_short_is_missed(store):
     """What was acknowledged lies in it, and nothing else would tell: the server does not start without it."""
     server, stored = store
     start_ready(server)
     with Client(server) as c:
         write(c, range(300, 360))
+        for i in range(31):
+            assert c.put('rot', 'more', b'%d' % i).status == 200
     server.kill()
     stored.update({'k/%d' % seed: seed for seed in range(300, 360)})
-    log = max(glob.glob(os.path.join(server.data, 'meta', '*.log')), key=os.path.getmtime)
+    meta = os.path.join(server.data, 'meta')
+    log = max(glob.glob(os.path.join(meta, '*.log')), key=os.path.getmtime)
     whole = open(log, 'rb').read()
-    for length in (None, 0, len(whole) // 2):
-        os.remove(log)
-        if length is not None:
-            with open(log, 'wb') as f:
-                f.write(whole[:length])
-        with pytest.raises(RuntimeError, match='meta'):
-            start_ready(server)
+    for name, lose in LOG_LOSSES.items():
+        lose(log)
+        refused(server, 'is gone. Bring it back; to go on without what was in it, remove log.known')
         with open(log, 'wb') as f:
             f.write(whole)
+    with open(os.path.join(meta, 'log.known'), 'r+b') as f:  # as a power cut may leave it: it is written now and then
+        known = f.read()
+        f.seek(40)
+        f.write(bytes(8))
+    start_ready(server)
+    server.kill()
+    assert known != open(os.path.join(meta, 'log.known'), 'rb').read()
     for _ in range(2):  # the second time around after a clean end, which gives back what the log had ahead
         start_ready(server)
-        assert not damaged(read_all(server, stored))
+        with Client(server) as c:
+            assert c.get('rot', 'more').body == b'30'
         assert server.stop() == 0
+    start_ready(server)
+    with Client(server) as c:
+        assert c.delete('rot', 'more').status == 204
+    assert not damaged(read_all(server, stored))
+    assert server.stop() == 0
+
+
+def test_an_older_metadata_log_that_is_gone_is_missed(store):
+    """It lies beside a newer one for as long as something in it is in no table yet."""
+    server, stored = store
+    start_ready(server)
+    with Client(server) as c:
+        write(c, range(300, 330))
+    server.kill()
+    meta = os.path.join(server.data, 'meta')
+    logs = sorted(glob.glob(os.path.join(meta, '*.log')))
+    assert len(logs) > 1, logs
+    os.rename(logs[0], logs[0] + '.away')
+    refused(server, '%s is gone' % os.path.basename(logs[0]))
+    os.rename(logs[0] + '.away', logs[0])
+    start_ready(server)
+    stored.update({'k/%d' % seed: seed for seed in range(300, 330)})
+    assert not damaged(read_all(server, stored))
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize('ending', ['stopped', 'killed'])
+def test_a_list_of_tables_cut_short_is_missed(store, ending):
+    """RocksDB takes what is left of its manifest for the whole, and throws away the tables that were named behind it."""
+    server, stored = store
+    start_ready(server)
+    with Client(server) as c:
+        write(c, range(300, 330))
+    assert not (server.kill() if ending == 'killed' else server.stop())
+    stored.update({'k/%d' % seed: seed for seed in range(300, 330)})
+    manifest, = glob.glob(os.path.join(server.data, 'meta', 'MANIFEST-*'))
+    whole = open(manifest, 'rb').read()
+    for lose in (lambda: cut(manifest, len(whole) - 20), lambda: cut(manifest, len(whole) - 200),
+                 lambda: zero(manifest, len(whole) - 200, len(whole))):
+        lose()
+        refused(server, 'the end of MANIFEST-')
+        with open(manifest, 'wb') as f:
+            f.write(whole)
+    start_ready(server)
+    assert not damaged(read_all(server, stored))
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize('emptied', [False, True])
+def test_metadata_that_are_gone_from_the_only_disk_are_missed(make_server, emptied):
+    """Small objects lie in them, so that there may be no volume: what is left of a store is no place for a new one."""
+    server = make_server()
+    start_ready(server)
+    with Client(server) as c:
+        assert c.make_bucket('rot').status == 200
+        write(c, range(2))
+    assert server.stop() == 0
+    meta = os.path.join(server.data, 'meta')
+    os.rename(meta, meta + '.away')
+    if emptied:
+        os.mkdir(meta)
+    with pytest.raises(RuntimeError, match='none of the directories has the metadata'):
+        start_ready(server)
+    if emptied:
+        os.rmdir(meta)
+    os.rename(meta + '.away', meta)
+    start_ready(server)
+    assert not damaged(read_all(server, {'k/0': 0, 'k/1': 1}))
+    assert server.stop() == 0
 
 
 def test_a_metadata_log_deleted_under_the_server_takes_nothing_more(store):

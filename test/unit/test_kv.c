@@ -663,7 +663,9 @@ static void damage_log(const char *path, const struct damage *d)
         assert_int_equal(ftruncate(fd, at), 0);
     close(fd);
     /* A power cut cuts no file off: the zeros that were written ahead would be behind the tear. */
-    assert_int_equal(wal_known_write(path, wal_number(path), WAL_BLOCK), 0);
+    struct wal_known k = {
+        .log = wal_number(path), .len_bytes = WAL_BLOCK, .retired = wal_number(path) - 1};
+    assert_int_equal(wal_known_write(path, &k), 0);
 }
 
 static void a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused(void **state)
@@ -689,6 +691,77 @@ static void a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused(void **
         buf_release(&buf);
         kv_close(TAKE_PTR(s->kv));
     }
+}
+
+/* The manifest's path. */
+static void find_manifest(const char *store, char *ret, size_t cap)
+{
+    DIR *dir = opendir(store);
+    struct dirent *e;
+    assert_non_null(dir);
+    *ret = 0;
+    while ((e = readdir(dir)))
+        if (str_starts(str_from(e->d_name), STR("MANIFEST-")))
+            snprintf(ret, cap, "%s/%s", store, e->d_name);
+    closedir(dir);
+    assert_true(*ret);
+}
+
+static void put_one(struct kv *kv, struct str key)
+{
+    struct kv_batch *b;
+    assert_int_equal(kv_batch_new(kv, &b), 0);
+    assert_int_equal(kv_batch_put(b, key, STR("value")), 0);
+    assert_int_equal(kv_write(kv, b, true), 0);
+    kv_batch_free(b);
+}
+
+/* What RocksDB takes for a list that was longer: the tables that it named would be thrown away. */
+static void expect_missed(struct store *s, const char *manifest, const char *copy, bool zeros)
+{
+    char command[500], why[KV_ROCKS_WHY];
+    for (off_t less = 1; less < 300; less += 23) {
+        static const char nothing[300];
+        int fd = open(manifest, O_RDWR);
+        off_t len = lseek(fd, 0, SEEK_END);
+        if (zeros)
+            assert_int_equal(pwrite(fd, nothing, (size_t)less, len - less), less);
+        else
+            assert_int_equal(ftruncate(fd, len - less), 0);
+        close(fd);
+        assert_int_equal(kv_rocks_open(&s->kv, s->shared, s->path, true), -ERR_CORRUPT);
+        assert_int_equal(kv_rocks_why(s->path, why), -ERR_CORRUPT);
+        assert_non_null(strstr(why, "the end of MANIFEST-"));
+        snprintf(command, sizeof(command), "cp %s %s", copy, manifest);
+        assert_int_equal(system(command), 0);
+    }
+}
+
+static void the_end_of_the_list_of_tables_is_missed(void **state)
+{
+    struct store *s = *state;
+    char manifest[200], copy[200], command[500], why[KV_ROCKS_WHY];
+    snprintf(copy, sizeof(copy), "%s/copy", s->dir);
+    for (unsigned i = 0; i < 3; i++) {
+        put_one(s->kv, STR("apple"));
+        kv_close(TAKE_PTR(s->kv));
+        assert_int_equal(kv_rocks_open(&s->kv, s->shared, s->path, true), 0);
+    }
+    put_one(s->kv, STR("pear"));
+    kv_close(TAKE_PTR(s->kv));
+    find_manifest(s->path, manifest, sizeof(manifest));
+    snprintf(command, sizeof(command), "cp %s %s", manifest, copy);
+    assert_int_equal(system(command), 0);
+    expect_missed(s, manifest, copy, false);
+    expect_missed(s, manifest, copy, true);
+    assert_int_equal(unlink(copy), 0);
+    assert_int_equal(kv_rocks_why(s->path, why), 0);
+    assert_string_equal(why, "");
+    assert_int_equal(kv_rocks_open(&s->kv, s->shared, s->path, true), 0);
+    struct buf value;
+    buf_init(&value, 0);
+    assert_int_equal(kv_get(s->kv, NULL, STR("pear"), 0, &value), 0);
+    buf_release(&value);
 }
 
 static uint64_t bytes_of_logs(const char *path)
@@ -814,6 +887,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_damaged_store_is_refused, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(
             a_torn_log_loses_its_last_batch_and_a_damaged_one_is_refused, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(the_end_of_the_list_of_tables_is_missed, setup_rocks,
+                                        teardown),
         cmocka_unit_test_setup_teardown(small_batches_make_no_large_logs, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(a_log_is_cut_behind_the_last_acknowledged_change,
                                         setup_rocks, teardown),

@@ -297,9 +297,10 @@ static void a_log_that_went_may_come_back_as_another(void **state)
     w = create(newest);
     assert_int_equal(file_number(newest), number);
     assert_int_equal(rename(newest, d->log), 0);
-    assert_int_equal(wal_known_write(d->next, wal_number(d->next), WAL_BLOCK),
-                     0); /* so this, too */
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    struct wal_known k = {
+        .log = wal_number(d->next), .len_bytes = WAL_BLOCK, .frames = 1, .retired = 7};
+    assert_int_equal(wal_known_write(d->next, &k), 0); /* so this, too */
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     close_log(next);
     close_log(w);
 }
@@ -446,18 +447,18 @@ static void a_log_that_lost_its_last_frame_is_found_by_the_next_one(void **state
     append_synced(w, 100);
     append_synced(w, 100);
     struct wal_writer *next = create(d->next);
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     assert_false(torn);
     flip(d->log, 2 * WAL_BLOCK, 0);
     expect(d->log, 1, false, 100);
-    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), -ERR_CORRUPT);
     close_log(next);
     close_log(w);
     assert_int_equal(unlink(d->next), 0);
-    assert_int_equal(rocks_log_check(d->path, &torn), 0); /* nothing was in it */
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0); /* nothing was in it */
     /* A log of the next start knows nothing of it: it may have been torn. */
     next = create(d->next);
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     close_log(next);
 }
 
@@ -470,23 +471,239 @@ static void a_log_that_is_gone_or_cut_short_is_missed(void **state)
     for (unsigned i = 0; i < 700; i++)
         append_synced(w, 2000); /* longer than what is written ahead at once */
     assert_int_equal(stat(d->log, &st), 0);
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     assert_int_equal(truncate(d->log, st.st_size / 2), 0);
-    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), -ERR_CORRUPT);
     assert_int_equal(truncate(d->log, 0), 0);
-    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), -ERR_CORRUPT);
     assert_int_equal(unlink(d->log), 0);
-    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), -ERR_CORRUPT);
     close_log(w);
     close_log(create(d->next)); /* as a version does that knows nothing of this, after the start */
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
     struct wal_known k;
     assert_int_equal(wal_known_read(d->next, &k), 0);
     assert_int_equal(k.log, wal_number(d->next));
     assert_int_equal(k.len_bytes, WAL_BLOCK);
+    k.retired = WAL_RETIRED_UNKNOWN;
+    assert_int_equal(wal_known_write(d->next, &k), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     flip(d->known, 20, 3);
     assert_int_equal(wal_known_read(d->next, &k), 0);
     assert_int_equal(k.log, 0); /* and so nothing is missed */
+}
+
+static struct wal_known known(const struct dir *d)
+{
+    struct wal_known k;
+    assert_int_equal(wal_known_read(d->log, &k), 0);
+    return k;
+}
+
+static int judge(const struct dir *d, char *ret_why)
+{
+    bool torn;
+    char why[ROCKS_WHY] = "";
+    int r = rocks_log_check(d->path, &torn, why);
+    assert_int_equal(r == 0, why[0] == 0);
+    if (ret_why)
+        memcpy(ret_why, why, sizeof(why));
+    return r;
+}
+
+static void copy(const char *from, const char *to)
+{
+    char command[2048];
+    snprintf(command, sizeof(command), "cp -p %s %s", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void zero(const char *path, uint64_t from, uint64_t to)
+{
+    static const char zeros[WAL_BLOCK];
+    int fd = open(path, O_RDWR);
+    for (uint64_t at = from; at < to; at += WAL_BLOCK)
+        assert_int_equal(pwrite(fd, zeros, WAL_BLOCK, (off_t)at), WAL_BLOCK);
+    close(fd);
+}
+
+/* What was killed leaves a log as it is, with what was written ahead. */
+static void a_log_whose_end_is_cut_off_or_zeroed_is_missed(void **state)
+{
+    struct dir *d = *state;
+    char whole[120], why[ROCKS_WHY];
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 9; i++)
+        append_synced(w, 100);
+    uint64_t bytes = file_bytes(d->log);
+    snprintf(whole, sizeof(whole), "%s/whole", d->path);
+    copy(d->log, whole);
+    for (uint64_t len = 0; len < bytes; len += len < 45000 ? 5000 : 300000) {
+        assert_int_equal(truncate(d->log, (off_t)len), 0);
+        assert_int_equal(judge(d, why), -ERR_CORRUPT);
+        assert_true(len < WAL_BLOCK || strstr(why, "its end is gone"));
+        copy(whole, d->log);
+    }
+    assert_int_equal(truncate(d->log, (off_t)bytes - 1), 0);
+    assert_int_equal(judge(d, NULL), -ERR_CORRUPT);
+    for (unsigned frames = 0; frames < 9; frames++) {
+        copy(whole, d->log);
+        zero(d->log, (1 + frames) * WAL_BLOCK, 10 * WAL_BLOCK);
+        assert_int_equal(judge(d, why), -ERR_CORRUPT);
+        assert_non_null(strstr(why, "its end is gone"));
+    }
+    copy(whole, d->log);
+    assert_int_equal(judge(d, NULL), 0);
+    close_log(w);
+}
+
+/* The same after a clean end, which leaves nothing behind the last frame. */
+static void an_end_that_is_lost_after_a_clean_end_is_missed(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 9; i++)
+        append_synced(w, 100);
+    close_log(w);
+    assert_int_equal(known(d).frames, 9);
+    assert_int_equal(known(d).len_bytes, 10 * WAL_BLOCK);
+    zero(d->log, 9 * WAL_BLOCK, 10 * WAL_BLOCK);
+    assert_int_equal(judge(d, NULL), -ERR_CORRUPT);
+    assert_int_equal(truncate(d->log, 9 * WAL_BLOCK), 0);
+    assert_int_equal(judge(d, NULL), -ERR_CORRUPT);
+}
+
+/* A power cut leaves an older note, or a torn one: that asks for less, or for nothing. */
+static void what_a_power_cut_leaves_is_not_missed(void **state)
+{
+    struct dir *d = *state;
+    char older[8][120];
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(older[i], sizeof(older[i]), "%s/older%u", d->path, i);
+        copy(d->known, older[i]);
+        append_synced(w, 100);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        copy(older[i], d->known);
+        assert_int_equal(known(d).frames, i);
+        assert_int_equal(judge(d, NULL), 0);
+    }
+    for (off_t len = 79; len >= 0; len -= 13) {
+        assert_int_equal(truncate(d->known, len), 0);
+        assert_int_equal(known(d).log, len >= 40 ? 7 : 0);
+        assert_int_equal(known(d).retired, WAL_RETIRED_UNKNOWN);
+        assert_int_equal(judge(d, NULL), 0);
+    }
+    close_log(w);
+}
+
+/* Batch 10 was begun and did not come to its end: whatever is left of it, nothing is missed. */
+static void a_batch_that_was_torn_is_not_missed(void **state)
+{
+    struct dir *d = *state;
+    char noted[120];
+    snprintf(noted, sizeof(noted), "%s/noted", d->path);
+    struct wal_writer *w = create(d->log);
+    for (unsigned i = 0; i < 9; i++)
+        append_synced(w, 100);
+    copy(d->known, noted);
+    append_synced(w, 9000);
+    copy(noted, d->known);
+    for (unsigned missing = 1; missing < 8; missing++) {
+        for (unsigned i = 0; i < 3; i++)
+            if (missing & 1u << i)
+                zero(d->log, (10 + i) * WAL_BLOCK, (11 + i) * WAL_BLOCK);
+        assert_int_equal(judge(d, NULL), 0);
+    }
+    close_log(w);
+}
+
+static void an_older_log_that_is_gone_is_missed(void **state)
+{
+    struct dir *d = *state;
+    char why[ROCKS_WHY], away[120];
+    snprintf(away, sizeof(away), "%s/away", d->path);
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 100);
+    struct wal_writer *next = create(d->next);
+    append_synced(next, 100);
+    assert_int_equal(rename(d->log, away), 0);
+    assert_int_equal(judge(d, why), -ERR_CORRUPT);
+    assert_string_equal(why, "the log 000007.log is gone. Bring it back; to go on without what was "
+                             "in it, remove log.known");
+    assert_int_equal(rename(away, d->log), 0);
+    assert_int_equal(judge(d, NULL), 0);
+    close_log(next);
+    close_log(w);
+    /* Nor is it of a later run, whose first log knows of those before it. */
+    char third[120];
+    snprintf(third, sizeof(third), "%s/000011.log", d->path);
+    close_log(create(third));
+    assert_int_equal(rename(d->next, away), 0);
+    assert_int_equal(judge(d, why), -ERR_CORRUPT);
+    assert_non_null(strstr(why, "000009.log is gone"));
+    assert_int_equal(rename(away, d->next), 0);
+    assert_int_equal(judge(d, NULL), 0);
+}
+
+/* It is written down before it goes, so that a power cut in between leaves both, or one. */
+static void a_log_that_was_no_longer_needed_is_not_missed(void **state)
+{
+    struct dir *d = *state;
+    char away[120];
+    snprintf(away, sizeof(away), "%s/away", d->path);
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 100);
+    struct wal_writer *next = create(d->next);
+    append_synced(next, 100);
+    close_log(w);
+    copy(d->log, away);
+    assert_int_equal(wal_retire(d->log), 0);
+    assert_int_equal(known(d).retired, 7);
+    assert_int_equal(judge(d, NULL), 0);
+    copy(away, d->log);
+    assert_int_equal(judge(d, NULL), 0);
+    close_log(next);
+}
+
+/* As one leaves it that writes the first part alone, in place. */
+static void what_a_version_of_before_notes_is_what_is_known(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    append_synced(w, 100);
+    append_synced(w, 100);
+    close_log(w);
+    struct wal_known k = known(d);
+    k.len_bytes = 2 * WAL_BLOCK;
+    k.crc = hash_crc32c(0, &k, offsetof(struct wal_known, crc));
+    int fd = open(d->known, O_RDWR);
+    assert_int_equal(pwrite(fd, &k, 40, 0), 40);
+    close(fd);
+    assert_int_equal(known(d).len_bytes, 2 * WAL_BLOCK);
+    assert_int_equal(known(d).frames, 0);
+    assert_int_equal(known(d).retired, WAL_RETIRED_UNKNOWN);
+    assert_int_equal(truncate(d->log, 2 * WAL_BLOCK), 0);
+    assert_int_equal(judge(d, NULL), 0);
+    struct wal_writer *next = create(d->next);
+    assert_int_equal(known(d).retired, 8);
+    assert_int_equal(unlink(d->log), 0);
+    assert_int_equal(judge(d, NULL), 0);
+    close_log(next);
+}
+
+/* Taken back by its writer: it is not asked for again. */
+static void a_frame_that_was_cut_off_is_not_missed(void **state)
+{
+    struct dir *d = *state;
+    struct wal_writer *w = create(d->log);
+    bool lost;
+    for (unsigned i = 0; i < 3; i++)
+        append_synced(w, 100);
+    assert_int_equal(wal_cut(d->log, 7, 200), 0);
+    assert_int_equal(known(d).frames, 2);
+    assert_int_equal(judge(d, NULL), 0);
+    (void)wal_close(w, &lost);
 }
 
 static void a_deleted_log_takes_nothing_more(void **state)
@@ -516,12 +733,12 @@ static void a_torn_log_without_frames_may_be_followed_by_a_framed_one(void **sta
     struct dir *d = *state;
     bool torn;
     write_torn_unframed(d->log);
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     assert_true(torn);
     write_torn_unframed(d->next); /* of the same run, perhaps */
-    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), -ERR_CORRUPT);
     close_log(create(d->next));
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     assert_true(torn);
 }
 
@@ -534,9 +751,9 @@ static void logs_follow_one_another_by_number(void **state)
     struct wal_writer *w = create(d->log);
     append_synced(w, 100);
     struct wal_writer *next = create(d->next);
-    assert_int_equal(rocks_log_check(d->path, &torn), 0);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), 0);
     flip(d->log, WAL_BLOCK, 0);
-    assert_int_equal(rocks_log_check(d->path, &torn), -ERR_CORRUPT);
+    assert_int_equal(rocks_log_check(d->path, &torn, NULL), -ERR_CORRUPT);
     close_log(next);
     close_log(w);
 }
@@ -628,6 +845,14 @@ int main(void)
         T(a_torn_frame_was_never_there),
         T(a_log_that_lost_its_last_frame_is_found_by_the_next_one),
         T(a_log_that_is_gone_or_cut_short_is_missed),
+        T(a_log_whose_end_is_cut_off_or_zeroed_is_missed),
+        T(an_end_that_is_lost_after_a_clean_end_is_missed),
+        T(what_a_power_cut_leaves_is_not_missed),
+        T(a_batch_that_was_torn_is_not_missed),
+        T(an_older_log_that_is_gone_is_missed),
+        T(a_log_that_was_no_longer_needed_is_not_missed),
+        T(what_a_version_of_before_notes_is_what_is_known),
+        T(a_frame_that_was_cut_off_is_not_missed),
         T(a_deleted_log_takes_nothing_more),
         T(a_torn_log_without_frames_may_be_followed_by_a_framed_one),
         T(logs_follow_one_another_by_number),

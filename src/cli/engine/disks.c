@@ -25,7 +25,7 @@ struct found {
     bool has_id;   /* `id` is what its disk.id says */
     bool recalled; /* its disk.id is gone or damaged, and `id` is what else names the disk */
     bool nameless; /* it has metadata, and nothing at all names the disk: `id` is a new one */
-    bool has_data; /* volumes or metadata */
+    bool has_data; /* volumes, their index, or metadata */
     bool has_meta;
     bool taken; /* it is a disk of the table */
     int err;
@@ -118,7 +118,7 @@ static int FIBER look(struct found *f)
     if (f->err)
         return 0;
     f->has_meta = dir_has(f->path, "meta");
-    f->has_data = f->has_meta || dir_has(f->path, "volumes");
+    f->has_data = f->has_meta || dir_has(f->path, "volumes") || dir_has(f->path, "index");
     f->there = true;
     int r = identify(f);
     if (r == -ENOTSUP)

@@ -9,6 +9,7 @@ struct rocks_open {
     char path[PATH_MAX + 16];
     bool with_log;
     struct kv *kv;
+    char why[KV_ROCKS_WHY];
 };
 
 static int BLOCKING open_rocks(void *arg)
@@ -16,6 +17,8 @@ static int BLOCKING open_rocks(void *arg)
     struct rocks_open *o = arg;
     int r = kv_rocks_open(&o->kv, o->shared, o->path, o->with_log);
     bool damaged = r == -ERR_CORRUPT || r == -EIO; /* which is also what has no code of its own */
+    if (r == -ERR_CORRUPT && o->with_log)
+        (void)kv_rocks_why(o->path, o->why);
     if (!damaged || o->with_log)
         return r;
     /* A store without a log can be made anew: the volumes are the needle index's log. */
@@ -31,6 +34,8 @@ int FIBER engine_open_rocks(struct engine *e, const char *dir, const char *name,
     int r = rt_offload(open_rocks, &o);
     if (r == 0)
         *ret = o.kv;
+    else if (o.why[0])
+        log_event(LOG_ERROR, "a part of the metadata is gone or damaged", "%s: %s", o.path, o.why);
     return r;
 }
 
