@@ -216,6 +216,23 @@ def test_copy(s3, bucket):
     s3.copy_object(Bucket=bucket, Key='x', CopySource=own, CopySourceIfMatch=etag)
 
 
+def test_a_plus_in_a_copy_source_is_a_space(server, s3, bucket):
+    """So AWS reads it, and programs that encode the header as a form's field count on it."""
+    for key in ('a b', 'a+b', 'd/a b'):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    sources = {'/a+b': b'a b', '/a%20b': b'a b', '/a%2Bb': b'a+b', '/d/a+b': b'd/a b', '%2Fa+b': b'a b', '%2Fa%2Bb': b'a+b'}
+    for source, body in sources.items():
+        header = [('x-amz-copy-source', bucket + source)]
+        assert request(server, 'PUT', '/%s/to' % bucket, headers=header).status == 200, source
+        assert get(s3, bucket, 'to') == body, source
+        upload = start(s3, bucket)
+        query = 'partNumber=1&uploadId=' + upload
+        assert request(server, 'PUT', '/%s/m' % bucket, query=query, headers=header).status == 200, source
+        etag = '"%s"' % hashlib.md5(body).hexdigest()
+        complete(s3, bucket, upload, [{'PartNumber': 1, 'ETag': etag}])
+        assert get(s3, bucket, 'm') == body, source
+
+
 def test_a_copy_onto_itself_is_of_what_was_tested(server, s3, bucket):
     """Another object comes between the source's conditions and the write: it is not taken for the source."""
     own = {'Bucket': bucket, 'Key': 'k'}

@@ -20,7 +20,10 @@ static int bad_source(struct s3_request *q, struct str header)
                              "sourcebucket/sourcekey");
 }
 
-/* "bucket/key", a slash before it allowed, percent-encoded once, "?versionId=ID" after it. */
+/*
+ * "bucket/key", a slash before it allowed, percent-encoded once, "?versionId=ID" after it. A `+` is
+ * a space, as in AWS: who copies from a key with a plus writes %2B.
+ */
 static int parse_source(struct s3_request *q, struct str *ret_bucket, struct s3_source *ret)
 {
     struct str header = http_header(q->x, STR("x-amz-copy-source")), path = header;
@@ -37,7 +40,7 @@ static int parse_source(struct s3_request *q, struct str *ret_bucket, struct s3_
         path = str_from_offset(path, 1);
     ptrdiff_t slash = str_find_char(path, '/', 0);
     if (slash < 0) { /* some clients encode the slash too */
-        if (uri_decode(q->arena, path, &path))
+        if (uri_decode_form(q->arena, path, &path))
             return bad_source(q, header);
         if (str_starts(path, STR("/")))
             path = str_from_offset(path, 1);
@@ -46,8 +49,8 @@ static int parse_source(struct s3_request *q, struct str *ret_bucket, struct s3_
             return bad_source(q, header);
         *ret_bucket = str_prefix(path, (size_t)slash);
         *ret_key = str_from_offset(path, (size_t)slash + 1);
-    } else if (uri_decode(q->arena, str_prefix(path, (size_t)slash), ret_bucket) ||
-               uri_decode(q->arena, str_from_offset(path, (size_t)slash + 1), ret_key)) {
+    } else if (uri_decode_form(q->arena, str_prefix(path, (size_t)slash), ret_bucket) ||
+               uri_decode_form(q->arena, str_from_offset(path, (size_t)slash + 1), ret_key)) {
         return bad_source(q, header);
     }
     if (ret_bucket->len == 0 || ret_key->len == 0 || ret_key->len > STORE_KEY_MAX ||
