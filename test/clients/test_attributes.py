@@ -90,6 +90,31 @@ def test_attributes_must_be_named_and_known(server, s3, bucket):
     assert code_of(s3.get_object_attributes, Bucket=bucket, Key='none', ObjectAttributes=ALL) == (404, 'NoSuchKey')
 
 
+def test_attributes_under_conditions(server, s3, bucket):
+    """As GetObject's, of the version that is named; the reference says so, no SDK has a word for it."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
+    old, new = (s3.put_object(Bucket=bucket, Key='k', Body=body) for body in (b'old', b'new!'))
+    past, future = 'Thu, 01 Jan 2015 00:00:00 GMT', 'Fri, 01 Jan 2038 00:00:00 GMT'
+
+    def ask(version, *headers):
+        query = 'attributes=&versionId=%s' % version if version else 'attributes='
+        return request(server, 'GET', '/%s/k' % bucket, query, headers=(('x-amz-object-attributes', 'ObjectSize'),) + headers)
+
+    for version, mine, other in ((None, new, old), (new['VersionId'], new, old), (old['VersionId'], old, new)):
+        assert ask(version, ('If-Match', mine['ETag'])).status == 200
+        assert ask(version, ('If-Match', mine['ETag']), ('If-Unmodified-Since', past)).status == 200
+        refused = ask(version, ('If-Match', other['ETag']), ('If-Unmodified-Since', future))
+        assert (refused.status, refused.code) == (412, 'PreconditionFailed')
+        assert b'<Condition>If-Match</Condition>' in refused.body
+        same = ask(version, ('If-None-Match', mine['ETag']), ('If-Modified-Since', past))
+        assert (same.status, same.body, same.headers['etag']) == (304, b'', mine['ETag'])
+        assert ask(version, ('If-None-Match', other['ETag']), ('If-Modified-Since', future)).status == 200
+        assert ask(version, ('If-Unmodified-Since', past)).status == 412
+    assert ask(None).status == 200
+    for put in old, new:
+        s3.delete_object(Bucket=bucket, Key='k', VersionId=put['VersionId'])
+
+
 def test_attributes_and_conditions_need_the_right_to_read(server, s3, bucket):
     user = 'a' + uuid.uuid4().hex[:12]
     server.admin('user', 'add', user, '--access-key', user, '--secret-key', 'secret/' + user, '--id', user + '-id')

@@ -151,29 +151,50 @@ static int FIBER respond(struct s3_request *q, const struct attributes *a,
     return s3_respond_xml(q, &b);
 }
 
+/* It may be another object than the one that was judged. */
+static int FIBER still_allowed(struct s3_request *q, const struct store_object *o)
+{
+    return s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
+                            &q->bucket, q->key, STR_NULL, o);
+}
+
+static int FIBER answer(struct s3_request *q, const struct attributes *a,
+                        const struct store_object *o)
+{
+    int r = s3_sse_check(q, o);
+    return r ? r : respond(q, a, o);
+}
+
+/* `If-*` are about the version that is told of, as in GetObject. */
+static int FIBER tell(struct s3_request *q, const struct attributes *a)
+{
+    struct store_conditions conditions;
+    struct store_reader *reader = NULL;
+    s3_conditions_read(q, false, &conditions);
+    int r = store_get(q->s3->store, q->bucket.id, q->key, q->version, &conditions, &reader);
+    int allowed = reader ? still_allowed(q, store_reader_object(reader)) : 0;
+    if (allowed)
+        r = allowed;
+    else if (!r)
+        r = answer(q, a, store_reader_object(reader));
+    else if (r == -ERR_NOT_MODIFIED)
+        s3_not_modified_headers(q, store_reader_object(reader));
+    else
+        r = s3_explain_marker(q, reader, s3_explain_condition(q, r, &conditions));
+    if (reader)
+        store_reader_close(reader);
+    return r;
+}
+
 /* What is told is of the object: the right to read it is needed beside that to its attributes. */
 int FIBER s3_get_object_attributes(struct s3_request *q)
 {
     struct attributes a;
-    struct store_reader *reader = NULL;
     int r = s3_authorise(q, s3_action("s3:GetObject", s3_param(q, "versionId").ptr != NULL),
                          &q->bucket, q->key);
     if (!r)
         r = read_request(q, &a);
-    if (!r)
-        r = store_get(q->s3->store, q->bucket.id, q->key, q->version, NULL, &reader);
-    if (!r)
-        r = s3_still_allowed(q, s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL),
-                             &q->bucket, q->key, STR_NULL, store_reader_object(reader));
-    if (!r)
-        r = s3_sse_check(q, store_reader_object(reader));
-    if (!r)
-        r = respond(q, &a, store_reader_object(reader));
-    else if (reader)
-        r = s3_explain_marker(q, reader, r);
-    if (reader)
-        store_reader_close(reader);
-    return r;
+    return r ? r : tell(q, &a);
 }
 
 /* No object has a torrent: what is asked for is not there. */
