@@ -375,6 +375,8 @@
     X(ENFILE, true, 503, "SlowDown", "out of file descriptors: try again later")            \
     X(ENOSPC, false, 507, "CairnStorageFull", "the disk is full: free space or add a disk") \
     X(EDQUOT, false, 507, "CairnStorageFull", "the disk quota is used up")                  \
+    X(EFBIG, false, 507, "CairnStorageFull", "files may not grow as large as needed")       \
+    X(EROFS, true, 503, "ServiceUnavailable", "the file system takes no writes")            \
     X(EIO, true, 500, "InternalError", "the disk reported an input/output error")           \
     X(ETIMEDOUT, true, 400, "RequestTimeout", "the deadline passed")                        \
     X(ECANCELED, true, 503, "ServiceUnavailable", "the operation was cancelled")            \

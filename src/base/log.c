@@ -4,7 +4,6 @@
 #include "base/reserve.h"
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #define LINE_MAX_BYTES (64 * KIB)
 
@@ -175,22 +174,12 @@ void log_err(struct log_line *l, int code)
     log_str(l, "error", str_from(err_text(code)));
 }
 
-void log_write(struct str lines)
-{
-    while (lines.len) {
-        ssize_t n = write(STDERR_FILENO, lines.ptr, lines.len);
-        if (n <= 0)
-            return; /* a lost line is not worth a crash */
-        lines = str_from_offset(lines, (size_t)n);
-    }
-}
-
 void log_end(struct log_line *l)
 {
     if (log_enabled(l->level) && !l->buf.failed) {
         buf_put_cstr(&l->buf, form == LOG_JSON ? "}\n" : "\n");
         if (!l->buf.failed)
-            log_write(buf_str(&l->buf)); /* one write, so that lines of threads never mix */
+            log_write(buf_str(&l->buf), NULL); /* one, so that lines of threads never mix */
     }
     buf_release(&l->buf);
 }

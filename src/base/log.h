@@ -37,8 +37,9 @@ void log_end(struct log_line *l);
  */
 void log_begin_in(struct log_line *l, struct buf *to, enum log_level level, const char *event);
 void log_end_in(struct log_line *l, struct buf *to);
-/* Whole lines, in one write. BLOCKING when standard error is a slow pipe. */
-void log_write(struct str lines);
+/* Whole lines. Where standard error is a pipe whose reader is slow it is waited for (BLOCKING);
+ * with `hurried` NULL, or once that is true, a tenth of a second at most: then they are lost. */
+void log_write(struct str lines, const bool *hurried);
 
 /* For lines with one text and no other field. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "cli/cli.h"
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 const struct cli_command *const cli_commands[] = {
     &cli_server,
@@ -258,8 +260,25 @@ static int no_command(char **words, unsigned count)
     return 2;
 }
 
+/*
+ * Whoever starts us with 0, 1 or 2 closed would have the first files that are opened get these
+ * numbers: a database's, say, into which all that is printed would be written then.
+ */
+static bool hold_standard_files(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return fd > STDERR_FILENO;
+}
+
 int cli_main(int argc, char **argv)
 {
+    if (!hold_standard_files())
+        return 1; /* there may be nowhere to say why */
     char **words = argv + 1;
     unsigned count = argc > 1 ? (unsigned)argc - 1 : 0, used, operands;
     if (count == 0) {

@@ -49,7 +49,7 @@ int access_log_open(struct access_log **ret)
 static int write_spare(void *arg)
 {
     struct shard *s = arg;
-    log_write(buf_str(&s->spare));
+    log_write(buf_str(&s->spare), &s->log->closing);
     return 0;
 }
 
@@ -168,10 +168,10 @@ void access_log_close(struct access_log *l)
         struct shard *s = &l->shards[i];
         rt_lock(&s->lock);
         rt_wake_all(&s->wake);
-        while (s->running) /* RT_NEVER: the writer ends by itself, as the log's reader allows */
+        while (s->running) /* RT_NEVER: the writer ends by itself, whatever the log's reader does */
             rt_wait_uncancelled(&s->wake, &s->lock, RT_NEVER);
         rt_unlock(&s->lock);
-        log_write(buf_str(&s->lines)); /* only if no writer could be started */
+        log_write(buf_str(&s->lines), NULL); /* only if no writer could be started */
         buf_release(&s->lines);
         buf_release(&s->spare);
     }

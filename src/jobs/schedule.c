@@ -341,15 +341,27 @@ static void pay(struct job *j)
     j->paid_ns = now;
 }
 
+static bool owes(const struct job *j)
+{
+    return j->owed_ns > (double)GRAIN_NS;
+}
+
+/* Part of what is owed, at the present share. */
+static int FIBER wait_slice(struct job *j)
+{
+    double wait_ns = MIN(j->owed_ns / share_of(j), (double)SLICE_NS);
+    int r = nap(j, rt_now() + (uint64_t)wait_ns);
+    pay(j);
+    return r;
+}
+
 static int FIBER spend(struct job *j, uint64_t bytes, uint64_t items, bool heed)
 {
     pay(j);
     charge(j, bytes, items);
     int r = stopping(j) ? -ECANCELED : heed ? hold_while_paused(j) : 0;
-    while (r == 0 && j->owed_ns > (double)GRAIN_NS) {
-        double wait_ns = MIN(j->owed_ns / share_of(j), (double)SLICE_NS);
-        r = nap(j, rt_now() + (uint64_t)wait_ns);
-        pay(j);
+    while (r == 0 && owes(j)) {
+        r = wait_slice(j);
         if (r == 0 && heed)
             r = hold_while_paused(j);
     }
@@ -364,6 +376,17 @@ int FIBER job_spend(struct job *j, uint64_t bytes, uint64_t items)
 int FIBER job_pace(struct job *j, uint64_t bytes, uint64_t items)
 {
     return spend(j, bytes, items, false);
+}
+
+int FIBER job_pace_unless(struct job *j, uint64_t bytes, bool (*over)(const void *arg),
+                          const void *arg)
+{
+    pay(j);
+    charge(j, bytes, 0);
+    int r = stopping(j) ? -ECANCELED : 0;
+    while (r == 0 && owes(j) && !over(arg))
+        r = wait_slice(j);
+    return r;
 }
 
 void job_set_progress(struct job *j, uint64_t done, uint64_t total)

@@ -79,6 +79,9 @@ int FIBER job_spend(struct job *j, uint64_t bytes, uint64_t items);
 /* The same without heeding a pause: for the midst of a round that holds something others wait for.
  */
 int FIBER job_pace(struct job *j, uint64_t bytes, uint64_t items);
+/* The same, ended early once `over` says true: who comes next pays the rest. */
+int FIBER job_pace_unless(struct job *j, uint64_t bytes, bool (*over)(const void *arg),
+                          const void *arg);
 /* How far it is on its way, in what it counts (bytes, rows); total 0: not known. */
 void job_set_progress(struct job *j, uint64_t done, uint64_t total);
 /* Another pace from now on. */

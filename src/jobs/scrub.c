@@ -127,6 +127,18 @@ static bool fails_as_a_whole(struct disk_piece *p, int err)
     return p->unreadable >= EIO_ROW;
 }
 
+static bool is_gone(const void *node)
+{
+    return node_state(node) == NODE_GONE;
+}
+
+/* A disk that is gone is not waited in: while somebody is inside it is not taken in again. */
+static int FIBER wait_inside(struct disk_piece *p, uint64_t bytes)
+{
+    int r = job_pace_unless(p->scrub->job, bytes, is_gone, p->node);
+    return r == 0 && is_gone(p->node) ? -ERR_DISK_GONE : r;
+}
+
 static int FIBER on_needle(const struct disk_verify_event *e, void *arg)
 {
     struct disk_piece *p = arg;
@@ -134,7 +146,7 @@ static int FIBER on_needle(const struct disk_verify_event *e, void *arg)
     if (e->err == 0) {
         uint64_t bytes = e->done_bytes - p->told_bytes;
         p->told_bytes = e->done_bytes;
-        return job_pace(s->job, bytes, 0);
+        return wait_inside(p, bytes);
     }
     if (fails_as_a_whole(p, e->err))
         return -EIO;

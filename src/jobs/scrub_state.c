@@ -144,9 +144,16 @@ static uint64_t since_ms(uint64_t then_ms, uint64_t now_ms)
     return now_ms > then_ms ? now_ms - then_ms : 0;
 }
 
+/* So far ahead of the clock that one of the two was wrong: then nobody knows when it was. */
+static bool is_ahead(uint64_t then_ms, uint64_t now_ms)
+{
+    return then_ms > now_ms + DAY_MS;
+}
+
 bool scrub_due(const struct scrub_state *s, unsigned days, uint64_t now_ms)
 {
-    return days && (s->pass == 0 || since_ms(s->last_started_ms, now_ms) >= days * DAY_MS / 2);
+    return days && (s->pass == 0 || is_ahead(s->last_started_ms, now_ms) ||
+                    since_ms(s->last_started_ms, now_ms) >= days * DAY_MS / 2);
 }
 
 bool scrub_overdue(const struct scrub_state *s, unsigned days, uint64_t now_ms)

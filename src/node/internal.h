@@ -55,5 +55,7 @@ void node_unhold(struct node *n);
 void node_forgive(struct node *n);
 /* Some operation has been inside for longer than NODE_HANG_NS. */
 bool node_hangs(const struct node *n);
+/* Whether that counts at a look which was due then; *trusts_ns is the watch's own, 0 at first. */
+bool watch_trusts(uint64_t *trusts_ns, uint64_t due_ns, uint64_t now_ns);
 /* The disk itself failed, rather than the caller or a needle. */
 bool node_is_fault(int err);

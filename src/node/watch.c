@@ -14,6 +14,7 @@ struct nodes_watch {
     struct nodes *nodes;
     struct rt_fiber *fiber;
     uint64_t interval_ns;
+    uint64_t trusts_ns; /* from then on an operation's age tells something */
 };
 
 struct look {
@@ -133,13 +134,26 @@ static unsigned join_ended(struct look *looks, unsigned count)
     return left;
 }
 
+/*
+ * A process that was stopped (SIGSTOP, a paused machine) finds all its operations old: they have as
+ * long again as one may take. The watch tells it by its own being late.
+ */
+bool watch_trusts(uint64_t *trusts_ns, uint64_t due_ns, uint64_t now_ns)
+{
+    if (now_ns > due_ns + NODE_HANG_NS / 2)
+        *trusts_ns = now_ns + NODE_HANG_NS;
+    return now_ns >= *trusts_ns;
+}
+
 static int FIBER watch_fiber(void *arg)
 {
     struct nodes_watch *w = arg;
     struct look looks[NODES_MAX];
     unsigned count = 0;
-    while (rt_sleep_until(rt_now() + w->interval_ns) == 0) {
-        find_hanging(w->nodes);
+    uint64_t due_ns = rt_now() + w->interval_ns;
+    for (; rt_sleep_until(due_ns) == 0; due_ns = rt_now() + w->interval_ns) {
+        if (watch_trusts(&w->trusts_ns, due_ns, rt_now()))
+            find_hanging(w->nodes);
         count = join_ended(looks, count);
         tell_changes(w->nodes);
         count += start_looks(w->nodes, looks + count);

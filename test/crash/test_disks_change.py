@@ -129,6 +129,13 @@ def test_what_is_no_disk_is_refused(make_server):
                   ['replace', '1', server.data + '8'], ['drain', '/nowhere']):
         refused = server.admin('disk', *words, check=False)
         assert refused.returncode == 1 and refused.stderr.startswith('cairn: '), refused.stderr
+    others = server.data + '-others'
+    os.makedirs(others + '/lost+found')
+    with open(others + '/notes', 'w') as f:
+        f.write('somebody has this directory')
+    refused = server.admin('disk', 'add', others, check=False)
+    assert refused.returncode == 1 and 'is not empty' in refused.stderr
+    assert sorted(os.listdir(others)) == ['lost+found', 'notes']
     server.admin('disk', 'drain', '1')
     assert server.admin('disk', 'drain', '0', check=False).returncode == 1  # the last
     assert server.admin('disk', 'drain', '1', '--cancel', check=False).returncode in (0, 1)

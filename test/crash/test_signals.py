@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """A server that is stopped, ended or left by its clients in the middle of things."""
+import os
 import random
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
+
+import pytest
 
 from client import LOST, Client, begin_upload, content, md5, metrics, start_ready
 from load import Load
 from oracle import Oracle
 from raw import Connection, request_bytes
+from server import CAIRN
 
 MIB = 1 << 20
 # What goes up with a request and has to come down with it.
@@ -65,6 +70,66 @@ def test_stopped_server_goes_on_where_it_was(server):
     time.sleep(0.5)
     load.stop()
     load.verify()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('disks', [1, 6])
+def test_stopped_for_longer_than_an_operation_may_hang(make_server, disks):
+    """Its own stop is no fault of the disks: none is given up, nothing is refused."""
+    server = make_server(disks=disks)
+    start_ready(server)
+    with Client(server) as c:
+        assert c.make_bucket('crash').status == 200
+    load = Load(server, Oracle(), 'crash', 1)
+    load.start()
+    time.sleep(2)
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(40)
+    server.process.send_signal(signal.SIGCONT)
+    for _ in range(30):
+        time.sleep(0.1)
+        assert metrics(server)['cairn_disks_usable'] == disks
+    load.stop()
+    load.verify()
+    assert server.stop() == 0
+
+
+def launch_with(server, **files):
+    """Starts it with other standard files than a test usually gives it."""
+    server.process = subprocess.Popen([CAIRN, 'server'] + server.dirs + ['--address', server.host], env=server.env, **files)
+    return server.wait_live()
+
+
+@pytest.mark.parametrize('gone', [True, False])
+def test_a_log_whose_reader_stalls_or_goes_ends_nothing(make_server, gone):
+    server = make_server()
+    reader, writer = os.pipe()
+    try:
+        launch_with(server, stdout=subprocess.DEVNULL, stderr=writer)
+        os.close(writer)
+        if gone:
+            os.close(reader)
+        with Client(server) as c:
+            assert c.make_bucket('bucket').status == 200
+            for i in range(600):  # their lines are more than a pipe takes
+                assert c.put('bucket', 'k%d' % i, b'x').status == 200
+            assert len(c.list('bucket')) == 600
+        assert server.stop() == 0
+    finally:
+        if not gone:
+            os.close(reader)
+
+
+def test_standard_files_that_are_closed_are_not_the_stores(make_server):
+    """Else what is logged would be written into the first files that the store opens."""
+    server = make_server()
+    server.wrapper = ['sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh']
+    start_ready(server)
+    files = '/proc/%d/fd/' % server.process.pid
+    assert [os.readlink(files + str(n)) for n in range(3)] == ['/dev/null'] * 3
+    with Client(server) as c:
+        assert c.make_bucket('bucket').status == 200
+    assert server.stop() == 0
 
 
 def test_clients_that_leave_in_mid_upload_leave_nothing_behind(server):

@@ -135,12 +135,40 @@ static void lines_beyond_the_limit_are_dropped_and_counted(void **state)
     assert_non_null(strstr(logged, " warn  access log lines dropped count="));
 }
 
+/* ---- a reader that stalls ------------------------------------------------------------------- */
+
+static void a_stalled_reader_holds_up_nobody(void **state)
+{
+    static const bool yes = true;
+    char *text = malloc(MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        text[i] = i % 100 == 99 ? '\n' : 'x';
+    int ends[2], kept = dup(STDERR_FILENO);
+    assert_true(kept >= 0 && pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    log_write(str_make(text, MANY), NULL); /* more than a pipe holds */
+    log_write(str_make(text, MANY), &yes);
+    log_event(LOG_ERROR, "an event", "is lost as well");
+    ssize_t len = read(ends[0], logged, sizeof(logged) - 1);
+    log_write(STR("it reads again\n"), NULL);
+    ssize_t more = read(ends[0], logged + len, sizeof(logged) - 1 - (size_t)len);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    close(kept);
+    close(ends[0]);
+    free(text);
+    assert_true(len > 0 && len < MANY && more > 0);
+    logged[len + more] = '\0';
+    assert_int_equal(len % 100, 0); /* of whole lines */
+    assert_string_equal(logged + len, "it reads again\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_holds_the_request_and_cannot_be_forged),
         cmocka_unit_test(json_lines_are_whole),
         cmocka_unit_test(lines_beyond_the_limit_are_dropped_and_counted),
+        cmocka_unit_test(a_stalled_reader_holds_up_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

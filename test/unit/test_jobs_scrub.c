@@ -212,6 +212,22 @@ FARM_CASE(a_gone_disk_is_no_loss_yet, 3)
     assert_int_equal(s.damages[DAMAGE_LOST], 0);
 }
 
+/* A disk that comes back is opened anew only when nobody is inside. */
+FARM_CASE(a_disk_that_goes_is_left_at_once, 2)
+{
+    farm_put(f, "long", 16 * MIB, 3);
+    f->config.scrub_bytes_per_s = 64 * KIB;
+    farm_start_jobs(f);
+    assert_int_equal(jobs_scrub_start(f->jobs), 0);
+    pass_time(30 * RT_S);
+    assert_true(status_of(f).job.bytes > 0);
+    assert_false(node_idle(nodes_get(&f->d.nodes, 1)));
+    disk_goes(&f->d, 1);
+    pass_time(RT_S);
+    assert_true(node_idle(nodes_get(&f->d.nodes, 1)));
+    assert_false(node_idle(nodes_get(&f->d.nodes, 0)));
+}
+
 FARM_CASE(a_skipped_disk_keeps_its_damages, 2)
 {
     farm_put(f, "small", 9000, 2);
@@ -441,6 +457,19 @@ static void the_pace_follows_from_what_is_left(void **state)
     free(s);
 }
 
+static void a_pass_dated_ahead_of_the_clock_makes_the_next_one_due(void **state)
+{
+    uint64_t now_ms = 20000 * DAY_S * 1000;
+    struct scrub_state *s = calloc(1, sizeof(*s));
+    s->pass = 1;
+    s->last_started_ms = now_ms + 3600 * 1000; /* a clock that was put right */
+    assert_false(scrub_due(s, 14, now_ms));
+    s->last_started_ms = now_ms + 365 * DAY_S * 1000; /* one that was a year ahead */
+    assert_true(scrub_due(s, 14, now_ms));
+    assert_false(scrub_due(s, 0, now_ms));
+    free(s);
+}
+
 static void a_state_survives_packing(void **state)
 {
     struct scrub_state *s = calloc(2, sizeof(*s));
@@ -481,6 +510,7 @@ int main(void)
         cmocka_unit_test(bytes_in_the_metadata_are_read_as_well),
         cmocka_unit_test(where_other_shards_are_left_it_is_repairable),
         cmocka_unit_test(a_gone_disk_is_no_loss_yet),
+        cmocka_unit_test(a_disk_that_goes_is_left_at_once),
         cmocka_unit_test(a_skipped_disk_keeps_its_damages),
         cmocka_unit_test(what_changes_meanwhile_is_no_damage),
         cmocka_unit_test(the_place_survives_restarts),
@@ -490,6 +520,7 @@ int main(void)
         cmocka_unit_test(the_most_endangered_is_repaired_first),
         cmocka_unit_test(one_object_is_healed_when_asked),
         cmocka_unit_test(the_pace_follows_from_what_is_left),
+        cmocka_unit_test(a_pass_dated_ahead_of_the_clock_makes_the_next_one_due),
         cmocka_unit_test(a_state_survives_packing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,6 +198,17 @@ static void operation_that_hangs_makes_it_gone(void **state)
     in_sim(hangs_);
 }
 
+static void ages_tell_nothing_after_the_process_was_stopped(void **state)
+{
+    uint64_t trusts_ns = 0, at = 1000 * RT_S;
+    assert_true(watch_trusts(&trusts_ns, at, at));
+    assert_true(watch_trusts(&trusts_ns, at, at + 2 * RT_S)); /* a busy machine */
+    at += 40 * RT_S;
+    assert_false(watch_trusts(&trusts_ns, at - 40 * RT_S, at));
+    assert_false(watch_trusts(&trusts_ns, at + NODE_HANG_NS / 2, at + NODE_HANG_NS / 2));
+    assert_true(watch_trusts(&trusts_ns, at + NODE_HANG_NS, at + NODE_HANG_NS));
+}
+
 static int FIBER missing_(void *arg)
 {
     struct world *w = arg;
@@ -310,6 +321,7 @@ int main(void)
         cmocka_unit_test(reads_that_fail_in_a_row_make_it_gone_until_it_opens_again),
         cmocka_unit_test(failing_writes_leave_it_readable_and_are_forgiven),
         cmocka_unit_test(operation_that_hangs_makes_it_gone),
+        cmocka_unit_test(ages_tell_nothing_after_the_process_was_stopped),
         cmocka_unit_test(disk_missing_at_the_start_is_gone),
         cmocka_unit_test(latency_of_reads_is_known_after_some),
         cmocka_unit_test(directory_taken_away_is_gone_and_comes_back),

@@ -777,6 +777,12 @@ static int PRINTF_LIKE(3, 4) refuse(char why[ENGINE_WHY_MAX], int err, const cha
     return err;
 }
 
+/* Beside what mkfs makes and an attempt that failed leaves. */
+static int foreign_entry(const char *name, void *arg)
+{
+    return strcmp(name, "lost+found") != 0 && strcmp(name, "lock") != 0;
+}
+
 /* An empty directory gets an identity of this store. */
 static int FIBER take_directory(struct engine *e, const char *dir, struct store_disk *row,
                                 struct rt_file **ret_lock, char why[ENGINE_WHY_MAX])
@@ -788,7 +794,7 @@ static int FIBER take_directory(struct engine *e, const char *dir, struct store_
     struct disk_identity there;
     bool has_data = dir_has(dir, "meta") || dir_has(dir, "volumes");
     bool begun = disk_identity_read(dir, &there) == 0 && was_begun(e, &there, has_data);
-    if (is_known(dir) && !begun)
+    if (rt_dir_list(dir, foreign_entry, NULL) == 1 && !begun)
         return refuse(why, -ERR_CONFLICT, "%s is not empty: only an empty directory is taken in",
                       dir);
     r = lock_directory(dir, ret_lock);

@@ -17,6 +17,7 @@
 #include "s3/s3.h"
 #include <limits.h>
 #include <stdio.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -701,8 +702,18 @@ static int parse_algorithms(struct server *s)
     return 0;
 }
 
+/* What these are sent for comes back as an error as well: a log whose reader is gone loses lines,
+ * a file that may grow no longer (RLIMIT_FSIZE) is a disk that is full. */
+static void outlive_signals(void)
+{
+    static const int deadly[] = {SIGPIPE, SIGXFSZ};
+    for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
+        signal(deadly[i], SIG_IGN);
+}
+
 static int run(char **operands, unsigned count)
 {
+    outlive_signals();
     if (check_tls() != 0 || check_options() != 0 || set_up_log() != 0)
         return 1;
     struct server s = {.dirs = (const char *const *)operands, .dir_count = count};
