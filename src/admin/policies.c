@@ -284,6 +284,7 @@ static int FIBER explain(struct explain *e)
         .bucket = e->bucket_name,
         .key = e->key,
         .bucket_owner = e->bucket.owner,
+        .block = e->bucket.name.ptr ? iam_bucket_block(&e->bucket) : 0,
         .context = explain_value,
         .context_arg = e,
     };

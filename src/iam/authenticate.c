@@ -67,12 +67,21 @@ static void signing_key(struct iam_key_cache *c, const struct sigv4_auth *auth, 
     struct key_slot *slot = &c->slots[hash_xxh3(text, len) % KEY_SLOTS];
     if (slot->len == len && memcmp(slot->text, text, len) == 0) {
         *ret = slot->key;
-        return;
+    } else {
+        sigv4_key_init(ret, secret, auth->date, auth->region, auth->service);
+        explicit_bzero(slot->text, sizeof(slot->text));
+        slot->len = len;
+        memcpy(slot->text, text, len);
+        slot->key = *ret;
     }
-    sigv4_key_init(ret, secret, auth->date, auth->region, auth->service);
-    slot->len = len;
-    memcpy(slot->text, text, len);
-    slot->key = *ret;
+    explicit_bzero(text, len);
+}
+
+/* The request's copy goes with its use: arenas go back to the heap as they are. */
+static void forget(struct str secret)
+{
+    if (secret.len)
+        wipe((char *)(uintptr_t)secret.ptr, secret.len);
 }
 
 /* Who the credential stands for: with a session token, its session; without, its user. */
@@ -121,6 +130,7 @@ int iam_authenticate(struct iam *iam, struct arena *a, const struct http1_reques
         signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, key);
         err = sigv4_verify(a, r, ret_auth, key, now_ms);
     }
+    forget(secret);
     if (!key || err) {
         iam_identity_release(&who);
         return key ? err : -ENOMEM;
@@ -146,6 +156,7 @@ int iam_authenticate_form(struct iam *iam, struct arena *a, const struct sigv4_f
     if (err)
         return err;
     signing_key(&iam->key_caches[rt_thread_index()], ret_auth, secret, &key);
+    forget(secret);
     err = sigv4_verify_form(form, ret_auth, &key);
     if (err)
         iam_identity_release(&who);
@@ -187,6 +198,7 @@ int iam_authenticate_v2(struct iam *iam, struct arena *a, const struct http1_req
     if (err)
         return err;
     err = sigv2_verify(a, r, &v2, bucket_path, secret, now_ms, ret_to_sign);
+    forget(secret);
     if (err)
         iam_identity_release(&who);
     else
@@ -205,6 +217,7 @@ int iam_authenticate_form_v2(struct iam *iam, struct arena *a, struct str access
     if (err)
         return err;
     err = sigv2_verify_text(policy, signature, secret);
+    forget(secret);
     if (err)
         iam_identity_release(&who);
     else

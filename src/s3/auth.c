@@ -178,7 +178,7 @@ int FIBER s3_authorise_in(struct s3_context *c, const char *action)
         .bucket = c->bucket ? c->bucket->name : q->bucket_name,
         .key = c->key,
         .bucket_owner = c->bucket ? c->bucket->owner : STR_NULL,
-        .block = c->bucket ? s3_public_block(c->bucket) : 0,
+        .block = c->bucket ? iam_bucket_block(c->bucket) : 0,
         .context = s3_context_value,
         .context_arg = c,
     };

@@ -142,9 +142,7 @@ int FIBER s3_authorise_in(struct s3_context *c, const char *action);
 int FIBER s3_authorise_later(struct s3_request *q, const struct store_bucket *bucket);
 /* The action, or what it is called when it is about one version. */
 const char *s3_action(const char *plain, bool of_version);
-/* public_access.c: IAM_IGNORE_... as the bucket's public access block says; whether it refuses
- * public policies. */
-unsigned s3_public_block(const struct store_bucket *bucket);
+/* public_access.c: whether the bucket's public access block refuses public policies, and ACLs. */
 bool s3_blocks_public_policy(const struct store_bucket *bucket);
 bool s3_blocks_public_acls(const struct store_bucket *bucket);
 /* That a key is not there is told to who may list the bucket: `err`, or -ERR_ACCESS_DENIED. */

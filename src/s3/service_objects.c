@@ -47,7 +47,7 @@ int FIBER s3_service_authorise(struct s3 *s3, const struct store_bucket *target,
         .key = key,
         .bucket_owner = target->owner,
         .acl = acl ? IAM_ACL_GRANTED : IAM_ACL_NONE,
-        .block = s3_public_block(target),
+        .block = iam_bucket_block(target),
         .context = service_value,
         .context_arg = &c,
     };

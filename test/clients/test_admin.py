@@ -8,6 +8,7 @@ import socket
 import stat
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -99,6 +100,24 @@ def test_an_endpoint_of_the_wrong_kind_is_told(server):
                        capture_output=True, text=True)
     assert r.returncode == 1
     assert ('does it serve https?' if server.tls else 'is it http://%s?' % server.host) in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize('body', [b'{"error":{"code":"X","message":"a\\u001b]0;t\\u0007\\u009b31m"}}', b'<Message>a\x1b]0;t\x07\xc2\x9b31m</Message>'])
+def test_what_a_strange_server_answers_is_no_command_to_a_terminal(server, body):
+    listener = socket.create_server(('127.0.0.1', 0))
+
+    def answer():
+        c, _ = listener.accept()
+        c.recv(65536)
+        c.sendall(b'HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body))
+        c.close()
+    thread = threading.Thread(target=answer)
+    thread.start()
+    r = subprocess.run([CAIRN, 'admin', 'info', '--endpoint', 'http://127.0.0.1:%d' % listener.getsockname()[1]], env=server.env,
+                       capture_output=True, text=True)
+    thread.join()
+    listener.close()
+    assert r.returncode == 1 and 'a\\x1b]0;t\\x07\\x9b31m' in r.stderr, r.stderr
 
 
 def test_a_refusal_names_what_was_asked_for(server):
@@ -308,7 +327,7 @@ def test_check_works_offline_and_tells_damage():
         client = make_client(s)
         client.create_bucket(Bucket='checked')
         client.put_object(Bucket='checked', Key='small', Body=b'small')
-        client.put_object(Bucket='checked', Key='large', Body=bytes(range(256)) * 1000)
+        client.put_object(Bucket='checked', Key='large\x1b[2J', Body=bytes(range(256)) * 1000)  # which clears a terminal
         assert s.admin('check', '--deep').returncode == 0
         assert s.stop() == 0
         clean = cairn('admin', 'check', '--deep', '--dir', s.data, env=s.env)
@@ -321,14 +340,28 @@ def test_check_works_offline_and_tells_damage():
             f.seek(at)
             f.write(bytes([content[at] ^ 1]))
         bad = cairn('admin', 'check', '--deep', '--dir', s.data, env=s.env)
-        assert bad.returncode == 1 and 'checked/large' in bad.stdout, bad.stdout + bad.stderr
+        assert bad.returncode == 1 and 'checked/large\\x1b[2J' in bad.stdout and '\x1b[2J' not in bad.stdout, bad.stdout + bad.stderr
         s.start()
         with pytest.raises(Exception):
-            make_client(s).get_object(Bucket='checked', Key='large')['Body'].read()
+            make_client(s).get_object(Bucket='checked', Key='large\x1b[2J')['Body'].read()
         assert make_client(s).get_object(Bucket='checked', Key='small')['Body'].read() == b'small'
         online = s.admin('check', '--deep', check=False)
-        assert online.returncode == 1 and 'checked/large' in online.stdout
+        assert online.returncode == 1 and 'checked/large\\x1b[2J' in online.stdout and '\x1b[2J' not in online.stdout
         assert s.stop() == 0
+    finally:
+        s.remove()
+
+
+def test_a_private_key_that_everybody_may_read_is_told_of():
+    s = Server(tls=True)
+    try:
+        told = []
+        for mode in (0o600, 0o640, 0o604):
+            os.chmod(os.path.join(s.folder, 'key.pem'), mode)
+            s.start()
+            assert s.stop() == 0
+            told.append(s.log().count('everybody may read the private key'))
+        assert told == [0, 0, 1], s.log()
     finally:
         s.remove()
 

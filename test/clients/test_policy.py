@@ -169,6 +169,14 @@ def test_group_gives_and_takes(server, s3, bucket, user):
     assert denied(member.get_object, Bucket=bucket, Key='k')
     assert server.admin('policy', 'explain', name, 's3:GetObject', bucket + '/k').stdout.startswith(
         'explicit deny: the bucket policy, statement 1')
+    public = policy(statement(bucket, 's3:GetObject', '*'))
+    s3.put_bucket_policy(Bucket=bucket, Policy=public)
+    other, stranger = user()
+    assert server.admin('policy', 'explain', other, 's3:GetObject', bucket + '/k').stdout.startswith('allow')
+    assert stranger.get_object(Bucket=bucket, Key='k')['Body'].read() == b'k'
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={'RestrictPublicBuckets': True})
+    assert not server.admin('policy', 'explain', other, 's3:GetObject', bucket + '/k').stdout.startswith('allow')
+    assert denied(stranger.get_object, Bucket=bucket, Key='k')
     s3.delete_bucket_policy(Bucket=bucket)
     server.admin('group', 'leave', group, name)
     assert denied(member.get_object, Bucket=bucket, Key='k')

@@ -57,11 +57,14 @@ static void show_fault(struct check_report *r, const char *text, const char *buc
 {
     r->faults++;
     clear_progress(r);
+    json_t *line = json_pack("{s:s, s:s, s:s}", "fault", text, "bucket", bucket, "key", key);
     if (admin_options.json) {
-        print_line(json_pack("{s:s, s:s, s:s}", "fault", text, "bucket", bucket, "key", key));
-    } else {
-        printf("fault: %s%s%s%s%s\n", text, *bucket ? ": " : "", bucket, *key ? "/" : "", key);
+        print_line(line);
+        return;
     }
+    printf("fault: %s%s%s%s%s\n", text, *bucket ? ": " : "", admin_text_of(line, "bucket"),
+           *key ? "/" : "", admin_text_of(line, "key")); /* a key may hold what terminals obey */
+    json_decref(line);
 }
 
 /* Worth knowing, and no fault. */

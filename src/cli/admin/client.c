@@ -148,13 +148,14 @@ static int refused(struct call_state *s, int status)
 {
     const json_t *error = json_object_get(s->answer, "error");
     const char *message = json_string_value(json_object_get(error, "message"));
-    struct str of_s3 = message ? STR("") : message_of_s3(buf_str(&s->text));
-    if (!message)
-        message = of_s3.len ? arena_cstr(&s->arena, of_s3) : "(no message)";
+    struct str of_s3 = message ? str_from(message) : message_of_s3(buf_str(&s->text));
+    json_t *clean = of_s3.len ? json_stringn(of_s3.ptr, of_s3.len) : NULL;
+    message = clean ? admin_text(clean) : "(no message)"; /* whoever answers may be anybody */
     if (s->refused)
         snprintf(s->refused, ADMIN_CALL_WHY_MAX, "%s", message);
     else
         cli_fail("%s: %s (%d)", cli_words(), message, status);
+    json_decref(clean);
     json_decref(s->answer);
     s->answer = NULL;
     return s->refused ? 0 : 1;

@@ -66,7 +66,7 @@ void admin_print_redundancy(const json_t *r)
            admin_format_bytes(admin_number_of(r, "usable_bytes"), usable),
            json_array_size(mirrors));
     for (size_t i = 0; i < json_array_size(mirrors); i++)
-        printf(" %s", json_string_value(json_array_get(mirrors, i)));
+        printf(" %s", admin_text(json_array_get(mirrors, i)));
     print_audit_copies(json_object_get(r, "audit_copies"));
     puts("");
     if (admin_number_of(r, "repair_waiting"))

@@ -52,7 +52,7 @@ static int list(char **operands, unsigned count)
     {
         printf("%s:", admin_text_of(mapping, "dn"));
         json_array_foreach(json_object_get(mapping, "policies"), k, policy)
-            printf(" %s", json_string_value(policy));
+            printf(" %s", admin_text(policy));
         putchar('\n');
     }
     json_decref(answer);

@@ -201,7 +201,7 @@ static void print_names(const char *title, const json_t *names)
     size_t i;
     json_t *name;
     printf("  %s:", title);
-    json_array_foreach(names, i, name) printf("%s %s", i ? "," : "", json_string_value(name));
+    json_array_foreach(names, i, name) printf("%s %s", i ? "," : "", admin_text(name));
     putchar('\n');
 }
 

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STOP_GRACE           (10 * RT_S)
@@ -301,6 +302,14 @@ static int FIBER start_when_free(struct server *s, const struct http_server_conf
     return r;
 }
 
+/* Whoever can read it can be this server to its clients. */
+static void warn_of_open_key(void)
+{
+    struct stat st;
+    if (options.tls_key && stat(options.tls_key, &st) == 0 && (st.st_mode & S_IROTH))
+        log_event(LOG_WARN, "everybody may read the private key", "%s: chmod o-r", options.tls_key);
+}
+
 static int FIBER listen_on(struct server *s)
 {
     struct http_tls_config tls = {.cert_path = options.tls_cert, .key_path = options.tls_key};
@@ -313,6 +322,7 @@ static int FIBER listen_on(struct server *s)
                                       .server_name = "Cairn",
                                       .error_body = s3_error_body,
                                       .done = request_done};
+    warn_of_open_key();
     int r = start_when_free(s, &http);
     if (r == -EADDRINUSE)
         return cli_fail("%s is in use, still after %d s: stop what listens there, or give another "

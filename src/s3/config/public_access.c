@@ -5,7 +5,7 @@
  * (S3 User Guide, "Blocking public access to your Amazon S3 storage").
  */
 
-#include "iam/policy_decide.h"
+#include "iam/bucket_policy.h"
 #include "s3/config/config.h"
 
 #define ROOT "PublicAccessBlockConfiguration"
@@ -50,36 +50,12 @@ int s3_canonical_public_access(struct s3_request *q, struct str body, struct buf
     return 0;
 }
 
-/* On unless the document says that it is off: one that cannot be read keeps everybody out. */
-static bool is_on(const struct store_setting *s, const char *name)
-{
-    ptrdiff_t at = str_find(s->text, str_from(name), 0);
-    struct str rest = str_from_offset(s->text, at < 0 ? s->text.len : (size_t)at + strlen(name));
-    return !str_starts(rest, STR(">false<"));
-}
-
 bool s3_blocks_public_acls(const struct store_bucket *bucket)
 {
-    const struct store_setting *s =
-        store_setting_of(bucket->settings, STORE_SETTING_PUBLIC_ACCESS_BLOCK);
-    return s && is_on(s, "BlockPublicAcls");
+    return iam_bucket_blocks(bucket, "BlockPublicAcls");
 }
 
 bool s3_blocks_public_policy(const struct store_bucket *bucket)
 {
-    const struct store_setting *s =
-        store_setting_of(bucket->settings, STORE_SETTING_PUBLIC_ACCESS_BLOCK);
-    return s && is_on(s, "BlockPublicPolicy");
-}
-
-unsigned s3_public_block(const struct store_bucket *bucket)
-{
-    const struct store_setting *s =
-        store_setting_of(bucket->settings, STORE_SETTING_PUBLIC_ACCESS_BLOCK);
-    unsigned block = 0;
-    if (s && is_on(s, "IgnorePublicAcls"))
-        block |= IAM_IGNORE_PUBLIC_ACLS;
-    if (s && is_on(s, "RestrictPublicBuckets"))
-        block |= IAM_RESTRICT_PUBLIC_BUCKETS;
-    return block;
+    return iam_bucket_blocks(bucket, "BlockPublicPolicy");
 }
