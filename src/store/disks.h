@@ -27,7 +27,7 @@ struct store_disk {
     uint64_t weight; /* bytes */
     uint32_t zone;
     bool away; /* gone for long: its shards are rebuilt on others. It may come back */
-    char path[STORE_DISK_PATH_MAX]; /* where it was last */
+    char path[STORE_DISK_PATH_MAX]; /* where it was last; "": nowhere that is still its place */
 };
 
 struct store_disks {

@@ -391,6 +391,134 @@ def test_two_copies_of_a_disk_are_refused_before_anything_is_written(make_server
     assert server.stop() == 0
 
 
+def test_a_copy_that_only_its_mirror_names_is_refused(make_server):
+    """Without its disk.id it is known when its metadata are open: the disk's own must not be joined by them."""
+    server = make_server(disks=3)
+    server.start()
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+    assert server.stop() == 0
+    copy = server.dirs[1] + '.copy'
+    shutil.copytree(server.dirs[1], copy)
+    harm_identity(copy, 'delete')
+    ours = server.dirs
+    for dirs in ([copy] + ours, ours + [copy]):
+        server.dirs = dirs
+        server.launch()
+        assert server.process.wait(60) != 0
+        assert 'are copies of one disk' in server.log_tail(), server.log_tail()
+        assert not os.path.exists(os.path.join(copy, 'disk.id'))
+    server.dirs = ours
+    server.start()
+    assert json.loads(server.admin('info', '--json').stdout)['redundancy']['metadata_mirrors'] == ['in'] * 3
+    assert server.stop() == 0
+
+
+def test_metadata_that_nothing_names_join_no_others(make_server):
+    """Neither a folder of that name, nor metadata that were always alone."""
+    server, alone = make_server(disks=2), make_server()
+    server.start()
+    assert server.stop() == 0
+    alone.start()
+    assert alone.stop() == 0
+    harm_identity(alone.data, 'delete')
+    junk = os.path.join(server.folder, 'junk')
+    os.makedirs(os.path.join(junk, 'meta'))
+    with open(os.path.join(junk, 'meta', 'x'), 'w') as f:
+        f.write('not ours')
+    ours = server.dirs
+    server.dirs = [junk, alone.data] + ours
+    server.start()
+    assert json.loads(server.admin('info', '--json').stdout)['redundancy']['metadata_mirrors'] == ['in'] * 2
+    assert server.log().count('it cannot be told whose disk a directory is') == 2
+    assert os.listdir(os.path.join(junk, 'meta')) == ['x']
+    assert server.stop() == 0
+    server.dirs = ours
+    server.start()
+    assert server.stop() == 0
+    alone.start()  # by itself it is what it was
+    assert alone.stop() == 0
+
+
+def snapshot(folder):
+    """{path: (length, when it was written)} of all that lies in it."""
+    found = {}
+    for where, _, names in os.walk(folder):
+        for name in names:
+            s = os.stat(os.path.join(where, name))
+            found[os.path.join(where, name)] = s.st_size, s.st_mtime_ns
+    return found
+
+
+def test_a_copied_store_leaves_the_disks_of_the_original_alone(make_server):
+    """One that is not named is not looked for where the original has it, which is where the table says."""
+    server = make_server(disks=4)
+    server.start()
+    bodies = {'k%d' % i: content(i, SIZES[i % len(SIZES)]) for i in range(20)}
+    with Client(server) as c:
+        assert c.make_bucket('disks').status == 200
+        for key, body in bodies.items():
+            assert c.put('disks', key, body).status == 200
+    assert server.stop() == 0
+    original, server.dirs = server.dirs, [d + '.copy' for d in server.dirs]
+    for old, new in zip(original, server.dirs):
+        shutil.copytree(old, new)
+    before = [snapshot(d) for d in original]
+    last = server.dirs.pop()
+    server.launch()
+    assert server.process.wait(60) != 0
+    assert 'is not named' in server.log_tail() and original[3] in server.log_tail(), server.log_tail()
+    os.mkdir(last + '.empty')
+    for more in ([last + '.empty'], []):  # the second time the place is forgotten
+        server.dirs += more
+        server.start()
+        assert redundancy(server)['usable'] == 3
+        with Client(server) as c:
+            for key, body in bodies.items():
+                assert c.get('disks', key).body == body
+            bodies['k0'] = b'in the copy'
+            assert c.put('disks', 'k0', b'in the copy').status == 200
+        assert server.stop() == 0
+        server.dirs = server.dirs[:3]
+    assert [snapshot(d) for d in original] == before
+    server.dirs.append(last)
+    server.start()
+    wait_for(lambda: redundancy(server)['usable'] == 4 and whole(server))
+    with Client(server) as c:
+        for key, body in bodies.items():
+            assert c.get('disks', key).body == body
+    check_deep(server)
+    assert server.stop() == 0
+    assert [snapshot(d) for d in original] == before
+
+
+def test_a_disk_that_was_added_comes_back_without_being_named(make_server):
+    """While the others are where they were, under whatever names; moved, it is to be named as well."""
+    server = make_server(disks=2)
+    server.start()
+    added = os.path.join(server.folder, 'added')
+    server.admin('disk', 'add', added)
+    assert server.stop() == 0
+    named = server.dirs
+    links = [d + '.link' for d in named]
+    for d, link in zip(named, links):
+        os.symlink(d, link)
+    for dirs in (named, links, [d + '/' for d in named]):
+        server.dirs = dirs
+        server.start()
+        assert redundancy(server)['usable'] == 3
+        assert server.stop() == 0
+    server.dirs = [named[0] + '.moved', named[1]]
+    os.rename(named[0], server.dirs[0])
+    server.launch()
+    assert server.process.wait(60) != 0
+    assert 'is not named' in server.log_tail() and added in server.log_tail()
+    server.dirs.append(added)
+    server.start()
+    assert redundancy(server)['usable'] == 3
+    assert server.stop() == 0
+
+
 def test_mount_point_without_its_disk_is_no_disk(make_server):
     """Unmounted, what is left is an empty directory in its place: nothing is written there, nothing is read from it."""
     server = make_server(disks=4)

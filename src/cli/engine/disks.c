@@ -313,12 +313,15 @@ static int BLOCKING ask_whose(void *arg)
     return meta_mirror_whose(w->kv, w->ret);
 }
 
-/* A mirror knows its disk, unless it was always alone; then whatever name will do for now. */
-static int FIBER name_by_mirror(struct found *f, struct kv *kv)
+/*
+ * A mirror knows its disk, unless it was always alone, as it is now: then whatever name will do for
+ * the time being. Beside others such a one is nobody's, and must not take part.
+ */
+static int FIBER name_by_mirror(struct found *f, struct kv *kv, bool alone)
 {
     struct whose w = {kv, f->id.disk};
     int r = rt_offload(ask_whose, &w);
-    f->nameless = r == -ERR_NOT_FOUND;
+    f->nameless = r == -ERR_NOT_FOUND && alone;
     if (f->nameless)
         rt_random(f->id.disk, sizeof(f->id.disk));
     f->has_id = f->recalled = r == 0 || f->nameless;
@@ -331,14 +334,27 @@ static int BLOCKING close_kv(void *kv)
     return 0;
 }
 
+/* To open a folder that has none would make one. */
+static bool FIBER has_database(const char *dir)
+{
+    char path[PATH_MAX + 16];
+    struct rt_file *f = NULL;
+    snprintf(path, sizeof(path), "%s/meta/CURRENT", dir);
+    int r = rt_file_open(&f, path, RT_OPEN_READ);
+    rt_file_close(f);
+    return r == 0;
+}
+
 /* One that cannot be opened is left out, and told of. */
-static void FIBER open_mirror(struct engine *e, struct found *f, struct candidate *list,
+static void FIBER open_mirror(struct engine *e, struct found *f, bool alone, struct candidate *list,
                               unsigned *count)
 {
     struct candidate *c = &list[*count];
-    int r = engine_open_rocks(e, f->path, "meta", true, &c->mirror.kv);
+    int r = f->has_id || has_database(f->path) ? 0 : -ERR_CORRUPT;
+    if (r == 0)
+        r = engine_open_rocks(e, f->path, "meta", true, &c->mirror.kv);
     if (r == 0 && !f->has_id) {
-        r = name_by_mirror(f, c->mirror.kv);
+        r = name_by_mirror(f, c->mirror.kv, alone);
         if (r < 0)
             rt_offload(close_kv, TAKE_PTR(c->mirror.kv));
     }
@@ -384,20 +400,35 @@ static unsigned FIBER keep_newest(struct candidate *list, unsigned count)
     return count;
 }
 
-static unsigned FIBER open_candidates(struct engine *e, struct finds *all, bool first,
-                                      struct meta_mirror mirrors[META_MIRRORS_MAX])
+/* Some may have been named by their mirrors alone, after the others were compared. */
+static int FIBER test_candidates(const struct finds *all, struct candidate *list, unsigned count)
+{
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < all->count; i++)
+        r = test_copy(all, i);
+    while (r < 0 && count > 0)
+        rt_offload(close_kv, list[--count].mirror.kv);
+    return r;
+}
+
+/* How many there are, or -ERR_CONFLICT. */
+static int FIBER open_candidates(struct engine *e, struct finds *all, bool first,
+                                 struct meta_mirror mirrors[META_MIRRORS_MAX])
 {
     struct candidate list[ENGINE_DIRS_MAX];
     unsigned count = 0;
     for (unsigned i = 0; i < all->count; i++)
         if (first ? count < META_MIRRORS_MAX : all->at[i].has_meta)
-            open_mirror(e, &all->at[i], list, &count);
+            open_mirror(e, &all->at[i], all->count == 1, list, &count);
+    int r = test_candidates(all, list, count);
+    if (r < 0)
+        return r;
     count = keep_newest(list, count);
     for (unsigned i = 0; i < count; i++)
         mirrors[i] = list[i].mirror;
     if (count > 0)
         snprintf(e->meta_dir, sizeof(e->meta_dir), "%s", list[0].path);
-    return count;
+    return (int)count;
 }
 
 static int FIBER open_mirrors(struct engine *e, struct finds *all, bool first,
@@ -405,11 +436,13 @@ static int FIBER open_mirrors(struct engine *e, struct finds *all, bool first,
 {
     struct meta_mirror mirrors[META_MIRRORS_MAX];
     char why[META_WHY_BYTES] = "";
-    unsigned count = open_candidates(e, all, first, mirrors);
+    int count = open_candidates(e, all, first, mirrors);
+    if (count < 0)
+        return count;
     if (count == 0)
         return fail(-ERR_NOT_FOUND, "none of the directories has metadata that can be opened");
     struct meta_mirrors_config mirrored = {.mirrors = mirrors,
-                                           .count = count,
+                                           .count = (unsigned)count,
                                            .force = config->force_metadata,
                                            .changed = tell_mirror};
     int r = meta_mirrors_open(&e->meta, &mirrored, why);
@@ -553,7 +586,7 @@ static int FIBER probe_disk(void *arg)
 {
     const struct engine_disk *d = arg;
     struct disk_identity id;
-    int r = disk_identity_read(d->path, &id);
+    int r = *d->path ? disk_identity_read(d->path, &id) : -ENOENT;
     return r == 0 && memcmp(id.disk, d->uuid, 16) != 0 ? -ENODEV : r;
 }
 
@@ -636,9 +669,86 @@ static void FIBER restore_identity(const struct engine *e, const struct store_di
                   "%s/disk.id", f->path);
 }
 
+/* ---- disks that are not named ---------------------------------------------------------------- */
+
+/*
+ * A disk that is not on the command line is looked for where the table says that it was: one that
+ * was added comes back. But where others are not where the table says, the store was moved, or it
+ * is a copy of one that is still there, whose disks are not ours to touch. Then nothing is looked
+ * for: the place is forgotten until somebody names the disk.
+ */
+
+struct two_paths {
+    const char *a, *b;
+    bool same;
+};
+
+static int BLOCKING compare_paths(void *arg)
+{
+    struct two_paths *p = arg;
+    char a[PATH_MAX], b[PATH_MAX];
+    p->same = realpath(p->a, a) && realpath(p->b, b) && strcmp(a, b) == 0;
+    return 0;
+}
+
+static bool FIBER is_same_place(const char *a, const char *b)
+{
+    struct two_paths p = {.a = a, .b = b, .same = strcmp(a, b) == 0};
+    if (!p.same)
+        rt_offload(compare_paths, &p);
+    return p.same;
+}
+
+/* One that is somewhere else than the table says, or NULL. */
+static const struct store_disk *FIBER find_moved(const struct engine *e, struct finds *all,
+                                                 const char **ret_to)
+{
+    for (uint32_t i = 0; i < e->table.count; i++) {
+        const struct store_disk *row = &e->table.list[i];
+        const struct found *f = find_disk(all, row->uuid);
+        if (f && row->state != STORE_DISK_GONE && *row->path &&
+            !is_same_place(row->path, f->path)) {
+            *ret_to = f->path;
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* At the place that the table says. */
+static bool FIBER is_there(const struct store_disk *row)
+{
+    struct disk_identity id;
+    return disk_identity_read(row->path, &id) == 0 && memcmp(id.disk, row->uuid, 16) == 0;
+}
+
+static int FIBER forget_places(struct engine *e, struct finds *all, bool *ret_any)
+{
+    const char *to;
+    const struct store_disk *moved = find_moved(e, all, &to);
+    bool all_named = all->count >= active_count(&e->table);
+    for (uint32_t i = 0; moved && i < e->table.count; i++) {
+        struct store_disk *row = &e->table.list[i];
+        if (row->state == STORE_DISK_GONE || !*row->path || find_disk(all, row->uuid))
+            continue;
+        if (!all_named && is_there(row))
+            return fail(-ERR_CONFLICT,
+                        "the store is not where it was (%s was %s), and disk %u, which is still at "
+                        "%s, is not named. If it is this store's, name it as well; if this is a "
+                        "copy, name the copy of it, or an empty directory to go on without it",
+                        to, moved->path, row->number, row->path);
+        *row->path = 0;
+        *ret_any = true;
+    }
+    return 0;
+}
+
 static int FIBER open_nodes(struct engine *e, struct finds *all)
 {
     bool moved = false;
+    int err = forget_places(e, all, &moved);
+    if (err < 0)
+        return err;
     for (uint32_t i = 0; i < e->table.count; i++) {
         struct store_disk *row = &e->table.list[i];
         struct found *f = find_disk(all, row->uuid);

@@ -11,8 +11,10 @@
  *
  * Directories are known by their `disk.id`, in whatever order and under whatever path they are
  * given. Any of them may be missing, as far as the codes survive it: its disk is gone then, and is
- * taken in again when it is back under its path. The first start takes every directory as a disk;
- * later an empty one is none until engine_disk_replace or engine_disk_add.
+ * taken in again when it is back under its path. One that is not given is looked for where it was,
+ * unless others have moved: the store may be a copy of one that is still there. The first start
+ * takes every directory as a disk; later an empty one is none until engine_disk_replace or
+ * engine_disk_add.
  */
 
 #include <limits.h>

@@ -376,8 +376,8 @@ static void print_disks(const struct server *s)
         if (!n || node_role(n) == NODE_RETIRED)
             continue;
         if (node_state(n) == NODE_GONE)
-            printf("  MISSING     disk %u, last at %s: %s\n", i, node_path(n),
-                   err_text(node_fault(n)));
+            printf("  MISSING     disk %u, last at %s: %s\n", i,
+                   *node_path(n) ? node_path(n) : "another place", err_text(node_fault(n)));
         else
             printf("  disk %-6u %s\n", i, node_path(n));
     }
@@ -485,7 +485,7 @@ static struct audit_dirs *audit_dirs_new(struct server *s)
     struct audit_dirs *d = options.audit_dir ? NULL : calloc(1, sizeof(*d));
     for (uint32_t i = 0; d && i < nodes_count(&s->engine.nodes); i++) {
         const struct node *n = nodes_get(&s->engine.nodes, i);
-        if (!n || node_role(n) != NODE_ACTIVE)
+        if (!n || node_role(n) != NODE_ACTIVE || !*node_path(n))
             continue;
         snprintf(d->paths[d->count], sizeof(*d->paths), "%s/audit", node_path(n));
         d->places[d->count] = (struct audit_place){d->paths[d->count], node_state(n) != NODE_GONE};
@@ -512,7 +512,7 @@ static void FIBER disks_looked(void *arg)
     unsigned count = 0;
     for (uint32_t i = 0; i < nodes_count(&s->engine.nodes); i++) {
         const struct node *n = nodes_get(&s->engine.nodes, i);
-        if (n && node_role(n) != NODE_RETIRED)
+        if (n && node_role(n) != NODE_RETIRED && *node_path(n))
             dirs[count++] = node_path(n);
     }
     (void)kms_keep_dirs(s->kms, dirs, count);
