@@ -4,9 +4,9 @@
 /*
  * MD5 (RFC 1321), the ETag of a single PUT and the largest cost of one.
  *
- * One stream runs at under 1 GB/s whatever the core, for its steps depend on each other; several
- * streams side by side in SIMD lanes run at up to 6. So updates are offered in groups:
- * md5_update_many() takes any number of independent streams and hashes them in lanes. Who gathers
+ * One stream runs at under 1 GB/s whatever the core, for its steps depend on each other; two to
+ * four of them in turn at 1.9 to 2.5, and as many as there are SIMD lanes at up to 7. So updates
+ * are offered in groups: md5_update_many() takes any number of independent streams. Who gathers
  * them (the fibers of one thread) is not this file's concern.
  */
 
@@ -29,7 +29,7 @@ void md5_update(struct md5 *m, const void *data, size_t len);
 void md5_finish(struct md5 *m, uint8_t ret[HASH_MD5_LEN]);
 void md5_of(struct str data, uint8_t ret[HASH_MD5_LEN]);
 
-/* Lanes the processor offers: 16 (AVX-512), 8 (AVX2) or 1. */
+/* Streams that go side by side: 16 (AVX-512), 8 (AVX2) or 4. */
 unsigned md5_lanes(void);
 /* As md5_update on each job; the streams are distinct. Fastest with md5_lanes() equal lengths. */
 void md5_update_many(struct md5_job *jobs, size_t count);
