@@ -98,6 +98,16 @@ static int step_past_prefix(struct listing *l, struct str prefix)
 
 /* ---- where the page begins ------------------------------------------------------------------ */
 
+/* The current object came to be that since, by the removal of all that was before it: it lies
+ * behind the version that the page begins at, and is still to be told. */
+static int seek_promoted(struct listing *l, struct str key)
+{
+    struct key_buf k;
+    int r = meta_cursor_seek(l->objects, key_raw(&k, KEY_OBJECTS, key));
+    read_object_key(l);
+    return r;
+}
+
 /* Behind one version of a key. Where the null version was is not known once it is gone: then the
  * key is listed again, for whoever removes what a page told must meet the rest. */
 static int seek_behind_version(struct meta_tx *tx, struct listing *l)
@@ -125,6 +135,8 @@ static int seek_behind_version(struct meta_tx *tx, struct listing *l)
         r = version_find(tx, key, STORE_CURRENT, &row);
     l->resumed_newest = r == 0 ? row.head.object.seq : 0;
     l->last = key;
+    if (r == 0 && !row.head.object.delete_marker && l->resumed_newest < seq)
+        r = seek_promoted(l, key);
     return r == -ERR_NO_SUCH_KEY ? 0 : r;
 }
 

@@ -520,6 +520,34 @@ CASE(removing_page_by_page_meets_every_version)
     assert_int_equal(store_bucket_delete(h->store, STR("bucket")), 0);
 }
 
+/* What was removed with the current object made an older version current: behind the marker. */
+CASE(a_version_that_became_current_is_met_on_the_next_page)
+{
+    struct store_versions_query q = {.max = 2};
+    struct store_versions_page page;
+    enable(h);
+    for (unsigned i = 0; i < 4; i++)
+        put(h, STR("k"), STR("v"));
+    put(h, STR("l"), STR("v"));
+    assert_int_equal(store_list_versions(h->store, &h->arena, h->bucket, &q, &page), 0);
+    for (size_t i = 0; i < 2; i++) {
+        q.version = (struct store_version_ref){STORE_VERSION_SEQ, page.entries[i].object.seq};
+        assert_int_equal(delete_k(h, q.version, false), 0);
+    }
+    q.after = STR("k");
+    q.has_version = true;
+    q.max = 9;
+    assert_int_equal(store_list_versions(h->store, &h->arena, h->bucket, &q, &page), 0);
+    assert_int_equal(page.count, 3);
+    assert_true(page.entries[0].is_latest && !page.entries[1].is_latest);
+    assert_true(page.entries[0].object.seq > page.entries[1].object.seq);
+    assert_true(str_eq(page.entries[2].object.key, STR("l")));
+    put(h, STR("k"), STR("later"));
+    assert_int_equal(store_list_versions(h->store, &h->arena, h->bucket, &q, &page), 0);
+    assert_int_equal(page.count, 3);
+    assert_false(page.entries[0].is_latest);
+}
+
 /* A record whose lock says what no release wrote. */
 static int spoil_tx(struct meta_tx *tx, void *arg)
 {
@@ -651,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_locked_null_version_is_not_written_over),
         cmocka_unit_test(a_marker_may_be_longer_than_keys),
         cmocka_unit_test(removing_page_by_page_meets_every_version),
+        cmocka_unit_test(a_version_that_became_current_is_met_on_the_next_page),
         cmocka_unit_test(a_lock_that_cannot_be_read_holds),
         cmocka_unit_test(object_lock_keeps_versioning_on),
         cmocka_unit_test(a_judged_version_goes_only_while_it_is_what_was_judged),
