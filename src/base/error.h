@@ -52,6 +52,8 @@
       "Access Denied because object protected by object lock.")                                    \
     X(NO_OBJECT_LOCK_CONFIG, false, 404, "ObjectLockConfigurationNotFoundError",                   \
       "Object Lock configuration does not exist for this bucket")                                  \
+    X(ILLEGAL_VERSIONING, false, 400, "IllegalVersioningConfigurationException",                   \
+      "The Versioning element must be specified")                                                  \
     X(NO_SUCH_OBJECT_LOCK, false, 404, "NoSuchObjectLockConfiguration",                            \
       "The specified object does not have a ObjectLock configuration")                             \
     X(INVALID_ACCESS_KEY, false, 403, "InvalidAccessKeyId",                                        \

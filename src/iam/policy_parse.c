@@ -56,7 +56,9 @@ static int load_json(struct parse *p, struct str document, json_t **ret)
         return parse_fault(p, "The policy exceeds the maximum allowed document size of %llu bytes",
                            POLICY_DOCUMENT_MAX);
     if (document.len == 0 || document.ptr[0] != '{')
-        return parse_fault(p, "Policies must be valid JSON and the first byte must be '{'");
+        return parse_fault(p, p->policy->kind == POLICY_TRUST
+                                  ? "This policy contains invalid Json"
+                                  : "Policies must be valid JSON and the first byte must be '{'");
     if (!json_is_shallow(document, POLICY_DEPTH_MAX))
         return parse_fault(p, "Policies must be valid JSON nested at most %d deep",
                            POLICY_DEPTH_MAX);

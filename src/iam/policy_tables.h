@@ -106,12 +106,15 @@ enum iam_resource_kind {
     X(iam, ListGroupPolicies, ARN)                                               \
     X(iam, ListGroups, ARN)                                                      \
     X(iam, ListGroupsForUser, ARN)                                               \
+    X(iam, ListInstanceProfilesForRole, ARN)                                     \
     X(iam, ListOpenIDConnectProviders, ARN)                                      \
     X(iam, ListPolicies, ARN)                                                    \
     X(iam, ListPolicyVersions, ARN)                                              \
     X(iam, ListRolePolicies, ARN)                                                \
+    X(iam, ListRoleTags, ARN)                                                    \
     X(iam, ListRoles, ARN)                                                       \
     X(iam, ListUserPolicies, ARN)                                                \
+    X(iam, ListUserTags, ARN)                                                    \
     X(iam, ListUsers, ARN)                                                       \
     X(iam, PassRole, ARN)                                                        \
     X(iam, PutGroupPolicy, ARN)                                                  \

@@ -50,6 +50,8 @@ int s3_body_versioning(struct arena *a, struct str body, enum store_versioning *
         return r;
     struct str status = xml_child_text(root, "Status");
     const struct xml_node *mfa = xml_child(root, "MfaDelete");
+    if (!xml_child(root, "Status"))
+        return -ERR_ILLEGAL_VERSIONING;
     if (mfa && !str_eq(mfa->text, STR("Disabled")))
         return str_eq(mfa->text, STR("Enabled")) ? -ERR_NOT_IMPLEMENTED : -ERR_MALFORMED_XML;
     if (str_eq(status, STR("Enabled")))

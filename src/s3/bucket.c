@@ -137,6 +137,10 @@ int FIBER s3_head_bucket(struct s3_request *q)
 int FIBER s3_delete_bucket(struct s3_request *q)
 {
     int r = store_bucket_delete(q->s3->store, q->bucket_name);
+    if (r == -ERR_BUCKET_NOT_EMPTY && q->bucket.versioning != STORE_VERSIONING_NEVER)
+        return s3_error(q, r,
+                        "The bucket you tried to delete is not empty. You must delete all "
+                        "versions in the bucket.");
     return r ? r : s3_respond_empty(q, 204);
 }
 

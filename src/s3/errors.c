@@ -27,7 +27,8 @@ int s3_error(struct s3_request *q, int err, const char *fmt, ...)
 int s3_error_argument(struct s3_request *q, const char *name, struct str value, const char *message)
 {
     s3_error_detail(q, "ArgumentName", str_from(name));
-    s3_error_detail(q, "ArgumentValue", value);
+    if (value.ptr)
+        s3_error_detail(q, "ArgumentValue", value);
     q->message = str_from(message);
     return -ERR_INVALID_ARGUMENT;
 }
@@ -65,6 +66,10 @@ static void add_usual_details(struct s3_request *q, int err)
         if (q->key.len)
             s3_error_detail(q, "Key", q->key);
         break;
+    case ERR_NO_SUCH_VERSION:
+        s3_error_detail(q, "Key", q->key);
+        s3_error_detail(q, "VersionId", s3_param(q, "versionId"));
+        break;
     case ERR_NO_SUCH_BUCKET:
     case ERR_BUCKET_EXISTS:
     case ERR_BUCKET_OWNED:
@@ -72,6 +77,7 @@ static void add_usual_details(struct s3_request *q, int err)
     case ERR_INVALID_BUCKET_NAME:
     case ERR_NO_SUCH_BUCKET_POLICY:
     case ERR_NO_SUCH_CORS:
+    case ERR_NO_OBJECT_LOCK_CONFIG:
     case ERR_NO_SUCH_ENCRYPTION:
     case ERR_NO_SUCH_LIFECYCLE:
     case ERR_NO_SUCH_TAG_SET:

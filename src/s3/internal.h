@@ -163,7 +163,7 @@ int s3_check_owner(struct s3_request *q, struct str header, const struct store_b
 /* Gives `err` back after noting a message for the body. */
 int s3_error(struct s3_request *q, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void s3_error_detail(struct s3_request *q, const char *name, struct str value);
-/* An InvalidArgument with ArgumentName and ArgumentValue. */
+/* An InvalidArgument with ArgumentName and, unless it is STR_NULL, ArgumentValue. */
 int s3_error_argument(struct s3_request *q, const char *name, struct str value,
                       const char *message);
 void FIBER s3_respond_error(struct s3_request *q, int err);

@@ -31,6 +31,7 @@ static void put_bucket(struct s3_request *q, struct buf *b, const struct store_b
     xml_open(b, "Bucket");
     xml_element(b, "Name", bucket->name);
     s3_xml_time(b, "CreationDate", bucket->created_ms);
+    xml_element(b, "BucketArn", arena_printf(q->arena, "arn:aws:s3:::%.*s", STR_FMT(bucket->name)));
     xml_element(b, "BucketRegion", q->s3->region);
     xml_close(b, "Bucket");
 }

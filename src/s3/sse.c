@@ -224,7 +224,7 @@ int s3_canonical_encryption(struct s3_request *q, struct str body, struct buf *r
     struct str why;
     int r = s3_encryption_parse(q->arena, body, &e, &why);
     if (r && why.ptr)
-        q->message = why;
+        return s3_error_argument(q, "ApplyServerSideEncryptionByDefault", STR_NULL, why.ptr);
     if (!r && e.name.ptr && !keyring_name_is_valid(kms_plain_name(e.name)))
         return s3_error(q, -ERR_INVALID_ARGUMENT, "Invalid KMS keyId");
     if (!r)
@@ -287,6 +287,17 @@ static int explain_service(struct s3_request *q, int err, struct str name)
     return err;
 }
 
+/* AWS's service of keys takes nothing but version 4, which the anonymous have not. Services of ours
+ * ask without a request. */
+static int check_signature(struct s3_request *q, const struct seal *s)
+{
+    if (s->kind != SEAL_KMS || !q->head || (q->signed_in && !q->auth.v2))
+        return 0;
+    return s3_error_argument(q, "Authorization", STR("null"),
+                             "Requests specifying Server Side Encryption with AWS KMS managed keys "
+                             "require AWS Signature Version 4.");
+}
+
 /*
  * Keys of SSE-KMS have no policies of their own: who may write or read the object may have it done,
  * unless a policy of theirs denies it the key. Services of ours ask for nobody.
@@ -333,7 +344,9 @@ static int FIBER wrap_by_service(struct s3_request *q, struct seal *s, const str
 {
     uint8_t middle[CRYPT_KEY_LEN];
     struct kms_use use = use_of(s, q->bucket.id);
-    int r = judge_key(q, s, "kms:GenerateDataKey");
+    int r = check_signature(q, s);
+    if (!r)
+        r = judge_key(q, s, "kms:GenerateDataKey");
     if (r)
         return r;
     r = kms_new_key(q->s3->kms, &use, q->arena, middle, &s->middle);
@@ -432,6 +445,8 @@ static int FIBER open_seal(struct s3_request *q, struct bucket_id bucket, struct
     int r = read_customer(q, source, given.customer_key, &customers);
     if (!r && packed.len)
         r = seal_parse(packed, &s);
+    if (!r)
+        r = check_signature(q, &s);
     if (!r && customers && s.kind != SEAL_C)
         r = s3_error(q, -ERR_INVALID_REQUEST,
                      "The encryption parameters are not applicable to this object.");

@@ -31,19 +31,35 @@ static bool is_tag_text(struct str s)
 
 static int refuse(struct s3_tags_fault *fault, const char *text, struct str key)
 {
-    *fault = (struct s3_tags_fault){str_from(text), key};
+    *fault = (struct s3_tags_fault){.text = str_from(text), .key = key};
     return -ERR_INVALID_TAG;
 }
 
-static int test_tag(const struct store_pair *tag, struct s3_tags_fault *fault)
+static int refuse_value(struct s3_tags_fault *fault, const struct store_pair *tag)
+{
+    int r = refuse(fault, "The TagValue you have provided is invalid", tag->name);
+    fault->value = tag->value;
+    return r;
+}
+
+/* Objects' tags have a sentence of their own for it. */
+static int refuse_reserved(struct s3_tags_fault *fault, const struct store_pair *tag, size_t max)
+{
+    return refuse(fault,
+                  max == S3_TAGS_MAX ? "Your TagKey cannot be prefixed with aws:"
+                                     : "System tags cannot be added/updated by requester",
+                  tag->name);
+}
+
+static int test_tag(const struct store_pair *tag, size_t max, struct s3_tags_fault *fault)
 {
     if (tag->name.len == 0 || count_characters(tag->name) > S3_TAG_KEY_MAX ||
         !is_tag_text(tag->name))
         return refuse(fault, "The TagKey you have provided is invalid", tag->name);
     if (count_characters(tag->value) > S3_TAG_VALUE_MAX || !is_tag_text(tag->value))
-        return refuse(fault, "The TagValue you have provided is invalid", tag->name);
+        return refuse_value(fault, tag);
     if (str_starts_nocase(tag->name, STR("aws:")))
-        return refuse(fault, "System tags cannot be added/updated by requester", tag->name);
+        return refuse_reserved(fault, tag, max);
     return 0;
 }
 
@@ -65,10 +81,10 @@ static int sort_tags(struct s3_tags *t, struct s3_tags_fault *fault)
     return 0;
 }
 
-static int test_tags(const struct s3_tags *t, struct s3_tags_fault *fault)
+static int test_tags(const struct s3_tags *t, size_t max, struct s3_tags_fault *fault)
 {
     for (size_t i = 0; i < t->count; i++) {
-        int r = test_tag(&t->pairs[i], fault);
+        int r = test_tag(&t->pairs[i], max, fault);
         if (r)
             return r;
     }
@@ -112,7 +128,7 @@ int s3_tags_parse_set(struct arena *a, const struct xml_node *set, size_t max, s
         if (r)
             return r;
     }
-    int r = test_tags(&t, fault);
+    int r = test_tags(&t, max, fault);
     if (!r && sort_tags(&t, fault))
         r = -ERR_INVALID_TAG;
     if (!r)
@@ -129,9 +145,10 @@ int s3_tags_parse_xml(struct arena *a, struct str body, size_t max, struct s3_ta
     if (r)
         return r == -ERR_MAX_MESSAGE_LENGTH ? -ERR_MALFORMED_XML : r;
     const struct xml_node *set = xml_child(root, "TagSet");
-    if (!str_eq(root->name, STR("Tagging")) || !set || set->next || root->first_child != set)
+    if (!str_eq(root->name, STR("Tagging")) || root->first_child != set || (set && set->next))
         return -ERR_MALFORMED_XML;
-    return s3_tags_parse_set(a, set, max, ret, fault);
+    *ret = (struct s3_tags){0};
+    return set ? s3_tags_parse_set(a, set, max, ret, fault) : 0; /* S3 takes that for none */
 }
 
 void s3_tags_xml(struct buf *b, const struct store_pair *tags, size_t count)
@@ -161,6 +178,18 @@ static int bad_header(struct s3_tags_fault *fault)
     return -ERR_INVALID_ARGUMENT;
 }
 
+/* A value's own is to be encoded. */
+static bool has_bare_equals(struct str text)
+{
+    struct str pair;
+    while (text.len && str_cut(&text, '&', &pair)) {
+        ptrdiff_t at = str_find_char(pair, '=', 0);
+        if (at >= 0 && str_find_char(pair, '=', (size_t)at + 1) >= 0)
+            return true;
+    }
+    return false;
+}
+
 int s3_tags_parse_header(struct arena *a, struct str text, struct s3_tags *ret,
                          struct s3_tags_fault *fault)
 {
@@ -174,6 +203,8 @@ int s3_tags_parse_header(struct arena *a, struct str text, struct s3_tags *ret,
         return r == -ERR_TOO_LARGE ? too_many(S3_TAGS_MAX, fault) : bad_header(fault);
     if (form.count > S3_TAGS_MAX)
         return too_many(S3_TAGS_MAX, fault);
+    if (has_bare_equals(text))
+        return bad_header(fault);
     t.pairs = arena_array(a, struct store_pair, form.count + 1);
     if (!t.pairs)
         return -ENOMEM;
@@ -183,7 +214,7 @@ int s3_tags_parse_header(struct arena *a, struct str text, struct s3_tags *ret,
         if (!p->name.len || !str_is_utf8(p->name) || !str_is_utf8(p->value))
             return bad_header(fault);
     }
-    r = test_tags(&t, fault);
+    r = test_tags(&t, S3_TAGS_MAX, fault);
     if (!r && sort_tags(&t, fault))
         r = bad_header(fault);
     if (!r)

@@ -22,7 +22,7 @@ struct s3_tags {
 /* What is wrong with tags beyond an error's usual text; ptr NULL: nothing to add. */
 struct s3_tags_fault {
     struct str text;
-    struct str key; /* of the tag at fault */
+    struct str key, value; /* of the tag at fault, where they are to be told */
 };
 
 /*

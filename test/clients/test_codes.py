@@ -14,6 +14,10 @@ from test_boto3 import code_of
 SHA = base64.b64encode(hashlib.sha256(b'x').digest()).decode()
 
 
+def md5_of(body):
+    return 'Content-MD5', base64.b64encode(hashlib.md5(body).digest()).decode()
+
+
 def answer_of(server, *args, **kwargs):
     r = request(server, *args, **kwargs)
     return r.status, r.code
@@ -170,3 +174,34 @@ def test_a_lock_is_read_before_the_bucket_is(server, bucket):
     past = [('x-amz-object-lock-mode', 'GOVERNANCE'), ('x-amz-object-lock-retain-until-date', '2001-01-01T00:00:00Z')]
     for headers, code in ((past, 'InvalidArgument'), (past[:1], 'InvalidArgument'), ([('x-amz-object-lock-legal-hold', 'ON')], 'InvalidRequest')):
         assert answer_of(server, 'PUT', '/%s/k' % bucket, headers=headers, body=b'x') == (400, code), headers
+
+
+def test_errors_name_what_they_are_about(server, s3, bucket):
+    """As AWS answers, element by element."""
+    versioning = request(server, 'PUT', '/' + bucket, 'versioning=', headers=[md5_of(b'<VersioningConfiguration/>')], body=b'<VersioningConfiguration/>')
+    assert versioning.code == 'IllegalVersioningConfigurationException' and b'The Versioning element must be specified' in versioning.body
+    lock = request(server, 'GET', '/' + bucket, 'object-lock=')
+    assert lock.code == 'ObjectLockConfigurationNotFoundError' and ('<BucketName>%s<' % bucket).encode() in lock.body
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
+    first = s3.put_object(Bucket=bucket, Key='k', Body=b'0123456789')['VersionId']
+    marker = s3.delete_object(Bucket=bucket, Key='k')['VersionId']
+    gone = request(server, 'DELETE', '/' + bucket)
+    assert gone.code == 'BucketNotEmpty' and b'You must delete all versions in the bucket.' in gone.body
+    for version in (first, marker):
+        s3.delete_object(Bucket=bucket, Key='k', VersionId=version)
+    missing = request(server, 'GET', '/%s/k' % bucket, 'versionId=' + first)
+    assert missing.code == 'NoSuchVersion' and ('<Key>k</Key><VersionId>%s<' % first).encode() in missing.body
+    owner = request(server, 'PUT', '/' + bucket + '-2', headers=[('x-amz-object-ownership', 'Random')])
+    assert owner.code == 'InvalidArgument' and b'Invalid x-amz-object-ownership header: Random<' in owner.body and b'ArgumentValue' not in owner.body
+    body = (b'<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>'
+            b'<KMSMasterKeyID>k</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>')
+    rule = request(server, 'PUT', '/' + bucket, 'encryption=', headers=[md5_of(body)], body=body)
+    assert rule.code == 'InvalidArgument' and b'<ArgumentName>ApplyServerSideEncryptionByDefault<' in rule.body
+    assert ('<BucketArn>arn:aws:s3:::%s<' % bucket).encode() in request(server, 'GET', '/', 'prefix=' + bucket).body
+
+
+def test_a_range_of_the_whole_tells_the_checksum_of_the_whole(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'0123456789', ChecksumAlgorithm='CRC32')
+    for text, told in (('bytes=0-', True), ('bytes=-15', True), ('bytes=0-100', True), ('bytes=0-8', False), ('bytes=1-', False)):
+        answer = request(server, 'GET', '/%s/k' % bucket, headers=[('Range', text), ('x-amz-checksum-mode', 'ENABLED')])
+        assert answer.status == 206 and ('x-amz-checksum-crc32' in answer.headers) == told, text

@@ -102,13 +102,32 @@ def test_preflight_weighs_method_and_headers_and_takes_the_first_rule(server, s3
     assert preflight(server, '/%s/k' % bucket, 'http://a', 'GET', query='uploads&uploadId=1').status == 200
 
 
-def test_a_preflight_that_asks_nothing(server, bucket):
-    for origin, method in (('', 'GET'), ('http://a', '')):
-        r = preflight(server, '/%s/k' % bucket, origin, method)
-        assert (r.status, r.code) == (400, 'BadRequest')
-    r = preflight(server, '/%s/k' % bucket, 'http://a')
+def test_a_preflight_that_asks_nothing(server, s3, bucket):
+    path = '/%s/k' % bucket
+    assert preflight(server, path, '').code == 'BadRequest', 'an origin, before all else'
+    r = preflight(server, path, 'http://a', '')
     assert (r.status, r.code) == (403, 'AccessForbidden') and b'CORS is not enabled' in r.body
-    assert preflight(server, '/no-such-bucket-anywhere/k', 'http://a').code == 'NoSuchBucket'
+    assert b'<Method>OPTIONS</Method><ResourceType>BUCKET</ResourceType>' in r.body
+    r = preflight(server, '/no-such-bucket-anywhere/k', 'http://a')
+    assert (r.status, r.code) == (403, 'AccessForbidden') and b'CORSResponse: Bucket not found' in r.body
+    put_rules(s3, bucket, rule(['http://a']))
+    r = preflight(server, path, 'http://a', '')
+    assert (r.status, r.code) == (400, 'BadRequest')
+
+
+def test_headers_that_a_request_asks_for(server, s3, bucket):
+    put_rules(s3, bucket, rule(['http://a'], AllowedHeaders=['x-one', 'x-two']), rule(['']))
+    assert s3.get_bucket_cors(Bucket=bucket)['CORSRules'][1]['AllowedOrigins'] == ['']
+    answer = preflight(server, '/' + bucket, 'http://a', headers='X-One,x-two ,  x-one')
+    assert answer.headers['access-control-allow-headers'] == 'x-one, x-two, x-one'
+    for wanted, given in (('x-two', 'http://a'), ('x-three', None)):
+        lines = [('Origin', 'http://a'), ('Access-Control-Request-Headers', wanted)]
+        with Connection(server) as c:
+            c.send(request_bytes('GET', '/' + bucket, [('Host', server.host)] + lines))
+            while b'\r\n\r\n' not in c.buffer:
+                assert c._more()
+            assert c.buffer.lower().count(b'\nvary:') == 1
+            assert c.reply().headers.get(ALLOWED) == given
 
 
 def test_answers_and_errors_carry_the_headers(server, s3, bucket):

@@ -212,6 +212,24 @@ def test_reading_takes_no_method(server, s3, bucket):
 
 # ---- keys with names ----------------------------------------------------------------------------------
 
+def test_the_anonymous_have_nothing_of_managed_keys(server, s3, bucket):
+    """As AWS's key service, which takes signatures of version 4 only; SSE-S3 asks for nobody."""
+    policy = {'Statement': [{'Effect': 'Allow', 'Principal': '*', 'Action': 's3:*Object', 'Resource': 'arn:aws:s3:::%s/*' % bucket}]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    s3.put_object(Bucket=bucket, Key='s3', Body=b'x', ServerSideEncryption='AES256')
+    s3.put_object(Bucket=bucket, Key='kms', Body=b'x', ServerSideEncryption='aws:kms')
+    path = '/%s/' % bucket
+    assert raw.request(server, 'GET', path + 's3', signer=False).body == b'x'
+    assert raw.request(server, 'GET', path + 'kms').body == b'x'
+    assert raw.request(server, 'HEAD', path + 'kms', signer=False).status == 400
+    method = [('x-amz-server-side-encryption', 'aws:kms')]
+    for answer in (raw.request(server, 'GET', path + 'kms', signer=False), raw.request(server, 'PUT', path + 'new', headers=method, body=b'x', signer=False)):
+        assert (answer.status, answer.code) == (400, 'InvalidArgument') and b'require AWS Signature Version 4.' in answer.body
+        assert b'<ArgumentName>Authorization</ArgumentName><ArgumentValue>null</ArgumentValue>' in answer.body
+    assert raw.request(server, 'GET', path + 'new').status == 404
+    assert raw.request(server, 'DELETE', path + 'kms', signer=False).status == 204, 'that needs no key'
+
+
 def test_named_keys_contexts_and_rotation(server, s3, bucket):
     name = 'team-' + uuid.uuid4().hex[:8]
     refused(s3.put_object, 400, 'KMS.NotFoundException', Bucket=bucket, Key='k', ServerSideEncryption='aws:kms', SSEKMSKeyId=name)

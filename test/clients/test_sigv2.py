@@ -55,6 +55,15 @@ def test_boto3_signs_so(place):
     s3.delete_object(Bucket=name, Key='a b/ü+')
 
 
+def test_it_opens_no_managed_keys(place):
+    s3, name = place
+    for kind, code in (('AES256', None), ('aws:kms', 'InvalidArgument')):
+        if not code:
+            s3.put_object(Bucket=name, Key='k', Body=b'x', ServerSideEncryption=kind)
+        else:
+            assert code_of(s3.put_object, Bucket=name, Key='k', Body=b'x', ServerSideEncryption=kind) == (400, code)
+
+
 def test_presigned_urls_and_their_end(old_server, place):
     s3, name = place
     s3.put_object(Bucket=name, Key='k', Body=b'x')

@@ -182,12 +182,29 @@ def test_a_policy_is_judged_by_its_own_ARN(account):
     for arn in base + 'team/' + name, base + 'team//' + name:
         assert code_of(iam.create_policy_version, PolicyArn=arn, PolicyDocument=policy(allow('*')), SetAsDefault=True) == 'NoSuchEntity'
     assert code_of(iam.get_policy, PolicyArn=base + '/' + name) == 'NoSuchEntity'
-    assert code_of(iam.get_policy, PolicyArn=own + '/') == 'InvalidInput'
+    assert code_of(iam.get_policy, PolicyArn=own + '/') == 'ValidationError'
     assert code_of(iam.get_policy, PolicyArn=own) == 'AccessDenied'
     assert account.iam.get_policy(PolicyArn=own)['Policy']['DefaultVersionId'] == 'v1'
     theirs = iam.create_policy(PolicyName='theirs', Path='/team/', PolicyDocument=policy(allow('s3:List*')))['Policy']['Arn']
     iam.create_policy_version(PolicyArn=theirs, PolicyDocument=policy(allow('s3:Get*')), SetAsDefault=True)
     assert code_of(account.iam.get_policy, PolicyArn=base + 'theirs') == 'NoSuchEntity'
+
+
+def test_refusals_say_what_AWS_says(account):
+    def message_of(call, **kwargs):
+        with pytest.raises(ClientError) as e:
+            call(**kwargs)
+        return e.value.response['Error']['Code'] + ': ' + e.value.response['Error']['Message']
+    iam, name = account.iam, account.user()[0]
+    own = iam.create_policy(PolicyName='told', PolicyDocument=policy(allow('s3:List*')))['Policy']['Arn']
+    assert message_of(iam.delete_policy, PolicyArn=own + '2') == 'NoSuchEntity: Policy %s2 was not found.' % own
+    assert message_of(iam.attach_user_policy, UserName=name, PolicyArn=own + '2') == 'NoSuchEntity: Policy %s2 does not exist or is not attachable.' % own
+    assert message_of(iam.attach_user_policy, UserName=name, PolicyArn='a-name-and-no-arn-at-all') == 'ValidationError: Invalid ARN:  Could not be parsed!'
+    assert message_of(iam.create_role, RoleName='told', AssumeRolePolicyDocument='no json') == 'MalformedPolicyDocument: This policy contains invalid Json'
+    role = iam.create_role(RoleName='told', AssumeRolePolicyDocument=trust({'AWS': account.id}))['Role']
+    assert iam.get_role(RoleName='told')['Role']['RoleLastUsed'] == {}
+    assert iam.list_instance_profiles_for_role(RoleName='told')['InstanceProfiles'] == []
+    assert message_of(account.sts.assume_role, RoleArn=role['Arn'], RoleSessionName='Session1:2').endswith('regular expression pattern: [\\w+=,.@-]*')
 
 
 def test_to_rename_needs_the_right_to_both_names(account):

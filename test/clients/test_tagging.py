@@ -78,7 +78,7 @@ def test_limits_of_an_objects_tags(s3, bucket):
 
 
 @pytest.mark.parametrize('body', [
-    b'', b'<Tagging/>', b'<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>', b'<Tags><TagSet/></Tags>',
+    b'', b'<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>', b'<Tags><TagSet/></Tags>',
     b'<Tagging><TagSet><Label><Key>a</Key><Value/></Label></TagSet></Tagging>', b'<Tagging><TagSet></Tagging>',
     b'<Tagging><TagSet/><TagSet/></Tagging>'])
 def test_malformed_documents(server, s3, bucket, body):
@@ -89,6 +89,33 @@ def test_malformed_documents(server, s3, bucket, body):
         assert (answer.status, answer.code) == (400, 'MalformedXML')
     answer = request(server, 'PUT', '/%s/k' % bucket, 'tagging=', body=b'<Tagging><TagSet/></Tagging>')
     assert (answer.status, answer.code) == (400, 'InvalidRequest'), 'nobody vouches for the body'
+
+
+def test_an_empty_document_takes_tags_away(server, s3, bucket):
+    for body in (b'<Tagging/>', b'<Tagging><TagSet/></Tagging>'):
+        s3.put_object(Bucket=bucket, Key='k', Body=b'x', Tagging='a=1')
+        s3.put_bucket_tagging(Bucket=bucket, Tagging=tags(('a', '1')))
+        md5 = ('Content-MD5', base64.b64encode(hashlib.md5(body).digest()).decode())
+        assert request(server, 'PUT', '/%s/k' % bucket, 'tagging=', headers=[md5], body=body).status == 200
+        assert request(server, 'PUT', '/' + bucket, 'tagging=', headers=[md5], body=body).status == 204
+        assert tags_of(s3, bucket, 'k') == []
+        assert code_of(s3.get_bucket_tagging, Bucket=bucket) == (404, 'NoSuchTagSet')
+
+
+def test_what_is_wrong_with_tags_is_told(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x')
+    for bad, object_says, bucket_says in (
+            (('a', 'v,w'), b'The TagValue you have provided is invalid', None),
+            (('aws:a', '1'), b'Your TagKey cannot be prefixed with aws:', b'System tags cannot be added/updated by requester')):
+        body = b'<Tagging><TagSet><Tag><Key>%s</Key><Value>%s</Value></Tag></TagSet></Tagging>' % tuple(x.encode() for x in bad)
+        md5 = ('Content-MD5', base64.b64encode(hashlib.md5(body).digest()).decode())
+        for path, says in (('/%s/k' % bucket, object_says), ('/' + bucket, bucket_says or object_says)):
+            answer = request(server, 'PUT', path, 'tagging=', headers=[md5], body=body)
+            assert answer.code == 'InvalidTag' and says in answer.body
+            assert b'<TagKey>%s</TagKey>' % bad[0].encode() in answer.body
+            assert (b'<TagValue>v,w</TagValue>' in answer.body) == (bad[1] == 'v,w')
+    answer = request(server, 'PUT', '/%s/k' % bucket, headers=[('x-amz-tagging', 'a=1,b=2')], body=b'x')
+    assert answer.code == 'InvalidArgument' and b'<ArgumentName>x-amz-tagging</ArgumentName>' in answer.body
 
 
 def test_tags_of_a_multipart_object(s3, bucket):

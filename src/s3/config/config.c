@@ -15,7 +15,8 @@ static int canonical_tagging(struct s3_request *q, struct str body, struct buf *
     int r = s3_tags_parse_xml(q->arena, body, S3_BUCKET_TAGS_MAX, &tags, &fault);
     if (r)
         return s3_explain_tags(q, r, &fault);
-    s3_tags_xml(ret, tags.pairs, tags.count);
+    if (tags.count) /* none is as if they were deleted */
+        s3_tags_xml(ret, tags.pairs, tags.count);
     return 0;
 }
 
@@ -146,9 +147,10 @@ int FIBER s3_ownership_read(struct s3_request *q, struct str *ret)
     *ret = q->s3->object_ownership.len ? q->s3->object_ownership : STR_NULL;
     if (!word.ptr)
         return 0;
+    struct str told =
+        arena_printf(q->arena, "Invalid x-amz-object-ownership header: %.*s", STR_FMT(word));
     if (!s3_ownership_is_word(word))
-        return s3_error_argument(q, "x-amz-object-ownership", word,
-                                 "Invalid x-amz-object-ownership header");
+        return s3_error_argument(q, "x-amz-object-ownership", STR_NULL, arena_cstr(q->arena, told));
     *ret = word;
     return s3_authorise(q, "s3:PutBucketOwnershipControls", &future, STR_NULL);
 }
@@ -202,7 +204,8 @@ int FIBER s3_put_bucket_config(struct s3_request *q)
     if (!r)
         r = buf_error(&b);
     if (!r)
-        r = store_setting_put(q->s3->store, q->bucket.id, c->kind, buf_str(&b));
+        r = buf_str(&b).len ? store_setting_put(q->s3->store, q->bucket.id, c->kind, buf_str(&b))
+                            : store_setting_delete(q->s3->store, q->bucket.id, c->kind);
     return r ? r : s3_respond_empty(q, c->put_status ? c->put_status : 200);
 }
 

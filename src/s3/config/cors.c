@@ -49,7 +49,7 @@ static int test_origin(struct parse *p, struct str s)
 {
     if (count_stars(s) > 1)
         return refuse(p, "AllowedOrigin \"%.*s\" can not have more than one wildcard.", s);
-    return is_visible(s) ? 0 : -ERR_MALFORMED_XML;
+    return s.len == 0 || is_visible(s) ? 0 : -ERR_MALFORMED_XML; /* S3 takes an empty one */
 }
 
 bool s3_cors_is_method(struct str s)

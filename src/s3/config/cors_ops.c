@@ -92,7 +92,8 @@ static void apply(struct s3_request *q, const struct store_bucket *b)
         return;
     set_vary(q);
     const struct s3_cors_rule *r =
-        origin.len ? s3_cors_match(cors, origin, asked_method(q), STR_NULL, &any) : NULL;
+        origin.len ? s3_cors_match(cors, origin, asked_method(q), http_header(q->x, HEADERS), &any)
+                   : NULL;
     if (r)
         set_rule(q, r, origin, any);
 }
@@ -116,7 +117,8 @@ void s3_cors_on_bucket(struct s3_request *q)
 
 void s3_cors_vary(struct s3_request *q)
 {
-    if (store_setting_of(q->bucket.settings, STORE_SETTING_CORS))
+    if (!http_header(q->x, ORIGIN).len && /* else s3_cors_apply() has told it */
+        store_setting_of(q->bucket.settings, STORE_SETTING_CORS))
         set_vary(q);
 }
 
@@ -127,35 +129,42 @@ static int bad_preflight(struct s3_request *q, const char *message)
     return s3_error(q, -ERR_BAD_REQUEST, "%s", message);
 }
 
-static int forbidden(struct s3_request *q, const char *message)
+static int forbidden(struct s3_request *q, const char *type, const char *message)
 {
-    s3_error_detail(q, "Method", http_header(q->x, METHOD));
-    s3_error_detail(q, "ResourceType", q->key.len ? STR("OBJECT") : STR("BUCKET"));
+    struct str method = http_header(q->x, METHOD);
+    s3_error_detail(q, "Method", method.len ? method : q->head->method);
+    s3_error_detail(q, "ResourceType", str_from(type));
     return s3_error(q, -ERR_CORS_FORBIDDEN, "CORSResponse: %s", message);
 }
 
-/* In lower case, as S3 answers. */
+/* In lower case and with a blank after each comma, as S3 answers. */
 static void set_allowed_headers(struct s3_request *q, struct str headers)
 {
-    struct str text = arena_lower(q->arena, headers);
-    if (text.ptr)
-        (void)http_set_header(q->x, "Access-Control-Allow-Headers", text);
+    _cleanup_buf_ struct buf b;
+    struct str rest = arena_lower(q->arena, headers), name;
+    buf_init(&b, 0);
+    while (rest.len && str_cut(&rest, ',', &name)) {
+        if (buf_str(&b).len)
+            buf_put_cstr(&b, ", ");
+        buf_put_str(&b, str_trim(name));
+    }
+    if (!buf_error(&b))
+        (void)http_set_header(q->x, "Access-Control-Allow-Headers", buf_str(&b));
 }
 
 static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *cors)
 {
     struct str origin = http_header(q->x, ORIGIN), headers = http_header(q->x, HEADERS);
     bool any;
-    if (!cors)
-        return forbidden(q, "CORS is not enabled for this bucket.");
     set_vary(q);
     const struct s3_cors_rule *r =
         s3_cors_match(cors, origin, http_header(q->x, METHOD), headers, &any);
     if (!r)
-        return forbidden(q, "This CORS request is not allowed. This is usually because the "
-                            "evalution of Origin, request method / Access-Control-Request-Method "
-                            "or Access-Control-Request-Headers are not whitelisted by the "
-                            "resource's CORS spec.");
+        return forbidden(q, q->key.len ? "OBJECT" : "BUCKET",
+                         "This CORS request is not allowed. This is usually because the evalution "
+                         "of Origin, request method / Access-Control-Request-Method or "
+                         "Access-Control-Request-Headers are not whitelisted by the resource's "
+                         "CORS spec.");
     set_rule(q, r, origin, any);
     if (headers.len)
         set_allowed_headers(q, headers);
@@ -166,8 +175,6 @@ static int FIBER answer_preflight(struct s3_request *q, const struct s3_cors *co
 static int check_preflight(struct s3_request *q)
 {
     struct str method = http_header(q->x, METHOD), rest = http_header(q->x, HEADERS), name;
-    if (!http_header(q->x, ORIGIN).len)
-        return bad_preflight(q, "Insufficient information. Origin request header needed.");
     if (!method.len)
         return bad_preflight(q, "Invalid Access-Control-Request-Method: null");
     if (!s3_cors_is_method(method))
@@ -184,11 +191,16 @@ static int check_preflight(struct s3_request *q)
 int FIBER s3_preflight(struct s3_request *q)
 {
     const struct s3_cors *cors = NULL;
-    int r = check_preflight(q);
-    if (r)
-        return r;
-    r = s3_get_bucket(q, &q->bucket);
+    if (!http_header(q->x, ORIGIN).len)
+        return bad_preflight(q, "Insufficient information. Origin request header needed.");
+    int r = s3_get_bucket(q, &q->bucket);
+    if (r == -ERR_NO_SUCH_BUCKET)
+        return forbidden(q, "BUCKET", "Bucket not found");
     if (r == 0)
         r = rules_of(&q->bucket, &cors);
+    if (r == 0 && !cors)
+        return forbidden(q, "BUCKET", "CORS is not enabled for this bucket.");
+    if (r == 0)
+        r = check_preflight(q);
     return r ? r : answer_preflight(q, cors);
 }

@@ -112,7 +112,7 @@ static void set_checksum(struct get *g)
     if (g->part && g->part->checksum.present) {
         s3_set_checksum_value(g->q, &g->part->checksum, 0);
         (void)http_set_header(g->q->x, "x-amz-checksum-type", s3_checksum_type(&o->checksum));
-    } else if (!g->partial || (g->part_number && whole))
+    } else if (whole)
         s3_set_checksum(g->q, &o->checksum, o->etag.parts);
 }
 

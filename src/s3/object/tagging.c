@@ -21,6 +21,8 @@ int s3_explain_tags(struct s3_request *q, int err, const struct s3_tags_fault *f
     q->message = fault->text;
     if (fault->key.ptr)
         s3_error_detail(q, "TagKey", fault->key);
+    if (fault->value.ptr)
+        s3_error_detail(q, "TagValue", fault->value);
     return err;
 }
 

@@ -90,6 +90,7 @@ static const struct query_action actions[] = {
     {"iam", "PutRolePermissionsBoundary", QUERY_ON_ROLE, 0, query_put_role_boundary},
     {"iam", "DeleteRolePermissionsBoundary", QUERY_ON_ROLE, 0, query_delete_role_boundary},
     {"iam", "DeleteRole", QUERY_ON_ROLE, 0, query_delete_role},
+    {"iam", "ListInstanceProfilesForRole", QUERY_ON_ROLE, 0, query_list_instance_profiles},
 
     {"iam", "CreateOpenIDConnectProvider", QUERY_ON_PROVIDER, QUERY_NEW, query_create_provider},
     {"iam", "GetOpenIDConnectProvider", QUERY_ON_PROVIDER, 0, query_get_provider},
@@ -416,7 +417,7 @@ static int find_policy_by_arn(struct query *y, struct str arn, struct str *ret_n
     struct str account, path, name = STR_NULL;
     struct iam_policy_info info;
     if (!split_policy_arn(arn, &account, &path, &name))
-        return s3_error(y->q, -ERR_INVALID_INPUT, "ARN %.*s is not valid.", STR_FMT(arn));
+        return s3_error(y->q, -ERR_VALIDATION, "Invalid ARN:  Could not be parsed!");
     bool aws = str_eq(account, STR("aws"));
     if (!account.len)
         account = STR("root");
@@ -488,6 +489,9 @@ static int find_user(struct query *y)
         y->user = user_of_root(who);
         return 0;
     }
+    if (!name.len && (y->action->flags & QUERY_SELF))
+        return s3_error(y->q, -ERR_VALIDATION,
+                        "Must specify userName when calling with non-User credentials");
     int r = query_need(y, "UserName", &name);
     if (!r)
         r = query_find_user(y, name, &y->user);
@@ -548,6 +552,8 @@ static int find_policy(struct query *y)
     int r = query_need(y, "PolicyArn", &y->arn);
     if (!r)
         r = find_policy_by_arn(y, y->arn, &name, &y->arn);
+    if (r == -ERR_NO_SUCH_ENTITY)
+        return s3_error(y->q, r, "Policy %.*s was not found.", STR_FMT(y->arn));
     return r ? r : iam_policy_get(y->iam, y->arena, name, &y->policy);
 }
 

@@ -132,4 +132,5 @@ query_handler query_create_policy, query_get_policy, query_list_policies, query_
 query_handler query_put_inline, query_get_inline, query_delete_inline, query_list_inline,
     query_attach, query_detach, query_list_attached;
 query_handler query_create_role, query_get_role, query_list_roles, query_update_role,
-    query_delete_role, query_update_trust, query_put_role_boundary, query_delete_role_boundary;
+    query_delete_role, query_update_trust, query_put_role_boundary, query_delete_role_boundary,
+    query_list_instance_profiles;

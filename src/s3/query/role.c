@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
-static void put_role(struct query *y, const char *element, const struct iam_role *r)
+#define LAST_USED true
+
+static void put_role(struct query *y, const char *element, const struct iam_role *r,
+                     bool with_last_used)
 {
     xml_open(&y->out, element);
     xml_element(&y->out, "Path", r->path);
@@ -19,6 +22,8 @@ static void put_role(struct query *y, const char *element, const struct iam_role
         xml_element(&y->out, "Description", r->description);
     xml_element_u64(&y->out, "MaxSessionDuration", r->max_session_s);
     query_put_boundary(y, r->boundary);
+    if (with_last_used)
+        xml_element(&y->out, "RoleLastUsed", STR(""));
     xml_close(&y->out, element);
 }
 
@@ -67,13 +72,23 @@ int FIBER query_create_role(struct query *y)
         return s3_error(y->q, -ERR_ENTITY_EXISTS, "Role with name %.*s already exists.",
                         STR_FMT(spec.name));
     if (!r)
-        put_role(y, "Role", &y->role);
+        put_role(y, "Role", &y->role, !LAST_USED);
     return r;
 }
 
+/* When a role was last used is not kept: RoleLastUsed is that of one that never was. */
 int query_get_role(struct query *y)
 {
-    put_role(y, "Role", &y->role);
+    put_role(y, "Role", &y->role, LAST_USED);
+    return 0;
+}
+
+/* There are none: whoever removes a role asks first whether one holds it. */
+int query_list_instance_profiles(struct query *y)
+{
+    xml_open(&y->out, "InstanceProfiles");
+    xml_close(&y->out, "InstanceProfiles");
+    xml_element_bool(&y->out, "IsTruncated", false);
     return 0;
 }
 
@@ -105,7 +120,7 @@ int query_list_roles(struct query *y)
         return r;
     xml_open(&y->out, "Roles");
     for (size_t i = page.from; i < page.to; i++)
-        put_role(y, "member", &roles[i]);
+        put_role(y, "member", &roles[i], !LAST_USED);
     xml_close(&y->out, "Roles");
     query_put_page(y, &page, page.to ? roles[page.to - 1].name : STR(""));
     return 0;
@@ -124,7 +139,7 @@ int FIBER query_update_role(struct query *y)
     if (!r)
         r = iam_role_update(y->iam, &y->role, what, &y->fault);
     if (!r && strcmp(y->action->name, "UpdateRoleDescription") == 0)
-        put_role(y, "Role", &y->role);
+        put_role(y, "Role", &y->role, !LAST_USED);
     return r;
 }
 

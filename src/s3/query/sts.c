@@ -234,9 +234,11 @@ static int read_session_name(struct query *y, struct str *ret)
         return r;
     return s3_error(y->q, -ERR_VALIDATION,
                     "1 validation error detected: Value '%.*s' at 'roleSessionName' failed to "
-                    "satisfy constraint: Member must satisfy regular expression pattern: "
-                    "[\\w+=,.@-]{2,64}",
-                    STR_FMT(*ret));
+                    "satisfy constraint: Member must %s",
+                    STR_FMT(*ret),
+                    ret->len < 2    ? "have length greater than or equal to 2"
+                    : ret->len > 64 ? "have length less than or equal to 64"
+                                    : "satisfy regular expression pattern: [\\w+=,.@-]*");
 }
 
 /* Parameters that would change the session's meaning and are not served. */
