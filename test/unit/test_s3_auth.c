@@ -170,7 +170,7 @@ DOOR_CASE(bucket_that_is_not_there_is_told_to_everybody)
     struct answer a =
         ASK(d, "OPTIONS", "/nobucket/k", .form = FORM_NONE,
             .headers = {{"origin", "http://x"}, {"access-control-request-method", "GET"}});
-    CHECK(a.status == 404 && str_eq(a.code, STR("NoSuchBucket")));
+    CHECK(a.status == 403 && str_eq(a.code, STR("AccessForbidden")));
     return 0;
 }
 
