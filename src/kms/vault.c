@@ -19,6 +19,21 @@ static void release_text(struct buf *b)
     buf_release(b);
 }
 
+/* What Vault takes for the name of a key. Others would be sent where they say: they come from
+ * requests, and whatever lies on the way may read "..%2F" as a step up. */
+static bool is_key_name(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool word =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+        bool inside = (c == '-' || c == '.') && i > 0 && i + 1 < s.len;
+        if (!word && !inside)
+            return false;
+    }
+    return s.len > 0;
+}
+
 static void put_path(struct buf *b, const struct vault *v, const char *verb, struct str name)
 {
     buf_printf(b, "/v1/%s/%s", v->mount, verb);
@@ -60,6 +75,8 @@ int FIBER vault_wrap(struct vault *v, struct str name, struct str aad, const uin
     json_t *answer = NULL;
     buf_init(&path, 0);
     buf_init(&body, 0);
+    if (!is_key_name(name))
+        return -ERR_KMS_NOT_FOUND;
     put_path(&path, v, "encrypt", name);
     buf_put_cstr(&body, "{\"plaintext\":\"");
     put_base64(&body, str_make(key, CRYPT_KEY_LEN));
@@ -109,6 +126,8 @@ int FIBER vault_unwrap(struct vault *v, struct str name, struct str aad, struct 
     json_t *answer = NULL;
     buf_init(&path, 0);
     buf_init(&body, 0);
+    if (!is_key_name(name))
+        return -ERR_KEY_LOST;
     if (!is_ciphertext(wrapped)) /* of a key ring, from before Vault was asked */
         return -ERR_KEY_LOST;
     put_path(&path, v, "decrypt", name);
@@ -131,6 +150,8 @@ int FIBER vault_create(struct vault *v, struct str name)
 {
     _cleanup_buf_ struct buf path;
     buf_init(&path, 0);
+    if (!is_key_name(name))
+        return -EINVAL;
     put_path(&path, v, "keys", name);
     return ask(v, VAULT_KEYS, "POST", &path, STR("{\"type\":\"aes256-gcm96\"}"), -EINVAL, NULL);
 }
@@ -139,6 +160,8 @@ int FIBER vault_rotate(struct vault *v, struct str name)
 {
     _cleanup_buf_ struct buf path;
     buf_init(&path, 0);
+    if (!is_key_name(name))
+        return -ERR_KMS_NOT_FOUND;
     put_path(&path, v, "keys", name);
     buf_put_cstr(&path, "/rotate");
     return ask(v, VAULT_KEYS, "POST", &path, STR("{}"), -ERR_KMS_NOT_FOUND, NULL);

@@ -584,6 +584,30 @@ CASE(vault_wraps_and_unwraps_over_http)
     http_server_stop(m.server, rt_now() + RT_S);
 }
 
+CASE(a_keys_name_leads_nowhere_else_in_vault)
+{
+    static const char *const names[] = {
+        "..", ".",      "../../sys/seal", "a/b", "..%2f..%2fsys", "a?b", "a#b", "a%2e", "-a",
+        "a.", "\\..\\", "a;b=c",          "a b"};
+    struct mock m;
+    uint8_t key[CRYPT_KEY_LEN];
+    struct str wrapped;
+    mock_start(&m, h);
+    struct kms *k = open_service(h);
+    struct made good = make(h, k, &s3_use);
+    unsigned asked = m.asked;
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        struct kms_use use = {.name = str_from(names[i]), .bucket = {7}};
+        assert_int_equal(kms_new_key(k, &use, &h->arena, key, &wrapped), -ERR_KMS_NOT_FOUND);
+        assert_int_equal(kms_open_key(k, &use, good.wrapped, key), -ERR_KEY_LOST);
+        assert_int_equal(kms_create(k, use.name), -EINVAL);
+        assert_int_equal(kms_rotate(k, use.name), -ERR_KMS_NOT_FOUND);
+    }
+    assert_int_equal(m.asked, asked);
+    kms_close(k);
+    http_server_stop(m.server, rt_now() + RT_S);
+}
+
 CASE(keys_of_vault_stay_in_memory_for_a_while)
 {
     struct mock m;
@@ -875,6 +899,7 @@ int main(void)
         cmocka_unit_test(the_ring_of_another_store_is_not_written_over),
         cmocka_unit_test(a_passphrase_is_needed_where_there_was_one),
         cmocka_unit_test(vault_wraps_and_unwraps_over_http),
+        cmocka_unit_test(a_keys_name_leads_nowhere_else_in_vault),
         cmocka_unit_test(keys_of_vault_stay_in_memory_for_a_while),
         cmocka_unit_test(a_vault_that_refuses_is_unavailable),
         cmocka_unit_test(a_token_is_renewed_before_it_ends),
