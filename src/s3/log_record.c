@@ -227,27 +227,38 @@ static bool is_secret(struct str name)
     for (unsigned i = 0; i < ARRAY_LEN(secrets); i++)
         if (str_eq_nocase(name, str_from(secrets[i])))
             return true;
-    return false;
+    return str_find_char(name, '%', 0) >= 0; /* one of them, written in another way */
 }
 
-/* The target without the values that let others in. */
-static void put_target(struct buf *b, struct str target)
+/* A target without the values that let others in, or the address of a page, which may have been had
+ * by a presigned URL too. */
+static void put_target(struct buf *b, struct str target, bool quoted)
 {
     struct str path, query, one, name;
     uri_split(target, &path, &query);
-    put_safe(b, path, false);
+    put_safe(b, path, quoted);
     for (char lead = '?'; query.len && str_cut(&query, '&', &one); lead = '&') {
         buf_put_char(b, lead);
         struct str value = one;
         bool has_value = str_find_char(one, '=', 0) >= 0;
         str_cut(&value, '=', &name);
-        put_safe(b, has_value ? name : one, false);
+        put_safe(b, has_value ? name : one, quoted);
         if (!has_value)
             continue;
         buf_put_char(b, '=');
         if (!is_secret(name))
-            put_safe(b, value, false);
+            put_safe(b, value, quoted);
     }
+}
+
+static void put_referer(struct buf *b, struct str s)
+{
+    buf_put_cstr(b, " \"");
+    if (s.len)
+        put_target(b, s, true);
+    else
+        buf_put_char(b, '-');
+    buf_put_char(b, '"');
 }
 
 static void put_request(struct buf *b, const struct s3_log_entry *e)
@@ -255,7 +266,7 @@ static void put_request(struct buf *b, const struct s3_log_entry *e)
     buf_put_cstr(b, " \"");
     put_safe(b, e->method, false);
     buf_put_char(b, ' ');
-    put_target(b, e->target);
+    put_target(b, e->target, false);
     buf_put_cstr(b, " HTTP/1.1\"");
 }
 
@@ -276,7 +287,7 @@ void s3_log_line(struct buf *b, const struct s3_log_entry *e)
     put_number(b, e->object_size);
     put_number(b, e->total_ms);
     put_number(b, e->turn_ms);
-    put_quoted(b, e->referer);
+    put_referer(b, e->referer);
     put_quoted(b, e->agent);
     put_field(b, e->version_id);
     put_field(b, STR("cairn")); /* host id */

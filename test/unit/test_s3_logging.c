@@ -179,6 +179,26 @@ static void nothing_from_a_client_breaks_a_line_or_gets_into_it(void **state)
     buf_release(&b);
 }
 
+/* A page that was had by a presigned URL tells it to whatever it refers to. */
+static void no_line_has_a_signature_however_it_is_written(void **state)
+{
+    static const char *const targets[] = {
+        "/b/k?X%2DAmz-Signature=5ec2e7", "/b/k?%58-Amz-Credential=5ec2e7&a=1",
+        "/b/k?x-amz-signatur%65=5ec2e7", "/b/k?a=1&X-AMZ-SIGNATURE=5ec2e7"};
+    for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
+        struct s3_log_entry e = entry();
+        struct buf b;
+        buf_init(&b, 0);
+        e.target = str_from(targets[i]);
+        s3_log_line(&b, &e);
+        e.target = STR("/b/k");
+        e.referer = str_from(targets[i]);
+        s3_log_line(&b, &e);
+        assert_true(str_find(buf_str(&b), STR("5ec2e7"), 0) < 0);
+        buf_release(&b);
+    }
+}
+
 static void keys_tell_time_and_when_asked_source_and_day(void **state)
 {
     struct s3_logging l = {.bucket = STR("logs"), .prefix = STR("p/")};
@@ -306,6 +326,7 @@ int main(void)
         cmocka_unit_test(operations_have_aws_names),
         cmocka_unit_test(a_line_is_as_aws_writes_it),
         cmocka_unit_test(nothing_from_a_client_breaks_a_line_or_gets_into_it),
+        cmocka_unit_test(no_line_has_a_signature_however_it_is_written),
         cmocka_unit_test(keys_tell_time_and_when_asked_source_and_day),
         cmocka_unit_test(a_target_must_be_there_ones_own_and_open_to_the_service),
         cmocka_unit_test(requests_become_lines_in_the_target),
