@@ -42,10 +42,22 @@ int s3_body_new_bucket(struct arena *a, struct str body, struct s3_new_bucket *r
 
 /* ---- VersioningConfiguration ---------------------------------------------------------------- */
 
+/* MinIO's ExcludedPrefixes and ExcludeFolders among them, which S3 does not know: what they leave
+ * without versions would have some. */
+static bool has_other_than_versioning(const struct xml_node *root)
+{
+    for (const struct xml_node *n = root->first_child; n; n = n->next)
+        if (!str_eq(n->name, STR("Status")) && !str_eq(n->name, STR("MfaDelete")))
+            return true;
+    return false;
+}
+
 int s3_body_versioning(struct arena *a, struct str body, enum store_versioning *ret)
 {
     struct xml_node *root;
     int r = parse(a, body, "VersioningConfiguration", 16, &root);
+    if (!r && has_other_than_versioning(root))
+        r = -ERR_MALFORMED_XML;
     if (r)
         return r;
     struct str status = xml_child_text(root, "Status");

@@ -43,7 +43,10 @@ static void put_error(struct buf *b, struct http_exchange *x, int err, struct st
     /* What goes wrong inside is for the log, not for the client. */
     bool internal = info->http_status == 500;
     struct str text = message.ptr && !internal ? message : str_from(info->text);
-    xml_element(b, "Message", internal ? str_from(err_text(-ERR_INTERNAL)) : text);
+    /* AWS's have their quotes as they are, and clients look for words in them. */
+    xml_open(b, "Message");
+    xml_prose(b, internal ? str_from(err_text(-ERR_INTERNAL)) : text);
+    xml_close(b, "Message");
     if (path.ptr)
         xml_element(b, "Resource", path);
     xml_element(b, "RequestId", str_from(http_request_id(x)));

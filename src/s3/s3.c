@@ -214,6 +214,15 @@ static int FIBER handle(struct s3_request *q)
     return r ? r : q->op->handler(q);
 }
 
+/* A form posted to a key rather than its bucket is told so, as in AWS: whatever is there, nothing
+ * can be asked of it like this. */
+static int refuse_unsigned(struct s3_request *q, int err)
+{
+    bool form_to_key =
+        err == -ERR_METHOD_NOT_ALLOWED && q->key.len && str_eq(q->head->method, STR("POST"));
+    return form_to_key ? err : -ERR_ACCESS_DENIED;
+}
+
 static int FIBER serve(struct s3_request *q)
 {
     if (s3_request_website(q))
@@ -232,7 +241,7 @@ static int FIBER serve(struct s3_request *q)
     if (!r)
         r = s3_request_route(q);
     if (!q->signed_in && (r || s3_is_form(q)))
-        return r ? -ERR_ACCESS_DENIED : handle(q);
+        return r ? refuse_unsigned(q, r) : handle(q);
     if (!r && q->signed_in)
         r = check_service(q);
     if (!r)
@@ -251,6 +260,21 @@ static int FIBER serve(struct s3_request *q)
     if (q->op->level != S3_OBJECT || q->op->header) /* a copy judges its source itself */
         return r;
     return s3_hide_absence(q, &q->bucket, q->key, r);
+}
+
+/* MinIO's mc and consoles ask for its administrative API under /minio/, which is a bucket's name
+ * to everybody else: they are told what is missing where there is no such bucket. */
+static int explain_foreign(struct s3_request *q, int err)
+{
+    bool unrouted = err == -ERR_METHOD_NOT_ALLOWED || err == -ERR_INVALID_REQUEST ||
+                    err == -ERR_INVALID_ARGUMENT;
+    if (!q->signed_in || (err != -ERR_NO_SUCH_BUCKET && (q->op || !unrouted)) ||
+        !str_eq(q->bucket_name, STR("minio")) ||
+        (!str_starts(q->key, STR("admin/v")) && !str_starts(q->key, STR("kms/v"))))
+        return err;
+    return s3_error(q, -ERR_NOT_IMPLEMENTED,
+                    "MinIO's administrative API is not served: users, policies, keys, quotas and "
+                    "settings are administered with 'cairn admin'.");
 }
 
 /* The bucket's settings go before the request has ended. */
@@ -279,7 +303,7 @@ void FIBER s3_handle(struct http_exchange *x, void *arg)
     q->arena = http_arena(x);
     uri_split(q->head->target, &q->path, &query);
     http_set_note(x, q);
-    int r = serve(q);
+    int r = explain_foreign(q, serve(q));
     if (r < 0)
         s3_respond_error(q, r);
     s3_audit_end(q);

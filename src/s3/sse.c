@@ -389,6 +389,12 @@ int FIBER s3_sse_begin_unasked(struct s3_request *q, enum seal_kind kind, struct
     return r ? r : s3_sse_make(q, &sse, ret, ret_seal);
 }
 
+bool s3_sse_is_customers(struct str seal)
+{
+    struct seal s;
+    return seal.len && seal_parse(seal, &s) == 0 && s.kind == SEAL_C;
+}
+
 bool s3_sse_is_already(const struct s3_sse *sse, struct str seal)
 {
     struct seal s;

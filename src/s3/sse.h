@@ -51,6 +51,8 @@ int FIBER s3_sse_begin(struct s3_request *q, struct s3_data_key *ret, struct str
  * `kind` SEAL_NONE: what the bucket and the server say counts; `name` of SEAL_KMS. */
 int FIBER s3_sse_begin_unasked(struct s3_request *q, enum seal_kind kind, struct str name,
                                struct s3_data_key *ret, struct str *ret_seal);
+/* Whether it is by a customer's key. */
+bool s3_sse_is_customers(struct str seal);
 /* Whether bytes with this seal are encrypted just as `sse` asks: they need not be written anew. */
 bool s3_sse_is_already(const struct s3_sse *sse, struct str seal);
 

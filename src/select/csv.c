@@ -203,14 +203,15 @@ int FIBER select_csv_end(struct select_csv *c)
 
 /* ---- fields --------------------------------------------------------------------------------- */
 
-/* What stands for a quote in quotes, and how long it is; 0: nothing at `at` does. */
+/* What stands for the character behind it in quotes, and how long both are; 0: nothing at `at`
+ * does. An escape of its own takes its meaning from any, as where records end. */
 static size_t escaped_at(const struct select_csv_options *o, const char *at, const char *end)
 {
     if (end - at < 2)
         return 0;
-    if (*at == o->quote && at[1] == o->quote)
-        return 2;
-    return *at == o->escape && (at[1] == o->quote || at[1] == o->escape) ? 2 : 0;
+    if (*at == o->quote)
+        return at[1] == o->quote ? 2 : 0;
+    return *at == o->escape ? 2 : 0;
 }
 
 static struct str unescape(const struct select_csv_options *o, struct arena *a, struct str s)

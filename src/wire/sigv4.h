@@ -61,7 +61,8 @@ struct sigv4_auth {
  * can be read); -ERR_INVALID_ARGUMENT (unknown x-amz-content-sha256, both forms at once, one of the
  * headers read here sent twice); -ERR_SIGNATURE_VERSION (SigV2, SigV4A), -ERR_AUTHORIZATION_TYPE
  * (another scheme), -ERR_AUTH_QUERY_ALGORITHM;
- * -ERR_SIGNATURE_MISMATCH (a signature that is not 64 lower-case digits); -ERR_UNSIGNED_HEADERS
+ * -ERR_SIGNATURE_MISMATCH (a signature that is not 64 lower-case digits, a presigned URL with an
+ * unknown x-amz-content-sha256); -ERR_UNSIGNED_HEADERS
  * (`host` or an `x-amz-*` header not among the signed ones; a presigned URL's x-amz-content-sha256
  * need not be, because its value is signed as the payload); -ERR_INVALID_URI, -ERR_TOO_LARGE
  * (query); -ENOMEM.

@@ -309,7 +309,9 @@ static int read_query_form(const struct slot *sent, struct str payload, struct s
         return rc;
     if (sent[Q_PAYLOAD].value.ptr)
         payload = sent[Q_PAYLOAD].value;
-    return read_payload(payload.ptr ? payload : STR("UNSIGNED-PAYLOAD"), auth);
+    rc = read_payload(payload.ptr ? payload : STR("UNSIGNED-PAYLOAD"), auth);
+    /* No URL is signed over such a word: it was added to one, as another digest might be. */
+    return rc == -ERR_INVALID_ARGUMENT ? -ERR_SIGNATURE_MISMATCH : rc;
 }
 
 /* ---- a form -----------------------------------------------------------------------------------

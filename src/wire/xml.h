@@ -21,6 +21,8 @@ void xml_close(struct buf *b, const char *name);
  * carry becomes U+FFFD: control characters, U+FFFE and U+FFFF, and bytes that are not UTF-8.
  */
 void xml_text(struct buf *b, struct str s);
+/* The same where quotes stay as they are, which between tags they may. */
+void xml_prose(struct buf *b, struct str s);
 /* <name>text</name> */
 void xml_element(struct buf *b, const char *name, struct str text);
 void xml_element_u64(struct buf *b, const char *name, uint64_t v);

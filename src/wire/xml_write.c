@@ -67,12 +67,13 @@ static size_t sequence_len(struct str s)
 }
 
 /* Bytes from `at` that stand for themselves. */
-static size_t plain_run(struct str s, size_t at)
+static size_t plain_run(struct str s, size_t at, bool quotes)
 {
     size_t i = at;
     while (i < s.len) {
         unsigned char c = (unsigned char)s.ptr[i];
-        size_t step = c < 0x80 ? !escape_of(c).ptr : sequence_len(str_from_offset(s, i));
+        bool plain = (quotes && c == '"') || !escape_of(c).ptr;
+        size_t step = c < 0x80 ? plain : sequence_len(str_from_offset(s, i));
         if (step == 0)
             break;
         i += step;
@@ -80,10 +81,11 @@ static size_t plain_run(struct str s, size_t at)
     return i - at;
 }
 
-void xml_text(struct buf *b, struct str s)
+/* `quotes` are left as they are. */
+static void put_text(struct buf *b, struct str s, bool quotes)
 {
     for (size_t at = 0; at < s.len;) {
-        size_t run = plain_run(s, at);
+        size_t run = plain_run(s, at, quotes);
         buf_put(b, s.ptr + at, run);
         at += run;
         if (at == s.len)
@@ -91,6 +93,16 @@ void xml_text(struct buf *b, struct str s)
         unsigned char c = (unsigned char)s.ptr[at++];
         buf_put_str(b, c < 0x80 ? escape_of(c) : STR(REPLACEMENT));
     }
+}
+
+void xml_text(struct buf *b, struct str s)
+{
+    put_text(b, s, false);
+}
+
+void xml_prose(struct buf *b, struct str s)
+{
+    put_text(b, s, true);
 }
 
 void xml_element(struct buf *b, const char *name, struct str text)

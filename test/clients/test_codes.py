@@ -205,3 +205,46 @@ def test_a_range_of_the_whole_tells_the_checksum_of_the_whole(server, s3, bucket
     for text, told in (('bytes=0-', True), ('bytes=-15', True), ('bytes=0-100', True), ('bytes=0-8', False), ('bytes=1-', False)):
         answer = request(server, 'GET', '/%s/k' % bucket, headers=[('Range', text), ('x-amz-checksum-mode', 'ENABLED')])
         assert answer.status == 206 and ('x-amz-checksum-crc32' in answer.headers) == told, text
+
+
+def test_a_form_belongs_to_a_bucket_not_to_a_key(server, s3, bucket):
+    """As the tests of mc post one: AWS says so before it asks who that is, whatever is there."""
+    body = b'--x\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--x--\r\n'
+    form = [('Content-Type', 'multipart/form-data; boundary=x')]
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x')
+    for name in (bucket, 'not-' + bucket):
+        for key in ('k', 'absent'):
+            r = request(server, 'POST', '/%s/%s' % (name, key), headers=form, body=body, signer=False)
+            assert (r.status, r.code) == (405, 'MethodNotAllowed') and b'POST' in r.body, r
+    assert request(server, 'PATCH', '/%s/k' % bucket, signer=False).code == 'AccessDenied'
+
+
+def test_words_in_a_message_keep_their_quotes(server, bucket):
+    r = request(server, 'GET', '/' + bucket, signer=Signer(server.access_key, server.secret_key, service='ec2'))
+    assert r.status == 400 and b'incorrect service "ec2"' in r.body, r
+
+
+def test_a_digest_added_to_a_presigned_url_is_another_request(server, bucket):
+    """What no signature can be over as well: mint asks for the code."""
+    signer = Signer(server.access_key, server.secret_key)
+    query = signer.presign('PUT', server.host, '/%s/k' % bucket)
+    for digest in ('invalid-sha256', hashlib.sha256(b'').hexdigest()):
+        r = request(server, 'PUT', '/%s/k' % bucket, query, headers=[('x-amz-content-sha256', digest)], signer=False)
+        assert (r.status, r.code) == (403, 'SignatureDoesNotMatch'), r
+    assert request(server, 'PUT', '/%s/k' % bucket, query, signer=False).status == 200
+
+
+@pytest.mark.parametrize('method,path,query', [
+    ('GET', 'admin/v3/info', 'metrics=false'), ('GET', 'admin/v3/list-users', ''), ('PUT', 'admin/v3/add-user', 'accessKey=a'),
+    ('POST', 'admin/v3/background-heal/status', ''), ('GET', 'kms/v1/status', '')])
+def test_the_other_administration_is_named_where_it_is_missing(server, s3, method, path, query):
+    """mc prints the message; the bucket of that name, where there is one, is like any other."""
+    r = request(server, method, '/minio/' + path, query, body=b'x' if method == 'PUT' else b'')
+    assert (r.status, r.code) == (501, 'NotImplemented') and b'cairn admin' in r.body, r
+    r = request(server, method, '/minio/' + path, query, signer=False)
+    assert r.code in ('AccessDenied', 'MethodNotAllowed', 'NoSuchBucket') and b'cairn admin' not in r.body, r
+    if method == 'GET' and not query:
+        s3.create_bucket(Bucket='minio')
+        r = request(server, 'GET', '/minio/' + path)
+        s3.delete_bucket(Bucket='minio')
+        assert (r.status, r.code) == (404, 'NoSuchKey')

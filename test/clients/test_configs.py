@@ -96,3 +96,26 @@ def test_malformed_documents(server, bucket, query, body):
     md5 = ('Content-MD5', base64.b64encode(hashlib.md5(body).digest()).decode())
     answer = request(server, 'PUT', '/' + bucket, query + '=', headers=[md5], body=body)
     assert (answer.status, answer.code) == (400, 'MalformedXML'), answer
+
+
+@pytest.mark.parametrize('query,body', [
+    ('accelerate', b'<AccelerateConfiguration><Status>Suspended</Status></AccelerateConfiguration>'),
+    ('logging', b'<BucketLoggingStatus/>'),
+    ('notification', b'<NotificationConfiguration/>'),
+    ('requestPayment', b'<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>'),
+    ('versioning', b'<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'),
+    ('website', b'<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument></WebsiteConfiguration>')])
+def test_documents_that_nobody_has_to_vouch_for(server, bucket, query, body):
+    """minio-js sends them without a digest, as the API reference's examples do."""
+    assert request(server, 'PUT', '/' + bucket, query + '=', body=body).status == 200
+    wrong = ('Content-MD5', base64.b64encode(hashlib.md5(b'').digest()).decode())
+    answer = request(server, 'PUT', '/' + bucket, query + '=', headers=[wrong], body=body)
+    assert (answer.status, answer.code) == (400, 'BadDigest'), 'one that is sent is held against them'
+
+
+@pytest.mark.parametrize('query,body', [
+    ('cors', b'<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>'),
+    ('tagging', b'<Tagging><TagSet/></Tagging>')])
+def test_documents_that_somebody_has_to_vouch_for(server, bucket, query, body):
+    answer = request(server, 'PUT', '/' + bucket, query + '=', body=body)
+    assert (answer.status, answer.code) == (400, 'InvalidRequest'), answer

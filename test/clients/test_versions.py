@@ -71,6 +71,14 @@ def test_the_state_of_a_bucket(s3, bucket):
     empty(s3, bucket)
 
 
+@pytest.mark.parametrize('other', ['<ExcludeFolders>true</ExcludeFolders>', '<ExcludedPrefixes><Prefix>a/</Prefix></ExcludedPrefixes>', '<X/>'])
+def test_a_state_that_says_more_than_s3_knows_is_none(server, s3, bucket, other):
+    body = '<VersioningConfiguration><Status>Enabled</Status>%s</VersioningConfiguration>' % other
+    answer = request(server, 'PUT', '/' + bucket, 'versioning=', body=body.encode())
+    assert (answer.status, answer.code) == (400, 'MalformedXML')
+    assert 'Status' not in s3.get_bucket_versioning(Bucket=bucket)
+
+
 @pytest.mark.parametrize('size', [3, 4000, 300000])
 def test_versions_keep_their_bytes(s3, versioned, size):
     bodies = [bytes([65 + i]) * (size + i) for i in range(4)]

@@ -460,7 +460,7 @@ static void csv_is_read_as_described(void **state)
     expect(&c, "\"a\"\"\n\"\"\",c\nd,e\n", "\"a\"\"\n\"\"\"|c\nd|e\n");
     c.csv.escape = '\\';
     expect(&c, "\"a\\\"\nb\",c\nd,e\n", "\"a\"\"\nb\"|c\nd|e\n");
-    expect(&c, "\"a\\x\\\\\",c\n", "a\\x\\|c\n");
+    expect(&c, "\"a\\x\\\\\\,\",c\\d\n", "ax\\,|c\\d\n");
     c = config_of("SELECT _1, _2 FROM S3Object", false, false);
     c.csv.field = '\t';
     c.csv.record_len = 2;

@@ -61,6 +61,14 @@ static void what_xml_cannot_carry_is_replaced(void **state)
                                 "\xe2\x82\xac");
 }
 
+static void prose_keeps_its_quotes(void **state)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    xml_prose(&b, STR("[\"eq\", \"$a<b>\", \"&\"]\r\x01"));
+    assert_string_equal(b.data, "[\"eq\", \"$a&lt;b&gt;\", \"&amp;\"]&#13;\xef\xbf\xbd");
+}
+
 static void only_noncharacters_are_taken_for_such(void **state)
 {
     _cleanup_buf_ struct buf b;
@@ -190,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(writer_makes_a_document),
         T(what_xml_cannot_carry_is_replaced),
+        T(prose_keeps_its_quotes),
         T(only_noncharacters_are_taken_for_such),
         T(written_text_reads_back),
         T(tree_keeps_order_and_drops_namespaces),

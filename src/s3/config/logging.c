@@ -65,7 +65,7 @@ int FIBER s3_put_bucket_logging(struct s3_request *q)
     struct str body;
     bool on;
     buf_init(&b, STORE_SETTING_MAX);
-    int r = s3_body_config(q, &body);
+    int r = s3_body_all(q, 0, &body, NULL); /* no digest is asked for */
     if (!r)
         r = s3_logging_parse(q->arena, body, &l, &on);
     if (!r && on)

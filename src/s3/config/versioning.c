@@ -28,7 +28,7 @@ int FIBER s3_put_bucket_versioning(struct s3_request *q)
 {
     struct str body;
     enum store_versioning versioning;
-    int r = s3_body_config(q, &body);
+    int r = s3_body_all(q, 0, &body, NULL); /* no digest is asked for */
     if (!r)
         r = s3_body_versioning(q->arena, body, &versioning);
     if (!r)

@@ -170,11 +170,13 @@ static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs
     return r;
 }
 
-/* A copy of the current object onto itself has to change something. */
-static int check_own(struct s3_request *q, const struct copy_request *c)
+/* A copy of the current object onto itself has to change something: what a customer's key sealed
+ * and the request names none for is sealed otherwise from now on. */
+static int check_own(struct s3_request *q, const struct copy_request *c,
+                     const struct s3_source *source)
 {
     if (c->replace || c->replace_tags || c->has_storage_class || s3_redirect_of(&c->attrs).ptr ||
-        c->sse.asked)
+        c->sse.asked || s3_sse_is_customers(source->object->attrs.seal))
         return 0;
     return s3_error(q, -ERR_INVALID_REQUEST,
                     "This copy request is illegal because it is trying to copy an object to "
@@ -238,7 +240,7 @@ int FIBER s3_copy_object(struct s3_request *q)
                     !changes_code(q, &c, &source);
     r = authorise_tags(q, &c, &source);
     if (!r && same && keeps_checksum)
-        r = check_own(q, &c);
+        r = check_own(q, &c, &source);
     if (!r)
         r = in_place ? copy_onto_itself(q, &c, &source) : copy_bytes(q, &c, &source);
     if (r == -ERR_BUCKET_STATE) /* the bucket or the object changed meanwhile */
