@@ -79,6 +79,23 @@ CASE(a_sound_store_has_no_faults)
     check(h, true, "");
 }
 
+static int add_part_bytes(struct meta_tx *tx, void *arg)
+{
+    const int64_t deltas[COUNTERS] = {[COUNT_PART_BYTES] = *(int64_t *)arg};
+    return meta_add(tx, KEY_COUNTERS, deltas, COUNTERS);
+}
+
+/* Less: they are of an upload that is older than the counter. */
+CASE(bytes_of_parts_that_are_counted_and_not_there_are_a_fault)
+{
+    int64_t less = -1, more = 2;
+    furnish(h);
+    assert_int_equal(meta_write(h->meta, h->bucket, add_part_bytes, &less), 0);
+    check(h, false, "");
+    assert_int_equal(meta_write(h->meta, h->bucket, add_part_bytes, &more), 0);
+    check(h, false, "the usage counters differ from what is stored: bucket/\n");
+}
+
 /* ---- damage, done beneath the store --------------------------------------------------------- */
 
 struct edit {
@@ -351,6 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_store_has_no_faults),
+        cmocka_unit_test(bytes_of_parts_that_are_counted_and_not_there_are_a_fault),
         cmocka_unit_test(a_damaged_record_is_found),
         cmocka_unit_test(a_lost_record_is_found_by_the_counters),
         cmocka_unit_test(a_missing_chunk_is_found),
