@@ -516,7 +516,8 @@ static int rocks_open(struct rocks_kv *h, const char *path)
         r = rocks_reserve_init(&h->reserve, path);
     if (r < 0)
         return r;
-    (void)rocks_reserve_check(&h->reserve);
+    if (h->with_log)
+        rocks_reserve_start(&h->reserve);
     return open_db(h);
 }
 

@@ -26,13 +26,17 @@ enum { ROCKS_BASE, ROCKS_BULK, ROCKS_FAMILIES };
 /*
  * Disk space kept for deletions and for RocksDB's own work. Ordinary writes are refused when less
  * than a margin is free. Of the margin a part is a file beside the store, given up when the disk
- * has no more than its size left, so that others cannot take that. Thread-safe.
+ * has no more than its size left, so that others cannot take that. Another file is given up when
+ * the store is opened over a full disk, and never else: whatever others did to the disk meanwhile,
+ * there is room to open it once, and to delete. Thread-safe.
  */
 struct rocks_reserve {
-    char *store, *path;
+    char *store, *path, *start_path;
     uint64_t reserve_bytes; /* of the file; 0: the store keeps none */
+    uint64_t start_bytes;   /* of the other one */
     uint64_t margin_bytes;
     bool held, low; /* atomic: the file is there; less than the margin is free */
+    bool ready;     /* atomic: the other one is there */
 };
 
 struct rocks_kv {
@@ -128,6 +132,8 @@ int rocks_error(char *text);
 /* `store` is the path of the store's directory, which exists. -ENOMEM. */
 int BLOCKING rocks_reserve_init(struct rocks_reserve *r, const char *store);
 void rocks_reserve_release(struct rocks_reserve *r);
+/* Before the store is opened: makes room for that where there is little. */
+void BLOCKING rocks_reserve_start(struct rocks_reserve *r);
 /* Looks at the disk, gives the file up or takes it again. 0, or -ENOSPC for ordinary writes. */
 int BLOCKING rocks_reserve_check(struct rocks_reserve *r);
 /* 0, or -ENOSPC when a write of so many bytes might meet the end of the disk, reserve or not. */

@@ -2,8 +2,8 @@
 
 /*
  * A margin of free space that ordinary writes leave alone: RocksDB merges in it, and deletions need
- * it. And a file, for when something else fills the disk to the last block: its blocks are ours
- * until we unlink it.
+ * it. And two files, for when something else fills the disk to the last block: their blocks are
+ * ours until we unlink them.
  *
  * Plain system calls: RocksDB's own files beside it are outside `rt` as well.
  */
@@ -15,10 +15,14 @@
 #include "kv/rocks_internal.h"
 
 #define RESERVE_MAX_BYTES (64 * MIB)
-#define RESERVE_SHARE     8 /* of a small disk, at most one part in so many */
-#define RESERVE_LAST      2 /* given up when less than its half is free: not to ordinary writes */
+#define RESERVE_SHARE     8  /* of a small disk, at most one part in so many */
+#define RESERVE_LAST      2  /* given up when less than its half is free: not to ordinary writes */
+#define START_SHARE       16 /* the file for the start is as large at most, or has that share */
 #define MARGIN_MAX_BYTES  (1 * GIB)
 #define MARGIN_SHARE      100
+
+#define RESERVE_END ".reserve"
+#define START_END   ".start"
 
 static int disk_space(const char *path, uint64_t *ret_total, uint64_t *ret_free)
 {
@@ -30,10 +34,10 @@ static int disk_space(const char *path, uint64_t *ret_total, uint64_t *ret_free)
     return 0;
 }
 
-static char *reserve_path(const char *store)
+static char *path_with(const char *store, const char *end)
 {
     char *path;
-    return asprintf(&path, "%s.reserve", store) < 0 ? NULL : path;
+    return asprintf(&path, "%s%s", store, end) < 0 ? NULL : path;
 }
 
 int rocks_reserve_init(struct rocks_reserve *r, const char *store)
@@ -44,14 +48,17 @@ int rocks_reserve_init(struct rocks_reserve *r, const char *store)
     if (e < 0)
         return e;
     r->store = strdup(store);
-    r->path = reserve_path(store);
-    if (!r->store || !r->path) {
+    r->path = path_with(store, RESERVE_END);
+    r->start_path = path_with(store, START_END);
+    if (!r->store || !r->path || !r->start_path) {
         rocks_reserve_release(r);
         return -ENOMEM;
     }
     r->reserve_bytes = MIN(total / RESERVE_SHARE, RESERVE_MAX_BYTES);
     r->margin_bytes = MAX(MIN(total / MARGIN_SHARE, MARGIN_MAX_BYTES), r->reserve_bytes);
+    r->start_bytes = MIN(total / START_SHARE, RESERVE_MAX_BYTES);
     r->held = access(r->path, F_OK) == 0;
+    r->ready = access(r->start_path, F_OK) == 0;
     return 0;
 }
 
@@ -59,19 +66,30 @@ void rocks_reserve_release(struct rocks_reserve *r)
 {
     free(r->store);
     free(r->path);
+    free(r->start_path);
     *r = (struct rocks_reserve){0};
 }
 
-static bool take(struct rocks_reserve *r)
+static bool take(const char *path, uint64_t bytes)
 {
-    int fd = open(r->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
-    bool taken = posix_fallocate(fd, 0, (off_t)r->reserve_bytes) == 0;
+    bool taken = posix_fallocate(fd, 0, (off_t)bytes) == 0;
     close(fd);
     if (!taken)
-        unlink(r->path);
+        unlink(path);
     return taken;
+}
+
+void rocks_reserve_start(struct rocks_reserve *r)
+{
+    uint64_t total = 0, left = 0;
+    (void)rocks_reserve_check(r);
+    if (!r->ready || disk_space(r->store, &total, &left) < 0 || left >= r->start_bytes)
+        return;
+    unlink(r->start_path);
+    __atomic_store_n(&r->ready, false, __ATOMIC_RELAXED);
 }
 
 /*
@@ -90,7 +108,10 @@ int rocks_reserve_check(struct rocks_reserve *r)
         unlink(r->path);
         held = false;
     } else if (!held && left > enough + r->reserve_bytes) {
-        held = take(r);
+        held = take(r->path, r->reserve_bytes);
+    } else if (held && !__atomic_load_n(&r->ready, __ATOMIC_RELAXED) &&
+               left > enough + r->start_bytes) {
+        __atomic_store_n(&r->ready, take(r->start_path, r->start_bytes), __ATOMIC_RELAXED);
     }
     low = !held || left < (low ? enough : r->margin_bytes);
     __atomic_store_n(&r->held, held, __ATOMIC_RELAXED);
@@ -114,10 +135,16 @@ int rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes)
     return left < r->reserve_bytes / 4 + bytes ? -ENOSPC : 0;
 }
 
-int rocks_reserve_remove(const char *store)
+static int remove_with(const char *store, const char *end)
 {
-    _cleanup_free_ char *path = reserve_path(store);
+    _cleanup_free_ char *path = path_with(store, end);
     if (!path)
         return -ENOMEM;
     return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int rocks_reserve_remove(const char *store)
+{
+    int r = remove_with(store, RESERVE_END), s = remove_with(store, START_END);
+    return r < 0 ? r : s;
 }

@@ -73,9 +73,9 @@ def fill(c, size, prefix):
     pytest.fail('the disk never was full')
 
 
-def eat(point):
+def eat(point, name='ballast'):
     """Another's file takes all that is left, to the last block."""
-    path = os.path.join(point, 'ballast')
+    path = os.path.join(point, name)
     s = os.statvfs(point)
     with open(path, 'wb', buffering=0) as f:
         try:
@@ -242,6 +242,50 @@ def test_start_on_a_full_disk_serves_reads_and_deletes(server, small_disk):
     start_ready(server)
     os.remove(ballast)
     wait_until_written(c)
+    assert_all_read(c, stored, every=8)
+
+
+def eat_the_reserve(server, c, point):
+    """The server gives its reserve up for a deletion, and others take that as well: their files, and what was deleted."""
+    files, gone = [eat(point)], []
+    for i in range(100):
+        reply = c.delete('full', 'small/%d' % i)
+        assert reply.status in (204, 507), reply
+        gone += ['small/%d' % i] if reply.status == 204 else []
+        files.append(eat(point, 'ballast%d' % i))
+        if reply.status == 507 and not os.path.exists(server.data + '/meta.reserve'):
+            return files, gone
+    pytest.fail('the reserve was never gone')
+
+
+def test_start_on_a_full_disk_without_the_reserve_serves_reads_and_deletes(server, small_disk):
+    """What is kept for the start alone opens the store, and lets deletions make room."""
+    c, upload = prepare(server)
+    stored = {}
+    for i in range(100):
+        for size, name in ((1000, 'small'), (MIB, 'large')):
+            assert c.put('full', '%s/%d' % (name, i), content(i, size)).status == 200
+            stored['%s/%d' % (name, i)] = md5(content(i, size))
+    files, gone = eat_the_reserve(server, c, small_disk)
+    for key in gone:
+        del stored[key]
+    server.kill()
+    c.close()
+    start_ready(server)
+    assert not os.path.exists(server.data + '/meta.start')
+    assert_writes_refused(c, stored, upload)
+    for key in [key for key in stored if key.startswith('large/')][:90]:
+        assert c.delete('full', key).status == 204
+        del stored[key]
+    assert_all_read(c, stored, every=8)
+    os.remove(files[0])
+    wait_until_written(c)
+    deadline = time.monotonic() + 60
+    while not os.path.exists(server.data + '/meta.start'):  # it is taken again
+        assert time.monotonic() < deadline
+        assert c.delete('full', 'none').status == 204  # what is written looks at the disk
+    assert not is_full(c.put('full', 'again', b'x'))
+    stored['again'] = md5(b'x')
     assert_all_read(c, stored, every=8)
 
 
