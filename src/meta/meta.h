@@ -96,7 +96,9 @@ struct meta_mirrors_config {
     unsigned commit_batch_max;         /* as for meta_local_open */
     uint64_t deadline_ms;              /* 0: 10,000 */
     uint64_t rebuild_bytes_per_s;      /* read from the source; 0: 64 MiB */
-    bool force; /* start though others may know more: see meta_mirrors_open */
+    uint64_t pause_ms; /* until one that was lost is tried again, doubled while that does not last;
+                          0: a second */
+    bool force;        /* start though others may know more: see meta_mirrors_open */
     /* Told of every change of a mirror's state; may be NULL. It must neither suspend nor call
      * anything here. For the log: meta_mirror_stats has the same. */
     void (*changed)(void *arg, const uint8_t *id, enum meta_mirror_state state, int err);

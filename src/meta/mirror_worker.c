@@ -7,7 +7,8 @@
 
 #include "meta/mirrors.h"
 
-#define LINGER_NS (5 * RT_MS) /* a thread waits so long for the next batch */
+#define LINGER_NS       (5 * RT_MS) /* a thread waits so long for the next batch */
+#define PAUSE_DOUBLINGS 9 /* one that took part for as long as the longest pause begins anew */
 
 enum work { WORK_NONE, WORK_WRITE, WORK_REVIVE, WORK_REBUILD, WORK_END };
 
@@ -93,6 +94,15 @@ int BLOCKING mirror_recover_store(void *arg)
     return kv_recover(arg);
 }
 
+void mirror_pause(struct mirror *m, bool took_part)
+{
+    uint64_t now = rt_now(), steady = m->set->pause_ns << PAUSE_DOUBLINGS;
+    if (took_part && now - m->in_since_ns >= steady)
+        m->falls = 0;
+    m->not_before_ns = now + (m->set->pause_ns << m->falls);
+    m->falls = MIN(m->falls + 1, PAUSE_DOUBLINGS);
+}
+
 /* Whether it works, and would not be left out again at once. */
 static int BLOCKING try_store(void *arg)
 {
@@ -109,7 +119,7 @@ static void FIBER revive(struct mirror *m)
     if (r == 0)
         mirror_set_rebuilding(m);
     else if (out_of_means(r))
-        m->not_before_ns = rt_now() + MIRROR_REVIVE_PAUSE_NS;
+        m->not_before_ns = rt_now() + m->set->pause_ns;
     else
         m->retired = true;
     rt_unlock(&m->set->lock);
@@ -128,7 +138,7 @@ static void FIBER rebuild(struct mirror *m)
     if (r < 0 && m->state == META_MIRROR_REBUILDING) {
         mirror_set_state(m, META_MIRROR_LOST, r);
         m->retired = !mirror_may_come_back(r);
-        m->not_before_ns = rt_now() + MIRROR_REVIVE_PAUSE_NS;
+        mirror_pause(m, false);
     }
     bool kick = m->state == META_MIRROR_REBUILDING && m->rebuild.copied;
     rt_unlock(&set->lock);

@@ -26,6 +26,7 @@
 #define READABLE_WAIT_NS    (5 * RT_S) /* a read waits so long for a store that is being opened */
 #define DEADLINE_NS         (10 * RT_S)
 #define REBUILD_BYTES_PER_S (64 * MIB)
+#define PAUSE_NS            (1 * RT_S)
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
@@ -78,6 +79,7 @@ int mirrors_new(struct mirrors **ret, const struct meta_mirrors_config *config)
     buf_init(&set->row, 0);
     set->refs = 1;
     set->deadline_ns = config->deadline_ms ? config->deadline_ms * RT_MS : DEADLINE_NS;
+    set->pause_ns = config->pause_ms ? config->pause_ms * RT_MS : PAUSE_NS;
     set->rebuild_bytes_per_s =
         config->rebuild_bytes_per_s ? config->rebuild_bytes_per_s : REBUILD_BYTES_PER_S;
     set->changed = config->changed;
@@ -304,6 +306,8 @@ void mirror_set_state(struct mirror *m, enum meta_mirror_state state, int err)
 {
     m->state = state;
     m->err = err;
+    if (state == META_MIRROR_IN)
+        m->in_since_ns = rt_now();
     m->suspect = 0;
     m->ready = false;
     if (m->set->changed)
@@ -325,9 +329,9 @@ static void lose(struct mirror *m, int err)
 {
     struct mirrors *set = m->set;
     rt_lock(&set->lock);
+    mirror_pause(m, m->state == META_MIRROR_IN);
     mirror_set_state(m, META_MIRROR_LOST, err);
     m->retired = !mirror_may_come_back(err) || m->leaving;
-    m->not_before_ns = rt_now() + MIRROR_REVIVE_PAUSE_NS;
     if (set->reading == m)
         set_reading(set, another(set, m));
     rt_wake_all(&m->wake);

@@ -74,6 +74,8 @@ struct mirror {
     bool writing;            /* a write was asked for and is not done */
     int result;              /* of the last one */
     uint64_t not_before_ns;  /* the worker pauses */
+    uint64_t in_since_ns;    /* when it last came to take part */
+    unsigned falls;          /* how often it was lost again soon after that */
     bool ready;              /* rebuilt, and nothing of the backlog is left */
     struct list backlog;     /* batches to be applied while it is rebuilt */
     uint64_t backlog_bytes;
@@ -107,7 +109,7 @@ struct mirrors {
     struct reading_slot *slots;
     unsigned slot_count;
 
-    uint64_t deadline_ns, rebuild_bytes_per_s;
+    uint64_t deadline_ns, rebuild_bytes_per_s, pause_ns;
     void (*changed)(void *arg, const uint8_t *id, enum meta_mirror_state state, int err);
     void *changed_arg;
     void (*kick)(void *arg); /* FIBER: sees to it that the commit fiber runs */
@@ -222,7 +224,12 @@ int BLOCKING mirror_recover_store(void *kv);
 
 /* ---- mirror_worker.c ------------------------------------------------------------------------ */
 
-#define MIRROR_REVIVE_PAUSE_NS (1 * RT_S) /* after a failure, before it is tried again */
+/*
+ * After a failure, before it is tried again: the pause doubles each time, until it has taken part
+ * for long. So one whose disk is nearly full does not have everybody make it like the others, only
+ * to fill its disk by that and be left out again, over and over. The lock is held.
+ */
+void mirror_pause(struct mirror *m, bool took_part);
 /* Nothing happens when it has one. */
 int FIBER mirror_start_worker(struct mirror *m);
 /* After a failure that is not its disk's. */

@@ -495,6 +495,26 @@ static int FIBER run_one_short_of_space_comes_back(struct disks *d)
 }
 MEMORY(one_short_of_space_comes_back)
 
+/* It would be rebuilt at once, which fills its disk, and be left out, over and over. */
+static int FIBER run_one_that_is_short_of_space_again_stays_out_for_longer(struct disks *d)
+{
+    d->config.pause_ms = 20;
+    must_open(d, 7);
+    for (unsigned i = 0; i < 5; i++) {
+        uint64_t begin = rt_now();
+        kv_mem_set_full(d->mem[1], true);
+        CHECK(put(d, "a", "1") == 0);
+        wait_state(d, 1, META_MIRROR_LOST);
+        kv_mem_set_full(d->mem[1], false);
+        wait_state(d, 1, META_MIRROR_IN);
+        CHECK(rt_now() - begin >= (20 * RT_MS << i));
+    }
+    close_it(d);
+    expect_same(d, 0, 1);
+    return 0;
+}
+MEMORY(one_that_is_short_of_space_again_stays_out_for_longer)
+
 static int FIBER run_when_all_lack_space_nobody_is_left_out(struct disks *d)
 {
     must_open(d, 7);
@@ -888,6 +908,7 @@ int main(void)
         cmocka_unit_test(one_that_hangs_is_left_out_and_comes_back),
         cmocka_unit_test(closing_does_not_wait_for_one_that_hangs),
         cmocka_unit_test(one_short_of_space_comes_back),
+        cmocka_unit_test(one_that_is_short_of_space_again_stays_out_for_longer),
         cmocka_unit_test(when_all_lack_space_nobody_is_left_out),
         cmocka_unit_test(one_that_is_nearly_full_holds_up_nobody),
         cmocka_unit_test(one_refuses_and_the_other_fails),
