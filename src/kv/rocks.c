@@ -517,7 +517,7 @@ static int rocks_open(struct rocks_kv *h, const char *path)
     if (r < 0)
         return r;
     if (h->with_log)
-        rocks_reserve_start(&h->reserve);
+        rocks_reserve_start(&h->reserve, REOPEN_BYTES + rocks_log_bytes(path));
     return open_db(h);
 }
 

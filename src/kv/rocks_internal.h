@@ -27,8 +27,8 @@ enum { ROCKS_BASE, ROCKS_BULK, ROCKS_FAMILIES };
  * Disk space kept for deletions and for RocksDB's own work. Ordinary writes are refused when less
  * than a margin is free. Of the margin a part is a file beside the store, given up when the disk
  * has no more than its size left, so that others cannot take that. Another file is given up when
- * the store is opened over a full disk, and never else: whatever others did to the disk meanwhile,
- * there is room to open it once, and to delete. Thread-safe.
+ * the store is opened over a full disk, and never else, as much of it as that takes: whatever
+ * others did to the disk meanwhile, there is room to open it, and to delete. Thread-safe.
  */
 struct rocks_reserve {
     char *store, *path, *start_path;
@@ -36,7 +36,7 @@ struct rocks_reserve {
     uint64_t start_bytes;   /* of the other one */
     uint64_t margin_bytes;
     bool held, low; /* atomic: the file is there; less than the margin is free */
-    bool ready;     /* atomic: the other one is there */
+    bool ready;     /* atomic: the other one is there, whole */
 };
 
 struct rocks_kv {
@@ -132,8 +132,8 @@ int rocks_error(char *text);
 /* `store` is the path of the store's directory, which exists. -ENOMEM. */
 int BLOCKING rocks_reserve_init(struct rocks_reserve *r, const char *store);
 void rocks_reserve_release(struct rocks_reserve *r);
-/* Before the store is opened: makes room for that where there is little. */
-void BLOCKING rocks_reserve_start(struct rocks_reserve *r);
+/* Before the store is opened, which takes so much: makes room for that where there is little. */
+void BLOCKING rocks_reserve_start(struct rocks_reserve *r, uint64_t bytes);
 /* Looks at the disk, gives the file up or takes it again. 0, or -ENOSPC for ordinary writes. */
 int BLOCKING rocks_reserve_check(struct rocks_reserve *r);
 /* 0, or -ENOSPC when a write of so many bytes might meet the end of the disk, reserve or not. */
@@ -150,7 +150,9 @@ int BLOCKING rocks_reserve_remove(const char *store);
  */
 #define ROCKS_WHY 256
 int BLOCKING rocks_log_check(const char *store, bool *ret_torn, char *ret_why);
-/* The same of RocksDB's list of tables, whose end RocksDB itself does not miss. */
+/* What their files have together: their batches become tables at the next start. */
+uint64_t BLOCKING rocks_log_bytes(const char *store);
+/* As the check of the logs, of RocksDB's list of tables, whose end RocksDB itself does not miss. */
 int BLOCKING rocks_manifest_check(const char *store, char *ret_why);
 /*
  * Takes back what a failed write left in the newest log: cuts it off behind the change of that

@@ -361,6 +361,19 @@ int rocks_log_check(const char *store, bool *ret_torn, char *ret_why)
     return r;
 }
 
+uint64_t rocks_log_bytes(const char *store)
+{
+    struct found_logs all = {.store = store};
+    uint64_t bytes = 0;
+    if (find_logs(store, &all) < 0)
+        return 0;
+    for (unsigned i = 0; i < all.count; i++)
+        if (look_at_log(&all, &all.at[i]) == 0)
+            bytes += all.at[i].bytes;
+    free(all.at);
+    return bytes;
+}
+
 /* ---- the list of tables ---------------------------------------------------------------------- */
 
 /* The number of the one that is used; 0: there is none. */

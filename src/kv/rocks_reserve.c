@@ -10,14 +10,17 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "kv/rocks_internal.h"
 
 #define RESERVE_MAX_BYTES (64 * MIB)
-#define RESERVE_SHARE     8  /* of a small disk, at most one part in so many */
-#define RESERVE_LAST      2  /* given up when less than its half is free: not to ordinary writes */
-#define START_SHARE       16 /* the file for the start is as large at most, or has that share */
+#define RESERVE_SHARE     8 /* of a small disk, at most one part in so many */
+#define FLOOR_SHARE       4 /* of its size, so much is left free by whatever is written */
+#define RESERVE_LAST      2 /* given up when less than its half is free: not to ordinary writes */
+#define START_MAX_BYTES   (128 * MIB) /* for several starts */
+#define START_SHARE       16
 #define MARGIN_MAX_BYTES  (1 * GIB)
 #define MARGIN_SHARE      100
 
@@ -40,6 +43,12 @@ static char *path_with(const char *store, const char *end)
     return asprintf(&path, "%s%s", store, end) < 0 ? NULL : path;
 }
 
+static uint64_t length_of(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
+}
+
 int rocks_reserve_init(struct rocks_reserve *r, const char *store)
 {
     uint64_t total = 0, left = 0;
@@ -56,9 +65,9 @@ int rocks_reserve_init(struct rocks_reserve *r, const char *store)
     }
     r->reserve_bytes = MIN(total / RESERVE_SHARE, RESERVE_MAX_BYTES);
     r->margin_bytes = MAX(MIN(total / MARGIN_SHARE, MARGIN_MAX_BYTES), r->reserve_bytes);
-    r->start_bytes = MIN(total / START_SHARE, RESERVE_MAX_BYTES);
+    r->start_bytes = MIN(total / START_SHARE, START_MAX_BYTES);
     r->held = access(r->path, F_OK) == 0;
-    r->ready = access(r->start_path, F_OK) == 0;
+    r->ready = length_of(r->start_path) >= r->start_bytes;
     return 0;
 }
 
@@ -82,14 +91,16 @@ static bool take(const char *path, uint64_t bytes)
     return taken;
 }
 
-void rocks_reserve_start(struct rocks_reserve *r)
+void rocks_reserve_start(struct rocks_reserve *r, uint64_t bytes)
 {
-    uint64_t total = 0, left = 0;
+    uint64_t total = 0, left = 0, held = length_of(r->start_path);
     (void)rocks_reserve_check(r);
-    if (!r->ready || disk_space(r->store, &total, &left) < 0 || left >= r->start_bytes)
+    bytes += r->reserve_bytes / FLOOR_SHARE;
+    if (held == 0 || disk_space(r->store, &total, &left) < 0 || left >= bytes)
         return;
-    unlink(r->start_path);
     __atomic_store_n(&r->ready, false, __ATOMIC_RELAXED);
+    if (held <= bytes - left || truncate(r->start_path, (off_t)(held - (bytes - left))) < 0)
+        unlink(r->start_path);
 }
 
 /*
@@ -124,7 +135,7 @@ uint64_t rocks_reserve_room(const struct rocks_reserve *r)
     uint64_t total = 0, left = 0;
     if (disk_space(r->store, &total, &left) < 0)
         return 0;
-    return left - MIN(left, r->reserve_bytes / 4);
+    return left - MIN(left, r->reserve_bytes / FLOOR_SHARE);
 }
 
 int rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes)
@@ -132,7 +143,7 @@ int rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes)
     uint64_t total = 0, left = 0;
     if (r->reserve_bytes == 0 || disk_space(r->store, &total, &left) < 0)
         return 0;
-    return left < r->reserve_bytes / 4 + bytes ? -ENOSPC : 0;
+    return left < r->reserve_bytes / FLOOR_SHARE + bytes ? -ENOSPC : 0;
 }
 
 static int remove_with(const char *store, const char *end)

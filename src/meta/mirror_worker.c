@@ -8,7 +8,7 @@
 #include "meta/mirrors.h"
 
 #define LINGER_NS       (5 * RT_MS) /* a thread waits so long for the next batch */
-#define PAUSE_DOUBLINGS 9 /* one that took part for as long as the longest pause begins anew */
+#define PAUSE_DOUBLINGS 9U /* one that took part for as long as the longest pause begins anew */
 
 enum work { WORK_NONE, WORK_WRITE, WORK_REVIVE, WORK_REBUILD, WORK_END };
 
