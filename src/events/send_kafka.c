@@ -86,6 +86,8 @@ static bool set_credentials(rd_kafka_conf_t *conf, const struct sender_config *c
              set(conf, "sasl.password", sender_text(c, "password", password, sizeof(password)));
     if (tls && *sender_text(c, "ca", ca, sizeof(ca)))
         ok = ok && set(conf, "ssl.ca.location", ca);
+    if (tls) /* older libraries take a trusted certificate of any host */
+        ok = ok && set(conf, "ssl.endpoint.identification.algorithm", "https");
     explicit_bzero(password, sizeof(password));
     return ok;
 }

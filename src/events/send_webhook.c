@@ -97,6 +97,7 @@ static bool set_up(struct webhook *w, const struct sender_config *c)
          !lib.curl_easy_setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION) &&
          !lib.curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
          !lib.curl_easy_setopt(h, CURLOPT_PROXY, "") &&
+         !lib.curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
          !lib.curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L) &&
          !lib.curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) &&
          !lib.curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, timeout_ms) &&

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -35,7 +36,7 @@ class Receiver:
     """An HTTP endpoint that keeps what it is sent; `answer` may be changed at any time. While `open` is not set it holds
     what it gets, and says so."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.open, self.holding = threading.Event(), threading.Event()
         self.open.set()
         self.bodies, self.headers, self.answer, self.lock = [], [], 200, threading.Lock()
@@ -65,7 +66,9 @@ class Receiver:
 
         self.http = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
         self.http.daemon_threads = True
-        self.url = 'http://127.0.0.1:%d/hook' % self.http.server_port
+        if tls:
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
+        self.url = '%s://127.0.0.1:%d/hook' % ('https' if tls else 'http', self.http.server_port)
         self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
         self.thread.start()
 
@@ -640,6 +643,24 @@ def test_ssrf_by_a_target_is_refused(server, receiver):
         assert r.returncode == 1 and 'not allowed' in r.stderr, (type, options, r.stderr)
         server.admin('event', 'target', 'rm', target)
     assert receiver.bodies == []
+
+
+@pytest.mark.parametrize('names,trusted,taken', [
+    ('IP:127.0.0.1', True, True), ('IP:127.0.0.1', False, False), ('DNS:example.org', True, False), ('IP:127.0.0.2,DNS:127.0.0.1', True, False)])
+def test_a_webhook_over_tls_is_who_it_says(local, tmp_path, names, trusted, taken):
+    cert, key = str(tmp_path / 'cert.pem'), str(tmp_path / 'key.pem')
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1',
+                    '-addext', 'subjectAltName=' + names, '-keyout', key, '-out', cert], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    r = Receiver(context)
+    try:
+        target = add_target(local, 'webhook', url=r.url, token='a-bearer-secret', **({'ca': cert} if trusted else {}))
+        told = local.admin('event', 'test', target, check=False)
+        assert (told.returncode == 0) == taken and len(r.bodies) == taken and len(r.headers) == taken, told.stdout + told.stderr
+        local.admin('event', 'target', 'rm', target)
+    finally:
+        r.close()
 
 
 def test_ssrf_by_a_redirect_is_not_followed(local, receiver):
