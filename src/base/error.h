@@ -52,6 +52,8 @@
       "Access Denied because object protected by object lock.")                                    \
     X(NO_OBJECT_LOCK_CONFIG, false, 404, "ObjectLockConfigurationNotFoundError",                   \
       "Object Lock configuration does not exist for this bucket")                                  \
+    X(ID_MISMATCH, false, 400, "IdMismatch",                                                       \
+      "Document ID does not match the specified configuration ID.")                                \
     X(ILLEGAL_VERSIONING, false, 400, "IllegalVersioningConfigurationException",                   \
       "The Versioning element must be specified")                                                  \
     X(NO_SUCH_OBJECT_LOCK, false, 404, "NoSuchObjectLockConfiguration",                            \
@@ -185,9 +187,8 @@
     X(UNEXPECTED_CONTENT, false, 400, "UnexpectedContent",                                         \
       "This request contains unsupported content.")                                                \
     X(NO_SUCH_UPLOAD, false, 404, "NoSuchUpload",                                                  \
-      "The specified multipart upload does not exist. The upload ID may be invalid, or the "       \
-      "upload "                                                                                    \
-      "may have been aborted or completed.")                                                       \
+      "The specified upload does not exist. The upload ID may be invalid, or the upload may have " \
+      "been aborted or completed.")                                                                \
     X(KEY_TOO_LONG, false, 400, "KeyTooLongError", "Your key is too long")                         \
     X(PRECONDITION_FAILED, false, 412, "PreconditionFailed",                                       \
       "At least one of the pre-conditions you specified did not hold")                             \

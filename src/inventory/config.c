@@ -208,8 +208,7 @@ static int read_bucket(struct parse *p, const struct xml_node *n)
     p->i->bucket = str_from_offset(arn, strlen(ARN));
     if (!str_starts(arn, STR(ARN)) || p->i->bucket.len == 0 ||
         str_find_char(p->i->bucket, '/', 0) >= 0 || str_find_char(p->i->bucket, ':', 0) >= 0)
-        return refuse(p, -ERR_INVALID_DESTINATION,
-                      "The destination is given as arn:aws:s3::: and the bucket's name");
+        return refuse(p, -ERR_INVALID_DESTINATION, "Invalid bucket ARN.");
     return 0;
 }
 

@@ -381,15 +381,23 @@ static const char *const condition_names[3][4] = {
      "x-amz-rename-source-if-modified-since", "x-amz-rename-source-if-unmodified-since"},
 };
 
+/* AWS takes those of a presigned URL from its query, too: who signs one that may only make an
+ * object, or replace a known one, must be heeded. Fields of a form are none. */
+struct str s3_condition(const struct s3_request *q, struct str lower_name)
+{
+    struct str value = http_header(q->x, lower_name);
+    return value.ptr || !s3_is_presigned(q) ? value : s3_header(q, lower_name);
+}
+
 static void read_conditions(struct s3_request *q, const char *const n[4],
                             struct store_conditions *ret)
 {
     struct store_conditions c = {
-        .if_match = http_header(q->x, str_from(n[0])),
-        .if_none_match = http_header(q->x, str_from(n[1])),
+        .if_match = s3_condition(q, str_from(n[0])),
+        .if_none_match = s3_condition(q, str_from(n[1])),
     };
-    c.has_modified_since = read_date(http_header(q->x, str_from(n[2])), &c.modified_since_ms);
-    c.has_unmodified_since = read_date(http_header(q->x, str_from(n[3])), &c.unmodified_since_ms);
+    c.has_modified_since = read_date(s3_condition(q, str_from(n[2])), &c.modified_since_ms);
+    c.has_unmodified_since = read_date(s3_condition(q, str_from(n[3])), &c.unmodified_since_ms);
     if (c.has_modified_since && c.modified_since_ms > rt_wall_ms())
         c.has_modified_since = false; /* a date to come says nothing: RFC 9110 13.1.3 */
     *ret = c;
@@ -417,8 +425,8 @@ int FIBER s3_quota_renew(struct s3_request *q, struct store_conditions *c)
 int FIBER s3_conditions_write(struct s3_request *q, struct store_conditions *ret)
 {
     *ret = (struct store_conditions){
-        .if_match = http_header(q->x, STR("if-match")),
-        .if_none_match = http_header(q->x, STR("if-none-match")),
+        .if_match = s3_condition(q, STR("if-match")),
+        .if_none_match = s3_condition(q, STR("if-none-match")),
     };
     return s3_quota_renew(q, ret);
 }
@@ -426,10 +434,10 @@ int FIBER s3_conditions_write(struct s3_request *q, struct store_conditions *ret
 int s3_conditions_delete(struct s3_request *q, struct store_conditions *ret)
 {
     static const char *const names[] = {"x-amz-if-match-last-modified-time", "x-amz-if-match-size"};
-    struct str time = http_header(q->x, str_from(names[0]));
-    struct str size = http_header(q->x, str_from(names[1]));
+    struct str time = s3_condition(q, str_from(names[0]));
+    struct str size = s3_condition(q, str_from(names[1]));
     struct store_conditions c = {
-        .if_match = http_header(q->x, STR("if-match")),
+        .if_match = s3_condition(q, STR("if-match")),
         .has_mtime = time.ptr != NULL,
         .has_len = size.ptr != NULL,
     };

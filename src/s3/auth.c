@@ -11,6 +11,7 @@
 #include "iam/authenticate.h"
 #include "iam/bucket_policy.h"
 #include "s3/acl_request.h"
+#include "wire/date.h"
 
 /* ---- the signature -------------------------------------------------------------------------- */
 
@@ -84,6 +85,24 @@ static void explain_skew(struct s3_request *q)
                     arena_printf(q->arena, "%llu", (unsigned long long)SIGV4_SKEW_MS));
 }
 
+static struct str time_text(struct s3_request *q, uint64_t ms)
+{
+    char text[DATE_ISO_LEN];
+    date_format_iso(ms / 1000 * 1000, text);
+    return arena_dup(q->arena, str_make(text, sizeof(text)));
+}
+
+static void explain_expiry(struct s3_request *q)
+{
+    uint64_t s = q->auth.expires_s;
+    if (!q->auth.v2) {
+        s3_error_detail(q, "X-Amz-Expires", arena_printf(q->arena, "%llu", (unsigned long long)s));
+        s += q->auth.time_ms / 1000;
+    }
+    s3_error_detail(q, "Expires", time_text(q, s * 1000));
+    s3_error_detail(q, "ServerTime", time_text(q, rt_wall_ms()));
+}
+
 /* Signed chunks need a signature to start from. */
 static int check_unsigned(const struct s3_request *q)
 {
@@ -100,6 +119,8 @@ static int authenticate_v2(struct s3_request *q)
     q->signed_in = r == 0;
     if (r == -ERR_TIME_SKEWED)
         explain_skew(q);
+    if (r == -ERR_EXPIRED)
+        explain_expiry(q);
     if (r != -ERR_SIGNATURE_MISMATCH)
         return r;
     s3_error_detail(q, "AWSAccessKeyId", q->auth.access_key);
@@ -107,6 +128,22 @@ static int authenticate_v2(struct s3_request *q)
     if (to_sign.ptr)
         s3_error_detail(q, "StringToSign", to_sign);
     return r;
+}
+
+/* All those that are not: who signed fewer than were sent looks for them. */
+static void explain_unsigned(struct s3_request *q)
+{
+    _cleanup_buf_ struct buf b;
+    buf_init(&b, 0);
+    for (unsigned i = 0; i < q->head->header_count; i++) {
+        if (!sigv4_must_sign(&q->auth, q->head->headers[i].name))
+            continue;
+        if (buf_str(&b).len)
+            buf_put_cstr(&b, ", ");
+        buf_put_str(&b, q->head->headers[i].name);
+    }
+    if (!buf_error(&b) && buf_str(&b).len)
+        s3_error_detail(q, "HeadersNotSigned", arena_lower(q->arena, buf_str(&b)));
 }
 
 static int authenticate(struct s3_request *q)
@@ -130,6 +167,10 @@ static int authenticate(struct s3_request *q)
         explain_mismatch(q);
     if (r == -ERR_TIME_SKEWED)
         explain_skew(q);
+    if (r == -ERR_EXPIRED)
+        explain_expiry(q);
+    if (r == -ERR_UNSIGNED_HEADERS)
+        explain_unsigned(q);
     return r;
 }
 

@@ -326,14 +326,23 @@ static int FIBER read_all(struct pump *p)
 
 /* ---- the checks ----------------------------------------------------------------------------- */
 
+static int wrong_md5(struct s3_body *b)
+{
+    char text[BASE64_LEN(HASH_MD5_LEN)];
+    size_t len = base64_encode(b->md5_value, HASH_MD5_LEN, text);
+    s3_error_detail(b->q, "ExpectedDigest", s3_field(b->q, STR("content-md5")));
+    s3_error_detail(b->q, "CalculatedDigest", arena_dup(b->q->arena, str_make(text, len)));
+    return s3_error(b->q, -ERR_BAD_DIGEST,
+                    "The Content-MD5 you specified did not match what we received.");
+}
+
 static int check_md5(struct s3_body *b)
 {
     if (!b->with_md5)
         return 0;
     md5_finish(&b->md5, b->md5_value);
     if (b->has_content_md5 && memcmp(b->md5_value, b->content_md5, HASH_MD5_LEN) != 0)
-        return s3_error(b->q, -ERR_BAD_DIGEST,
-                        "The Content-MD5 you specified did not match what we received.");
+        return wrong_md5(b);
     return 0;
 }
 

@@ -130,6 +130,8 @@ int FIBER s3_create_bucket(struct s3_request *q)
 int FIBER s3_head_bucket(struct s3_request *q)
 {
     (void)http_set_header(q->x, "x-amz-bucket-region", q->s3->region);
+    (void)http_set_header(q->x, "x-amz-access-point-alias", STR("false"));
+    (void)http_set_header(q->x, "Content-Type", STR("application/xml"));
     set_arn(q);
     return s3_respond_empty(q, 200);
 }

@@ -63,9 +63,12 @@ static struct str header_value(const struct s3_request *q, enum iam_key key)
     for (unsigned i = 0; i < ARRAY_LEN(header_keys); i++) {
         if (header_keys[i].key != key)
             continue;
+        struct str name = str_from(header_keys[i].header);
+        if (key == IAM_KEY_S3_IF_MATCH || key == IAM_KEY_S3_IF_NONE_MATCH)
+            return s3_condition(q, name);
         if (header_keys[i].alone)
-            return http_header(q->x, str_from(header_keys[i].header));
-        return heeds_attributes(q) ? s3_header(q, str_from(header_keys[i].header)) : STR_NULL;
+            return http_header(q->x, name);
+        return heeds_attributes(q) ? s3_header(q, name) : STR_NULL;
     }
     return STR_NULL;
 }

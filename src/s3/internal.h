@@ -105,6 +105,8 @@ static inline bool s3_is_presigned(const struct s3_request *q)
 {
     return q->auth.form == SIGV4_QUERY && !q->auth.v2;
 }
+/* If-Match and its like: a header, or what was presigned; attrs.c. */
+struct str s3_condition(const struct s3_request *q, struct str lower_name);
 /* "/bucket" when the host names the bucket, else "". */
 struct str s3_bucket_path(const struct s3_request *q);
 /* A query parameter's value; ptr NULL when absent. */

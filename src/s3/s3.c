@@ -116,9 +116,9 @@ static int not_served(struct s3_request *q)
 
 static bool has_condition(const struct s3_request *q)
 {
-    return http_header(q->x, STR("if-match")).ptr ||
-           http_header(q->x, STR("x-amz-if-match-size")).ptr ||
-           http_header(q->x, STR("x-amz-if-match-last-modified-time")).ptr;
+    return s3_condition(q, STR("if-match")).ptr ||
+           s3_condition(q, STR("x-amz-if-match-size")).ptr ||
+           s3_condition(q, STR("x-amz-if-match-last-modified-time")).ptr;
 }
 
 /* A condition on what is there tells something of it: it needs the right to read (S3 User Guide,

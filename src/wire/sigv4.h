@@ -64,10 +64,13 @@ struct sigv4_auth {
  * -ERR_SIGNATURE_MISMATCH (a signature that is not 64 lower-case digits, a presigned URL with an
  * unknown x-amz-content-sha256); -ERR_UNSIGNED_HEADERS
  * (`host` or an `x-amz-*` header not among the signed ones; a presigned URL's x-amz-content-sha256
- * need not be, because its value is signed as the payload); -ERR_INVALID_URI, -ERR_TOO_LARGE
+ * need not be, because its value is signed as the payload; *ret is filled all the same, for whoever
+ * tells which they are); -ERR_INVALID_URI, -ERR_TOO_LARGE
  * (query); -ENOMEM.
  */
 int sigv4_parse(struct arena *a, const struct http1_request *r, struct sigv4_auth *ret);
+/* Whether a header of that name is to be signed, and is not. */
+bool sigv4_must_sign(const struct sigv4_auth *auth, struct str name);
 
 struct sigv4_key;
 

@@ -335,19 +335,23 @@ int sigv4_parse_form(const struct sigv4_form *form, struct sigv4_auth *ret)
 /* ---- header and query -------------------------------------------------------------------------
  */
 
+bool sigv4_must_sign(const struct sigv4_auth *auth, struct str name)
+{
+    bool host = str_eq_nocase(name, STR("host"));
+    if (!host && ((name.ptr[0] | 0x20) != 'x' || !str_starts_nocase(name, STR("x-amz-"))))
+        return false;
+    if (auth->form == SIGV4_QUERY && str_eq_nocase(name, STR("x-amz-content-sha256")))
+        return false;
+    return !signs_header(auth, name);
+}
+
 static int check_coverage(const struct http1_request *r, const struct sigv4_auth *auth)
 {
     if (!signs_header(auth, STR("host")))
         return -ERR_UNSIGNED_HEADERS;
-    for (unsigned i = 0; i < r->header_count; i++) {
-        struct str name = r->headers[i].name;
-        if ((name.ptr[0] | 0x20) != 'x' || !str_starts_nocase(name, STR("x-amz-")))
-            continue;
-        if (auth->form == SIGV4_QUERY && str_eq_nocase(name, STR("x-amz-content-sha256")))
-            continue;
-        if (!signs_header(auth, name))
+    for (unsigned i = 0; i < r->header_count; i++)
+        if (sigv4_must_sign(auth, r->headers[i].name))
             return -ERR_UNSIGNED_HEADERS;
-    }
     return 0;
 }
 
@@ -372,7 +376,7 @@ int sigv4_parse(struct arena *a, const struct http1_request *r, struct sigv4_aut
             headers[PAYLOAD].value.ptr ? headers[PAYLOAD].value : STR("UNSIGNED-PAYLOAD"), &auth);
     if (rc == 0 && (in_header || in_query))
         rc = check_coverage(r, &auth);
-    if (rc == 0)
+    if (rc == 0 || rc == -ERR_UNSIGNED_HEADERS)
         *ret = auth;
     return rc;
 }

@@ -248,3 +248,47 @@ def test_the_other_administration_is_named_where_it_is_missing(server, s3, metho
         r = request(server, 'GET', '/minio/' + path)
         s3.delete_bucket(Bucket='minio')
         assert (r.status, r.code) == (404, 'NoSuchKey')
+
+
+def test_conditions_in_a_presigned_url_are_heeded(server, s3, bucket):
+    """AWS takes them from the query, too: such a URL may only make the object, or replace a known one."""
+    path, signer = '/%s/k' % bucket, Signer(server.access_key, server.secret_key)
+
+    def ask(method, condition, body=b''):
+        query = signer.presign(method, server.host, path, condition)
+        return request(server, method, path, query, body=body, signer=False)
+    assert ask('PUT', 'If-None-Match=%2A', b'one').status == 200
+    assert ask('PUT', 'If-None-Match=%2A', b'two').code == 'PreconditionFailed'
+    assert ask('PUT', 'if-match=d41d8cd98f00b204e9800998ecf8427e', b'two').code == 'PreconditionFailed'
+    assert ask('DELETE', 'If-Match=d41d8cd98f00b204e9800998ecf8427e').code == 'PreconditionFailed'
+    etag = s3.head_object(Bucket=bucket, Key='k')['ETag'].strip('"')
+    assert ask('GET', 'If-None-Match=' + etag).status == 304
+    assert ask('PUT', 'If-Match=' + etag, b'two').status == 200
+    assert s3.get_object(Bucket=bucket, Key='k')['Body'].read() == b'two'
+    assert request(server, 'PUT', path, 'If-None-Match=%2A', body=b'three').status == 200, 'it is no header where that can be sent'
+
+
+def test_a_copy_onto_itself_where_a_bucket_has_a_default(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x')
+    source = {'Bucket': bucket, 'Key': 'k'}
+    assert code_of(s3.copy_object, Bucket=bucket, Key='k', CopySource=source) == (400, 'InvalidRequest')
+    rule = {'ApplyServerSideEncryptionByDefault': {'SSEAlgorithm': 'AES256'}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={'Rules': [rule]})
+    for _ in range(2):
+        assert s3.copy_object(Bucket=bucket, Key='k', CopySource=source)['ServerSideEncryption'] == 'AES256'
+
+
+def test_digests_and_times_are_told(server, s3, bucket):
+    path = '/%s/k' % bucket
+    wrong = request(server, 'PUT', path, headers=[md5_of(b'other')], body=b'x')
+    digests = [base64.b64encode(hashlib.md5(b).digest()) for b in (b'other', b'x')]
+    assert b'<ExpectedDigest>%s</ExpectedDigest><CalculatedDigest>%s</CalculatedDigest>' % tuple(digests) in wrong.body
+    old = Signer(server.access_key, server.secret_key, now=datetime.datetime(2026, 1, 1))
+    expired = request(server, 'GET', path, old.presign('GET', server.host, path, expires=60), signer=False)
+    assert b'<X-Amz-Expires>60</X-Amz-Expires><Expires>2026-01-01T00:01:00.000Z</Expires><ServerTime>' in expired.body
+    headers = [('x-amz-meta-a', '1'), ('x-amz-meta-b', '2')]
+    unsigned = request(server, 'PUT', path, headers=headers, body=b'x', sign=['host', 'x-amz-date', 'x-amz-content-sha256', 'x-amz-meta-a'])
+    assert unsigned.code == 'AccessDenied' and b'<HeadersNotSigned>x-amz-meta-b</HeadersNotSigned>' in unsigned.body
+    lock = request(server, 'PUT', path, headers=[('x-amz-object-lock-mode', 'GOVERNANCE')], body=b'x')
+    assert b'<ArgumentName>x-amz-object-lock-retain-until-date</ArgumentName>' in lock.body
+    assert request(server, 'HEAD', '/' + bucket).headers['x-amz-access-point-alias'] == 'false'

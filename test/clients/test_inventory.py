@@ -85,7 +85,7 @@ def test_configurations_are_listed_by_hundreds(s3, bucket):
 def test_what_is_no_configuration_is_refused(server, s3, bucket):
     def refused(config, name=None):
         return code(put, s3=s3, bucket=bucket, config=config, name=name)
-    assert refused(configuration('a', to=bucket), 'b') == ('InvalidArgument', 400)
+    assert refused(configuration('a', to=bucket), 'b') == ('IdMismatch', 400)
     assert refused(configuration('a/b', to=bucket)) == ('InvalidArgument', 400)
     assert refused(configuration('a', to='nowhere-at-all')) == ('InvalidS3DestinationBucket', 400)
     for form in 'ORC', 'Parquet':

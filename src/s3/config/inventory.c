@@ -127,13 +127,13 @@ int FIBER s3_put_bucket_inventory(struct s3_request *q)
     }
     r = unread ? unread : read_id(q, &id);
     if (!r && !str_eq(i.id, id))
-        r = s3_error_argument(q, "id", id, "The ids of the request and of its document differ");
+        r = -ERR_ID_MISMATCH;
     if (!r)
         r = check_destination(q, &i);
     if (r)
         return r;
     i.put_ms = rt_wall_ms();
-    return make_change(q, &(struct change){.put = &i}, 200);
+    return make_change(q, &(struct change){.put = &i}, 204);
 }
 
 int FIBER s3_delete_bucket_inventory(struct s3_request *q)

@@ -171,12 +171,14 @@ static int set_own_attrs(const struct store_object *o, struct store_attrs *attrs
 }
 
 /* A copy of the current object onto itself has to change something: what a customer's key sealed
- * and the request names none for is sealed otherwise from now on. */
+ * and the request names none for is sealed otherwise from now on. In AWS a bucket's default
+ * encryption counts as a change, whatever the object's is. */
 static int check_own(struct s3_request *q, const struct copy_request *c,
                      const struct s3_source *source)
 {
     if (c->replace || c->replace_tags || c->has_storage_class || s3_redirect_of(&c->attrs).ptr ||
-        c->sse.asked || s3_sse_is_customers(source->object->attrs.seal))
+        c->sse.asked || s3_sse_is_customers(source->object->attrs.seal) ||
+        store_setting_of(q->bucket.settings, STORE_SETTING_ENCRYPTION))
         return 0;
     return s3_error(q, -ERR_INVALID_REQUEST,
                     "This copy request is illegal because it is trying to copy an object to "

@@ -97,7 +97,7 @@ static int read_request(struct extract *e)
     e->ignore_folders = either(q, META "snowball-ignore-dirs", META "minio-snowball-ignore-dirs");
     e->ignore_errors =
         either(q, META "snowball-ignore-errors", META "minio-snowball-ignore-errors");
-    if (http_header(q->x, STR("if-match")).ptr || http_header(q->x, STR("if-none-match")).ptr)
+    if (s3_condition(q, STR("if-match")).ptr || s3_condition(q, STR("if-none-match")).ptr)
         return s3_error(q, -ERR_INVALID_REQUEST,
                         "An archive that is to be unpacked takes no conditions");
     return read_prefix(e);

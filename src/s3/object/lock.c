@@ -28,7 +28,8 @@ static int check_future(struct s3_request *q, const struct store_lock *lock)
 {
     if (lock->retention == STORE_RETENTION_NONE || lock->until_ms > rt_wall_ms())
         return 0;
-    return s3_error(q, -ERR_INVALID_ARGUMENT, "The retain until date must be in the future!");
+    return s3_error_argument(q, "RetainUntilDate", STR_NULL,
+                             "The retain until date must be in the future!");
 }
 
 bool FIBER s3_may_bypass(struct s3_context *c)
@@ -122,8 +123,8 @@ static int read_retention(struct s3_request *q, struct str mode, struct str unti
                           struct store_lock *lock)
 {
     if (!mode.len || !until.len)
-        return s3_error(q, -ERR_INVALID_ARGUMENT,
-                        UNTIL_HEADER " and " MODE_HEADER " must both be supplied");
+        return s3_error_argument(q, mode.len ? UNTIL_HEADER : MODE_HEADER, STR_NULL,
+                                 UNTIL_HEADER " and " MODE_HEADER " must both be supplied");
     if (s3_retention_parse(mode, &lock->retention))
         return s3_error_argument(q, MODE_HEADER, mode, "Unknown wormMode directive.");
     if (date_parse_iso(until, &lock->until_ms))
