@@ -326,7 +326,9 @@ int iam_identify(struct iam *iam, struct arena *a, struct iam_entry *e, struct i
     if (!who.user_id.ptr || !who.display_name.ptr || !who.access_key.ptr || !who.name.ptr ||
         !who.account.ptr || !who.arn.ptr || !who.alias_arn.ptr)
         return -ENOMEM;
-    int r = iam_grants_of(iam, &e->grants, &held, &who.grants);
+    int r = u->tags.count ? iam_tag_attributes(a, &u->tags, &who) : 0;
+    if (!r)
+        r = iam_grants_of(iam, &e->grants, &held, &who.grants);
     if (!r)
         *ret = who;
     return r;
@@ -620,9 +622,10 @@ struct iam_user iam_user_dup(struct arena *a, const struct iam_user *u)
         .limits = u->limits,
         .policies = iam_names_dup(a, u->policies, u->policy_count),
         .groups = iam_names_dup(a, u->groups, u->group_count),
+        .tags = {iam_names_dup(a, u->tags.texts, u->tags.count), u->tags.count},
     };
-    if (!copy.policies || !copy.groups || !copy.user_id.ptr || !copy.account.ptr ||
-        !copy.path.ptr || !copy.arn.ptr || !copy.boundary.ptr)
+    if (!copy.policies || !copy.groups || !copy.tags.texts || !copy.user_id.ptr ||
+        !copy.account.ptr || !copy.path.ptr || !copy.arn.ptr || !copy.boundary.ptr)
         return copy;
     copy.policy_count = u->policy_count;
     copy.group_count = u->group_count;
@@ -641,6 +644,7 @@ int FIBER iam_user_add(struct iam *iam, struct arena *a, const struct iam_user_s
         .account = spec->account,
         .path = spec->path,
         .boundary = spec->boundary,
+        .tags = spec->tags,
         .created_ms = rt_wall_ms(),
     };
     struct iam_key_data key = {

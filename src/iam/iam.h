@@ -22,6 +22,9 @@
 #define IAM_USER_GROUPS_MAX   16
 #define IAM_USER_KEYS_MAX     128 /* service accounts and own keys together */
 #define IAM_OWN_KEYS_MAX      8   /* access keys without service accounts */
+#define IAM_TAGS_MAX          50  /* of a user or role */
+#define IAM_TAG_KEY_MAX       128 /* characters */
+#define IAM_TAG_VALUE_MAX     256
 
 struct iam;
 
@@ -119,6 +122,13 @@ struct iam_limits {
     uint64_t bytes, objects; /* of an account, in all its buckets */
 };
 
+/* Told by aws:PrincipalTag/KEY. Texts lie in pairs: a key, its value, the next key; no two keys
+ * differ in case alone. */
+struct iam_tags {
+    const struct str *texts;
+    size_t count; /* of texts: twice that of the tags */
+};
+
 struct iam_user {
     struct str name, user_id, access_key, email, display_name;
     struct str account; /* its own user id, or whose member it is */
@@ -129,6 +139,7 @@ struct iam_user {
     struct iam_limits limits;
     const struct str *policies, *groups; /* names */
     size_t policy_count, group_count;
+    struct iam_tags tags;
 };
 struct iam_user_spec {
     struct str name, access_key, secret_key;
@@ -136,6 +147,7 @@ struct iam_user_spec {
     struct str account;                      /* empty: its own */
     struct str path;                         /* empty: "/" */
     struct str boundary;                     /* a policy's name; empty: none */
+    struct iam_tags tags;
 };
 /*
  * -ERR_EXISTS (name, id or key taken), -EINVAL (limits: key 3 to 128, secret 8 to 128 bytes, or
@@ -167,6 +179,17 @@ int FIBER iam_user_rename(struct iam *iam, struct arena *a, struct str name, str
                           struct str new_path);
 /* Bounds what it may do by a policy; empty: no more. -ERR_NOT_FOUND (either). */
 int FIBER iam_user_set_boundary(struct iam *iam, struct str name, struct str policy);
+/* Within the limits, and no key twice. */
+bool iam_tags_are_valid(const struct iam_tags *tags);
+/* Those whose keys are in neither stay as they are. */
+struct iam_tag_change {
+    struct iam_tags put;
+    const struct str *drop; /* keys */
+    size_t drop_count;
+};
+/* -ERR_NOT_FOUND, -EINVAL, -ERR_LIMIT. */
+int FIBER iam_user_tag(struct iam *iam, struct arena *a, struct str name,
+                       const struct iam_tag_change *c);
 #define IAM_RATE_MAX 1000000
 /*
  * Takes over which of the limits `what` names. -ERR_NOT_FOUND, -EINVAL (a rate beyond

@@ -168,6 +168,12 @@ int iam_identify(struct iam *iam, struct arena *a, struct iam_entry *e, struct i
 bool iam_has_name(const struct str *names, size_t count, struct str name);
 struct str *iam_names_dup(struct arena *a, const struct str *names, size_t count);
 struct iam_user iam_user_dup(struct arena *a, const struct iam_user *u);
+/* For protobuf-c: C strings in `a`; NULL without memory. */
+char **iam_c_names(struct arena *a, const struct str *names, size_t count);
+/* -ERR_CORRUPT: more than `max`. They point into the message. */
+int iam_read_names(char **from, size_t count, struct str *ret, size_t max);
+/* Tags as attributes of who has them, in `a`. */
+int iam_tag_attributes(struct arena *a, const struct iam_tags *tags, struct iam_identity *who);
 
 /* ---- policies and groups (grants.c) --------------------------------------------------------- */
 

@@ -101,6 +101,8 @@ int iam_user_validate(const struct iam_user *user)
         return -EINVAL;
     if (user->boundary.len && !iam_name_is_valid(user->boundary))
         return -EINVAL;
+    if (!iam_tags_are_valid(&user->tags))
+        return -EINVAL;
     if (!iam_is_text(user->email, MAIL_MAX_BYTES) ||
         !iam_is_text(user->display_name, NAME_MAX_BYTES))
         return -EINVAL;
@@ -207,6 +209,7 @@ static void pack_user(struct pack *p, const struct iam_user *u, struct iam_user 
         .policy_count = u->policy_count,
         .groups = pack_names(p, u->groups, u->group_count),
         .group_count = u->group_count,
+        .tags = {pack_names(p, u->tags.texts, u->tags.count), u->tags.count},
     };
 }
 
@@ -270,7 +273,7 @@ static ProtobufCBinaryData binary(struct str s)
 }
 
 /* protobuf-c wants C strings; the fields are validated to hold no NUL. */
-static char **c_names(struct arena *a, const struct str *names, size_t count)
+char **iam_c_names(struct arena *a, const struct str *names, size_t count)
 {
     char **list = arena_array(a, char *, count + 1);
     for (size_t i = 0; list && i < count; i++)
@@ -322,13 +325,15 @@ static int fill_record(struct arena *a, const struct iam_entry *e, Iam__User *re
     record->request_rate = u->limits.request_rate;
     record->bytes_max = u->limits.bytes;
     record->objects_max = u->limits.objects;
-    record->policies = c_names(a, u->policies, u->policy_count);
+    record->policies = iam_c_names(a, u->policies, u->policy_count);
     record->n_policies = u->policy_count;
-    record->groups = c_names(a, u->groups, u->group_count);
+    record->groups = iam_c_names(a, u->groups, u->group_count);
     record->n_groups = u->group_count;
+    record->tags = iam_c_names(a, u->tags.texts, u->tags.count);
+    record->n_tags = u->tags.count;
     if (!record->name || !record->user_id || !record->email || !record->display_name ||
         !record->account || !record->path || !record->boundary || !record->policies ||
-        !record->groups)
+        !record->groups || !record->tags)
         return -ENOMEM;
     return fill_keys(a, e, record);
 }
@@ -352,7 +357,7 @@ static struct str bytes_of(ProtobufCBinaryData b)
     return str_make(b.data, b.len);
 }
 
-static int read_names(char **from, size_t count, struct str *ret, size_t max)
+int iam_read_names(char **from, size_t count, struct str *ret, size_t max)
 {
     if (count > max)
         return -ERR_CORRUPT;
@@ -398,6 +403,7 @@ static int read_keys(const Iam__User *record, struct iam_key_data *keys, size_t 
 static int entry_of(const Iam__User *record, struct iam_entry **ret)
 {
     struct str policies[IAM_USER_POLICIES_MAX], groups[IAM_USER_GROUPS_MAX];
+    struct str tags[2 * IAM_TAGS_MAX];
     struct iam_key_data keys[IAM_USER_KEYS_MAX];
     size_t key_count;
     struct iam_user user = {
@@ -416,10 +422,13 @@ static int entry_of(const Iam__User *record, struct iam_entry **ret)
         .policy_count = record->n_policies,
         .groups = groups,
         .group_count = record->n_groups,
+        .tags = {tags, record->n_tags},
     };
-    int r = read_names(record->policies, record->n_policies, policies, ARRAY_LEN(policies));
+    int r = iam_read_names(record->policies, record->n_policies, policies, ARRAY_LEN(policies));
     if (!r)
-        r = read_names(record->groups, record->n_groups, groups, ARRAY_LEN(groups));
+        r = iam_read_names(record->groups, record->n_groups, groups, ARRAY_LEN(groups));
+    if (!r)
+        r = iam_read_names(record->tags, record->n_tags, tags, ARRAY_LEN(tags));
     if (!r)
         r = read_keys(record, keys, &key_count);
     if (!r && iam_user_validate(&user))

@@ -35,6 +35,7 @@ static void pack_role(struct pack *p, const struct iam_role *from, struct iam_ro
     ret->arn = pack_printf(p, "arn:aws:iam::%.*s:role%.*s%.*s", STR_FMT(account),
                            STR_FMT(from->path), STR_FMT(local));
     ret->policies = pack_names(p, from->policies, from->policy_count);
+    ret->tags.texts = pack_names(p, from->tags.texts, from->tags.count);
 }
 
 static void entry_free(struct iam_role_entry *e)
@@ -95,7 +96,10 @@ static int encode(const struct iam_role *r, struct buf *out)
             return -ENOMEM;
     pb.policies = policies;
     pb.n_policies = r->policy_count;
-    if (!pb.name || !pb.id || !pb.path || !pb.account || !pb.description || !pb.boundary)
+    pb.tags = iam_c_names(&a, r->tags.texts, r->tags.count);
+    pb.n_tags = r->tags.count;
+    if (!pb.tags || !pb.name || !pb.id || !pb.path || !pb.account || !pb.description ||
+        !pb.boundary)
         return -ENOMEM;
     char *into = buf_reserve(out, iam__role__get_packed_size(&pb));
     if (!into)
@@ -138,6 +142,8 @@ static int validate(const struct iam_role *r)
     for (size_t i = 0; i < r->policy_count; i++)
         if (!iam_policy_name_is_valid(r->policies[i]))
             return -EINVAL;
+    if (!iam_tags_are_valid(&r->tags))
+        return -EINVAL;
     return r->boundary.len && !iam_name_is_valid(r->boundary) ? -EINVAL : 0;
 }
 
@@ -163,7 +169,7 @@ static int add_loaded(struct iam *iam, const struct iam_role *role)
 static int load_role(struct iam *iam, struct str value)
 {
     Iam__Role *pb = iam__role__unpack(NULL, value.len, (const uint8_t *)value.ptr);
-    struct str policies[IAM_USER_POLICIES_MAX];
+    struct str policies[IAM_USER_POLICIES_MAX], tags[2 * IAM_TAGS_MAX];
     if (!pb)
         return -ERR_CORRUPT;
     struct iam_role role = {
@@ -178,10 +184,11 @@ static int load_role(struct iam *iam, struct str value)
         .policy_count = pb->n_policies,
         .created_ms = pb->created_ms,
         .max_session_s = pb->max_session_s,
+        .tags = {tags, pb->n_tags},
     };
-    int r = pb->n_policies <= ARRAY_LEN(policies) ? 0 : -ERR_CORRUPT;
-    for (size_t i = 0; !r && i < pb->n_policies; i++)
-        policies[i] = str_from(pb->policies[i]);
+    int r = iam_read_names(pb->policies, pb->n_policies, policies, ARRAY_LEN(policies));
+    if (!r)
+        r = iam_read_names(pb->tags, pb->n_tags, tags, ARRAY_LEN(tags));
     if (!r && validate(&role))
         r = -ERR_CORRUPT;
     if (!r)
@@ -221,9 +228,10 @@ static int role_dup(struct arena *a, const struct iam_role *from, struct iam_rol
     ret->boundary = arena_dup(a, from->boundary);
     ret->arn = arena_dup(a, from->arn);
     ret->policies = iam_names_dup(a, from->policies, from->policy_count);
+    ret->tags.texts = iam_names_dup(a, from->tags.texts, from->tags.count);
     return ret->name.ptr && ret->id.ptr && ret->path.ptr && ret->account.ptr &&
                    ret->description.ptr && ret->trust.ptr && ret->boundary.ptr && ret->arn.ptr &&
-                   ret->policies
+                   ret->policies && ret->tags.texts
                ? 0
                : -ENOMEM;
 }

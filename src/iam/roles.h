@@ -22,11 +22,12 @@ struct iam_role {
     size_t policy_count;
     uint64_t created_ms;
     uint32_t max_session_s;
+    struct iam_tags tags;
 };
 
-/* `role`: name inside the account, account, path, description, trust, boundary and max_session_s
- * count. -EINVAL, -ERR_EXISTS, -ERR_LIMIT, -ERR_NOT_FOUND (the boundary); -ERR_MALFORMED_POLICY
- * with *ret_fault. */
+/* `role`: name inside the account, account, path, description, trust, boundary, max_session_s and
+ * tags count. -EINVAL, -ERR_EXISTS, -ERR_LIMIT, -ERR_NOT_FOUND (the boundary);
+ * -ERR_MALFORMED_POLICY with *ret_fault. */
 int FIBER iam_role_add(struct iam *iam, struct arena *a, const struct iam_role *role,
                        struct iam_role *ret, struct policy_fault *ret_fault);
 /* Of that account, whatever the letters' case. Strings in `a`. -ERR_NOT_FOUND. */
@@ -45,5 +46,8 @@ int iam_role_list(struct iam *iam, struct arena *a, struct str account, struct i
  * -ERR_MALFORMED_POLICY. */
 int FIBER iam_role_update(struct iam *iam, const struct iam_role *role, unsigned what,
                           struct policy_fault *ret_fault);
+/* As iam_user_tag(). */
+int FIBER iam_role_tag(struct iam *iam, struct arena *a, struct str name,
+                       const struct iam_tag_change *c);
 /* -ERR_NOT_FOUND. Its inline policies go with it, its sessions end. */
 int FIBER iam_role_remove(struct iam *iam, struct str name);

@@ -440,6 +440,8 @@ static int identify_role(struct iam *iam, struct arena *a, const Iam__Session *s
                             .policy_count = e->info.policy_count,
                             .boundary = e->info.boundary};
     int r = role_texts(a, &e->info, s, account, ret);
+    if (!r && e->info.tags.count)
+        r = iam_tag_attributes(a, &e->info.tags, ret);
     return r ? r : iam_grants_of(iam, &e->grants, &held, &ret->grants);
 }
 
@@ -540,9 +542,12 @@ static int add_ldap(struct arena *a, const Iam__Session *s, struct iam_identity 
 static int add_attributes(struct arena *a, const Iam__Session *s, struct iam_identity *who)
 {
     char issued[DATE_ISO_LEN];
-    struct iam_attribute *list = arena_array(a, struct iam_attribute, 2 * s->n_claims + 6);
+    size_t tags = who->attribute_count; /* are there already */
+    struct iam_attribute *list = arena_array(a, struct iam_attribute, tags + 2 * s->n_claims + 6);
     if (!list)
         return -ENOMEM;
+    if (tags)
+        memcpy(list, who->attributes, tags * sizeof(*list));
     who->attributes = list;
     date_format_iso(s->issued_ms, issued);
     int r = add_attribute(a, who, list, IAM_KEY_TOKEN_ISSUE_TIME, STR(""),

@@ -190,6 +190,76 @@ def test_a_policy_is_judged_by_its_own_ARN(account):
     assert code_of(account.iam.get_policy, PolicyArn=base + 'theirs') == 'NoSuchEntity'
 
 
+def tag(**pairs):
+    return [{'Key': k, 'Value': v} for k, v in sorted(pairs.items())]
+
+
+def test_tags_of_users_and_roles(account):
+    iam, name = account.iam, 'u' + uuid.uuid4().hex[:8]
+    made = iam.create_user(UserName=name, Tags=tag(team='red', cost='1'))['User']
+    assert sorted(t['Key'] for t in made['Tags']) == ['cost', 'team']
+    assert 'Tags' not in next(u for u in iam.list_users()['Users'] if u['UserName'] == name)
+    iam.tag_user(UserName=name, Tags=tag(TEAM='blue'))  # keys are without case
+    iam.untag_user(UserName=name, TagKeys=['Cost', 'absent'])
+    assert iam.get_user(UserName=name)['User']['Tags'] == tag(TEAM='blue')
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust({'AWS': account.id}), Tags=tag(a='1', b='2', c='3'))
+    page = iam.list_role_tags(RoleName=name, MaxItems=2)
+    assert page['IsTruncated'] and page['Tags'] == tag(a='1', b='2')
+    assert iam.list_role_tags(RoleName=name, Marker=page['Marker'])['Tags'] == tag(c='3')
+    iam.update_role(RoleName=name, Description='d')
+    assert len(iam.get_role(RoleName=name)['Role']['Tags']) == 3
+    assert code_of(iam.tag_role, RoleName=name, Tags=[{'Key': 'x', 'Value': ''}, {'Key': 'X', 'Value': ''}]) == 'InvalidInput'
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(**{'aws:x': '1'})) == 'InvalidInput'
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(a='<')) == 'InvalidInput'
+    assert code_of(iam.tag_user, UserName='absent', Tags=tag(a='1')) == 'NoSuchEntity'
+    iam.tag_user(UserName=name, Tags=tag(**{'k%d' % i: '' for i in range(49)}))
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(more='')) == 'LimitExceeded'
+    iam.untag_role(RoleName=name, TagKeys=['a', 'b', 'c'])
+    assert 'Tags' not in iam.get_role(RoleName=name)['Role']
+    assert code_of(iam.create_policy, PolicyName=name, PolicyDocument=policy(allow('s3:*')), Tags=tag(a='1')) == 'NotImplemented', 'not passed over'
+
+
+def test_to_make_with_tags_needs_their_right(account):
+    maker = account.user(allow(['iam:CreateUser', 'iam:GetUser', 'iam:DeleteUser']))[2]
+    iam = account.clients(maker['AccessKeyId'], maker['SecretAccessKey'])[0]
+    name = 'u' + uuid.uuid4().hex[:8]
+    assert code_of(iam.create_user, UserName=name, Tags=tag(team='red')) == 'AccessDenied'
+    iam.create_user(UserName=name)
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(team='red')) == 'AccessDenied'
+    assert code_of(iam.list_user_tags, UserName=name) == 'AccessDenied'
+
+
+def test_policies_know_the_tags_of_who_asks(account):
+    """Of a user, of a user's session, of a role's: aws:PrincipalTag, as condition and as variable."""
+    bucket = account.bucket()
+    account.s3.put_object(Bucket=bucket, Key='red/k', Body=b'red')
+    own = allow('s3:GetObject', 'arn:aws:s3:::%s/${aws:PrincipalTag/team}/*' % bucket)
+    condition = allow('s3:PutObject', 'arn:aws:s3:::%s/*' % bucket, Condition={'StringEquals': {'aws:PrincipalTag/Team': 'red'}})
+    name, arn, key = account.user(own, condition)
+    _, sts, s3 = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+
+    def may(client):
+        for call in (lambda: client.get_object(Bucket=bucket, Key='red/k'), lambda: client.put_object(Bucket=bucket, Key='red/k', Body=b'red')):
+            try:
+                call()
+            except ClientError as e:
+                assert e.response['Error']['Code'] == 'AccessDenied'
+                return False
+        return True
+    assert not may(s3)
+    session = s3_with(account.server, sts.get_session_token()['Credentials'])
+    account.iam.tag_user(UserName=name, Tags=tag(team='red'))
+    assert may(s3) and may(session), 'as of each request'
+    account.iam.tag_user(UserName=name, Tags=tag(team='blue'))
+    assert not may(s3) and not may(session)
+    role = account.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust({'AWS': account.id}), Tags=tag(team='red'))['Role']
+    account.iam.put_role_policy(RoleName=name, PolicyName='p', PolicyDocument=policy(own, condition))
+    session = s3_with(account.server, account.sts.assume_role(RoleArn=role['Arn'], RoleSessionName='se')['Credentials'])
+    assert may(session)
+    account.iam.untag_role(RoleName=name, TagKeys=['team'])
+    assert not may(session)
+
+
 def test_refusals_say_what_AWS_says(account):
     def message_of(call, **kwargs):
         with pytest.raises(ClientError) as e:

@@ -67,6 +67,8 @@ int FIBER query_create_policy(struct query *y)
         .description = query_param(y, "Description"),
     };
     int r = spec.name.ptr ? read_document(y, &spec.document) : -ENOMEM;
+    if (!r)
+        r = query_no_tags(y);
     if (!r && (local.len > 128 || str_find_char(local, '/', 0) >= 0))
         r = s3_error(y->q, -ERR_VALIDATION, "The specified value for policyName is invalid.");
     if (!r)

@@ -12,6 +12,8 @@ int FIBER query_create_provider(struct query *y)
     if (!r)
         r = query_list(y, "ThumbprintList", IAM_PROVIDER_THUMBPRINTS_MAX, &thumbprints,
                        &spec.thumbprint_count);
+    if (!r)
+        r = query_no_tags(y);
     if (r)
         return r;
     spec.clients = clients;

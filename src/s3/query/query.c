@@ -37,6 +37,9 @@ static const struct query_action actions[] = {
     {"iam", "GetAccessKeyLastUsed", QUERY_ON_ALL, 0, query_get_access_key_last_used},
     {"iam", "PutUserPermissionsBoundary", QUERY_ON_USER, 0, query_put_user_boundary},
     {"iam", "DeleteUserPermissionsBoundary", QUERY_ON_USER, 0, query_delete_user_boundary},
+    {"iam", "TagUser", QUERY_ON_USER, 0, query_tag},
+    {"iam", "UntagUser", QUERY_ON_USER, 0, query_untag},
+    {"iam", "ListUserTags", QUERY_ON_USER, 0, query_list_tags},
     {"iam", "GetAccountSummary", QUERY_ON_ALL, 0, query_get_account_summary},
 
     {"iam", "CreateGroup", QUERY_ON_GROUP, QUERY_NEW, query_create_group},
@@ -90,6 +93,9 @@ static const struct query_action actions[] = {
     {"iam", "PutRolePermissionsBoundary", QUERY_ON_ROLE, 0, query_put_role_boundary},
     {"iam", "DeleteRolePermissionsBoundary", QUERY_ON_ROLE, 0, query_delete_role_boundary},
     {"iam", "DeleteRole", QUERY_ON_ROLE, 0, query_delete_role},
+    {"iam", "TagRole", QUERY_ON_ROLE, 0, query_tag},
+    {"iam", "UntagRole", QUERY_ON_ROLE, 0, query_untag},
+    {"iam", "ListRoleTags", QUERY_ON_ROLE, 0, query_list_tags},
     {"iam", "ListInstanceProfilesForRole", QUERY_ON_ROLE, 0, query_list_instance_profiles},
 
     {"iam", "CreateOpenIDConnectProvider", QUERY_ON_PROVIDER, QUERY_NEW, query_create_provider},

@@ -115,6 +115,12 @@ struct str query_arn_of_policy(struct query *y, const struct iam_policy_info *p,
 /* The element of a user's or role's boundary, a policy by the store's name; empty: none. */
 void query_put_boundary(struct query *y, struct str boundary);
 struct str query_arn_of_group(struct query *y, const struct iam_group_info *g);
+/* The tags of what is to be made, with the right to give it any: `action`. */
+int FIBER query_new_tags(struct query *y, const char *action, struct iam_tags *ret);
+/* Of what has none here: -ERR_NOT_IMPLEMENTED. */
+int query_no_tags(struct query *y);
+/* The element; none when there are none. */
+void query_put_tags(struct query *y, const struct iam_tags *tags);
 
 query_handler query_assume_role_with_ldap_identity, query_assume_role_with_web_identity,
     query_create_provider, query_get_provider, query_list_providers, query_delete_provider,
@@ -133,4 +139,4 @@ query_handler query_put_inline, query_get_inline, query_delete_inline, query_lis
     query_attach, query_detach, query_list_attached;
 query_handler query_create_role, query_get_role, query_list_roles, query_update_role,
     query_delete_role, query_update_trust, query_put_role_boundary, query_delete_role_boundary,
-    query_list_instance_profiles;
+    query_list_instance_profiles, query_tag, query_untag, query_list_tags;

@@ -6,10 +6,10 @@
 
 #include <stdlib.h>
 
-#define LAST_USED true
+/* A list leaves out what the role alone has. */
+enum told { LISTED, CHANGED, ASKED_FOR };
 
-static void put_role(struct query *y, const char *element, const struct iam_role *r,
-                     bool with_last_used)
+static void put_role(struct query *y, const char *element, const struct iam_role *r, enum told told)
 {
     xml_open(&y->out, element);
     xml_element(&y->out, "Path", r->path);
@@ -22,7 +22,9 @@ static void put_role(struct query *y, const char *element, const struct iam_role
         xml_element(&y->out, "Description", r->description);
     xml_element_u64(&y->out, "MaxSessionDuration", r->max_session_s);
     query_put_boundary(y, r->boundary);
-    if (with_last_used)
+    if (told != LISTED)
+        query_put_tags(y, &r->tags);
+    if (told == ASKED_FOR)
         xml_element(&y->out, "RoleLastUsed", STR(""));
     xml_close(&y->out, element);
 }
@@ -64,6 +66,8 @@ int FIBER query_create_role(struct query *y)
         r = read_max_session(y, IAM_ROLE_SESSION_S, &spec.max_session_s);
     if (!r && arn.len)
         r = query_policy_of_arn(y, arn, &spec.boundary);
+    if (!r)
+        r = query_new_tags(y, "iam:TagRole", &spec.tags);
     if (!r && !is_name(spec.name))
         r = s3_error(y->q, -ERR_VALIDATION, "The specified value for roleName is invalid.");
     if (!r)
@@ -72,14 +76,14 @@ int FIBER query_create_role(struct query *y)
         return s3_error(y->q, -ERR_ENTITY_EXISTS, "Role with name %.*s already exists.",
                         STR_FMT(spec.name));
     if (!r)
-        put_role(y, "Role", &y->role, !LAST_USED);
+        put_role(y, "Role", &y->role, CHANGED);
     return r;
 }
 
 /* When a role was last used is not kept: RoleLastUsed is that of one that never was. */
 int query_get_role(struct query *y)
 {
-    put_role(y, "Role", &y->role, LAST_USED);
+    put_role(y, "Role", &y->role, ASKED_FOR);
     return 0;
 }
 
@@ -120,7 +124,7 @@ int query_list_roles(struct query *y)
         return r;
     xml_open(&y->out, "Roles");
     for (size_t i = page.from; i < page.to; i++)
-        put_role(y, "member", &roles[i], !LAST_USED);
+        put_role(y, "member", &roles[i], LISTED);
     xml_close(&y->out, "Roles");
     query_put_page(y, &page, page.to ? roles[page.to - 1].name : STR(""));
     return 0;
@@ -139,7 +143,7 @@ int FIBER query_update_role(struct query *y)
     if (!r)
         r = iam_role_update(y->iam, &y->role, what, &y->fault);
     if (!r && strcmp(y->action->name, "UpdateRoleDescription") == 0)
-        put_role(y, "Role", &y->role, !LAST_USED);
+        put_role(y, "Role", &y->role, CHANGED);
     return r;
 }
 

@@ -244,7 +244,8 @@ static int read_session_name(struct query *y, struct str *ret)
 /* Parameters that would change the session's meaning and are not served. */
 static int check_served(struct query *y)
 {
-    static const char *const refused[] = {"SourceIdentity", "Tags.member.1.Key", "SerialNumber",
+    static const char *const refused[] = {"SourceIdentity", "Tags.member.1.Key",
+                                          "TransitiveTagKeys.member.1", "SerialNumber",
                                           "ProvidedContexts.member.1.ProviderArn"};
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         if (query_param(y, refused[i]).ptr)

@@ -11,7 +11,9 @@ static struct str local_name(const struct iam_user *u)
     return iam_local_name(u->account, u->name);
 }
 
-static void put_user(struct query *y, const char *element, const struct iam_user *u)
+#define WITH_TAGS true
+
+static void put_user(struct query *y, const char *element, const struct iam_user *u, bool with_tags)
 {
     xml_open(&y->out, element);
     xml_element(&y->out, "Path", u->path);
@@ -20,6 +22,8 @@ static void put_user(struct query *y, const char *element, const struct iam_user
     xml_element(&y->out, "Arn", u->arn);
     query_put_time(y, "CreateDate", u->created_ms);
     query_put_boundary(y, u->boundary);
+    if (with_tags)
+        query_put_tags(y, &u->tags);
     xml_close(&y->out, element);
 }
 
@@ -59,18 +63,20 @@ int FIBER query_create_user(struct query *y)
     if (!r && boundary.len)
         r = query_policy_of_arn(y, boundary, &spec.boundary);
     if (!r)
+        r = query_new_tags(y, "iam:TagUser", &spec.tags);
+    if (!r)
         r = iam_user_add(y->iam, y->arena, &spec, &y->user);
     if (r == -ERR_EXISTS)
         return s3_error(y->q, -ERR_ENTITY_EXISTS, "User with name %.*s already exists.",
                         STR_FMT(name));
     if (!r)
-        put_user(y, "User", &y->user);
+        put_user(y, "User", &y->user, WITH_TAGS);
     return r;
 }
 
 int query_get_user(struct query *y)
 {
-    put_user(y, "User", &y->user);
+    put_user(y, "User", &y->user, WITH_TAGS);
     return 0;
 }
 
@@ -104,7 +110,7 @@ int query_list_users(struct query *y)
         return r;
     xml_open(&y->out, "Users");
     for (size_t i = page.from; i < page.to; i++)
-        put_user(y, "member", &users[i]);
+        put_user(y, "member", &users[i], !WITH_TAGS); /* as AWS */
     xml_close(&y->out, "Users");
     query_put_page(y, &page, page.to ? local_name(&users[page.to - 1]) : STR(""));
     return 0;
