@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "rt/rt.h"
@@ -104,7 +106,7 @@ static int write_directly(void *arg)
     rt_file_close(f);
     free(out);
     free(in);
-    return 0;
+    return rt_unlink(in_dir("direct"));
 }
 
 static void direct_writes_and_others_make_one_file(void **state)
@@ -292,6 +294,46 @@ static int remove_dir(void **state)
     return rmdir(dir);
 }
 
+/* ---- without threads of the kernel ----------------------------------------------------------- */
+
+/* 0, or the first error. */
+static int use_without_threads(void *arg)
+{
+    struct rt_file *f;
+    char out[4096] = "bytes", in[4096];
+    struct iovec iov = {out, sizeof(out)};
+    size_t n = 0;
+    int r = rt_file_open(&f, in_dir("plain"), RT_OPEN_WRITE | RT_OPEN_CREATE);
+    if (r < 0)
+        return r;
+    setrlimit(RLIMIT_NPROC, &(struct rlimit){1, 1});
+    r = rt_file_reserve(f, 0, LEN);
+    r = r ? r : rt_file_write(f, &iov, 1, 0);
+    r = r ? r : rt_file_sync(f);
+    r = r ? r : rt_file_read(f, in, sizeof(in), 0, &n);
+    rt_file_close(f);
+    return r ? r : n == sizeof(in) && memcmp(in, out, n) == 0 ? 0 : -EIO;
+}
+
+/* As a user of its own: the limit is not for root, and counts all that the user runs. */
+static void files_work_where_the_kernel_may_start_no_thread(void **state)
+{
+    struct rt_config c = {.threads = 1};
+    int status;
+    if (geteuid() == 0)
+        assert_int_equal(chown(dir, 54321, 54321), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && setuid(54321) < 0)
+            _exit(1);
+        _exit(rt_run(&c, use_without_threads, NULL) == 0 ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(unlink(in_dir("plain")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +345,7 @@ int main(void)
         cmocka_unit_test(names_are_made_moved_listed_and_removed),
         cmocka_unit_test(a_small_file_is_replaced_whole),
         cmocka_unit_test(a_signal_is_waited_for_like_anything_else),
+        cmocka_unit_test(files_work_where_the_kernel_may_start_no_thread),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -97,6 +97,31 @@ void FIBER uring_file_close(struct rt_file *file)
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* What the page cache has, without waiting: bytes, or 0 when that cannot be told or is none. */
+/* What an operation of the ring does, for a thread of ours. */
+struct file_call {
+    int (*fn)(const struct file_call *c); /* BLOCKING */
+    int fd;
+    const struct iovec *iov;
+    unsigned count;
+    uint64_t off, len;
+};
+
+static int call_offloaded(void *arg)
+{
+    const struct file_call *c = arg;
+    return c->fn(c);
+}
+
+/*
+ * Nobody cancels these: -ECANCELED is what the kernel says when it could start no thread for an
+ * operation (a limit on threads, no memory). Then it has done nothing of it.
+ */
+static int FIBER finish_file_call(struct uring_op *op, struct file_call *c)
+{
+    int r = uring_finish(op);
+    return likely(r != -ECANCELED) ? r : uring_offload(call_offloaded, c);
+}
+
 static size_t read_cached(int fd, void *buf, size_t len, uint64_t off)
 {
     struct iovec iov = {buf, len};
@@ -104,13 +129,21 @@ static size_t read_cached(int fd, void *buf, size_t len, uint64_t off)
     return n > 0 ? (size_t)n : 0;
 }
 
+static int read_blocking(const struct file_call *c)
+{
+    ssize_t n = preadv(c->fd, c->iov, (int)c->count, (off_t)c->off);
+    return n < 0 ? -errno : (int)n;
+}
+
 static int FIBER read_through_ring(int fd, void *buf, size_t len, uint64_t off)
 {
+    struct iovec iov = {buf, MIN(len, (size_t)GIB)};
+    struct file_call c = {read_blocking, fd, &iov, 1, off, 0};
     struct uring_op op = uring_op_here();
     struct io_uring_sqe *sqe = uring_sqe();
-    io_uring_prep_read(sqe, fd, buf, (unsigned)MIN(len, 1 * GIB), off);
+    io_uring_prep_read(sqe, fd, buf, (unsigned)iov.iov_len, off);
     uring_attach(sqe, &op);
-    int r = uring_finish(&op);
+    int r = finish_file_call(&op, &c);
     if (r > 0)
         rt_mark_defined(buf, (size_t)r);
     return r;
@@ -172,13 +205,20 @@ static unsigned progress_window(const struct progress *p, struct iovec *window)
     return n;
 }
 
+static int write_blocking(const struct file_call *c)
+{
+    ssize_t n = pwritev(c->fd, c->iov, (int)c->count, (off_t)c->off);
+    return n < 0 ? -errno : (int)n;
+}
+
 static int FIBER write_through_ring(int fd, const struct iovec *iov, unsigned count, uint64_t off)
 {
+    struct file_call c = {write_blocking, fd, iov, count, off, 0};
     struct uring_op op = uring_op_here();
     struct io_uring_sqe *sqe = uring_sqe();
     io_uring_prep_writev(sqe, fd, iov, count, off);
     uring_attach(sqe, &op);
-    return uring_finish(&op);
+    return finish_file_call(&op, &c);
 }
 
 static bool aligned(uint64_t n)
@@ -258,25 +298,37 @@ static bool FIBER has_name(const struct rt_file *f)
     return uring_finish(&op) < 0 || !(stx.stx_mask & STATX_NLINK) || stx.stx_nlink > 0;
 }
 
+static int sync_blocking(const struct file_call *c)
+{
+    return fdatasync(c->fd) < 0 ? -errno : 0;
+}
+
 /* Somebody may have deleted the file: then what is written to it can be read until it is closed,
  * and no start will find it. */
 int FIBER uring_file_sync(struct rt_file *f)
 {
+    struct file_call c = {.fn = sync_blocking, .fd = file_fd(f)};
     struct uring_op op = uring_op_here();
     struct io_uring_sqe *sqe = uring_sqe();
     io_uring_prep_fsync(sqe, file_fd(f), IORING_FSYNC_DATASYNC);
     uring_attach(sqe, &op);
-    int r = uring_finish(&op);
+    int r = finish_file_call(&op, &c);
     return r == 0 && name_is_due(uring_file_of(f)) && !has_name(f) ? -ESTALE : r;
+}
+
+static int reserve_blocking(const struct file_call *c)
+{
+    return fallocate(c->fd, FALLOC_FL_KEEP_SIZE, (off_t)c->off, (off_t)c->len) < 0 ? -errno : 0;
 }
 
 int FIBER uring_file_reserve(struct rt_file *f, uint64_t off, uint64_t len)
 {
+    struct file_call c = {.fn = reserve_blocking, .fd = file_fd(f), .off = off, .len = len};
     struct uring_op op = uring_op_here();
     struct io_uring_sqe *sqe = uring_sqe();
     io_uring_prep_fallocate(sqe, file_fd(f), FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
     uring_attach(sqe, &op);
-    return uring_finish(&op);
+    return finish_file_call(&op, &c);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
