@@ -14,6 +14,8 @@
 #define WINDOW          64          /* vectors handed to the kernel at once */
 #define DIRECT_MIN      (128 * KIB) /* below, the page cache costs less than the wait */
 #define NAME_EVERY_NS   (500 * RT_MS)
+#define STUCK_NS        (2 * RT_S) /* a write that is not begun by then is taken back */
+#define TAKEN_BACK_MAX  32         /* of those under way */
 
 struct uring_file {
     struct rt_file base;
@@ -122,6 +124,32 @@ static int FIBER finish_file_call(struct uring_op *op, struct file_call *c)
     return likely(r != -ECANCELED) ? r : uring_offload(call_offloaded, c);
 }
 
+static int hang_offloaded(void *arg)
+{
+    uring_thread_waits(true); /* the pool has another in its place */
+    int r = call_offloaded(arg);
+    uring_thread_waits(false);
+    return r;
+}
+
+/*
+ * The kernel does the writes of a ring one after another when their files fall into the same of 64
+ * buckets: one that hangs holds up others, to other disks. So what has not come back for long is
+ * taken back, which succeeds if the kernel has not begun with it, and done by a thread of ours, of
+ * which some may hang. -EAGAIN: too many do, the ring has to be asked again.
+ */
+static int FIBER finish_write_call(struct uring_op *op, struct file_call *c)
+{
+    static unsigned taken_back; /* atomic */
+    int r = rt_cancelled() ? uring_finish(op) : uring_await(op, rt_now() + STUCK_NS);
+    if (likely(r != -ECANCELED && r != -ETIMEDOUT))
+        return r;
+    bool few = __atomic_add_fetch(&taken_back, 1, __ATOMIC_RELAXED) <= TAKEN_BACK_MAX;
+    r = few ? uring_offload(hang_offloaded, c) : -EAGAIN;
+    __atomic_fetch_sub(&taken_back, 1, __ATOMIC_RELAXED);
+    return r;
+}
+
 static size_t read_cached(int fd, void *buf, size_t len, uint64_t off)
 {
     struct iovec iov = {buf, len};
@@ -218,7 +246,7 @@ static int FIBER write_through_ring(int fd, const struct iovec *iov, unsigned co
     struct io_uring_sqe *sqe = uring_sqe();
     io_uring_prep_writev(sqe, fd, iov, count, off);
     uring_attach(sqe, &op);
-    return finish_file_call(&op, &c);
+    return finish_write_call(&op, &c);
 }
 
 static bool aligned(uint64_t n)
@@ -324,11 +352,15 @@ static int reserve_blocking(const struct file_call *c)
 int FIBER uring_file_reserve(struct rt_file *f, uint64_t off, uint64_t len)
 {
     struct file_call c = {.fn = reserve_blocking, .fd = file_fd(f), .off = off, .len = len};
-    struct uring_op op = uring_op_here();
-    struct io_uring_sqe *sqe = uring_sqe();
-    io_uring_prep_fallocate(sqe, file_fd(f), FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
-    uring_attach(sqe, &op);
-    return finish_file_call(&op, &c);
+    int r;
+    do {
+        struct uring_op op = uring_op_here();
+        struct io_uring_sqe *sqe = uring_sqe();
+        io_uring_prep_fallocate(sqe, c.fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
+        uring_attach(sqe, &op);
+        r = finish_write_call(&op, &c);
+    } while (r == -EAGAIN);
+    return r;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */

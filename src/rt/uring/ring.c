@@ -14,6 +14,7 @@
 
 #define SUBMISSION_ENTRIES 256
 #define COMPLETION_ENTRIES 1024
+#define FILE_WORKERS_MAX   64 /* threads of the kernel's, a ring */
 
 static struct uring_thread *this_thread(void)
 {
@@ -202,6 +203,9 @@ int uring_open(struct uring_thread *t)
     if (r < 0)
         return r;
     io_uring_register_ring_fd(&t->ring); /* saves a lookup a call; not every kernel has it */
+    /* Four a core by default: as many operations that hang would hold up all other files. */
+    unsigned workers[2] = {FILE_WORKERS_MAX, 0};
+    io_uring_register_iowq_max_workers(&t->ring, workers);
     t->event.complete = complete_event;
     arm_event(t);
     return 0;
