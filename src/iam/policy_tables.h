@@ -153,6 +153,7 @@ enum iam_resource_kind {
     X(s3, DeleteBucketPolicy, BUCKET)                                            \
     X(s3, DeleteBucketWebsite, BUCKET)                                           \
     X(s3, DeleteObject, OBJECT)                                                  \
+    X(s3, DeleteObjectAnnotation, OBJECT)                                        \
     X(s3, DeleteObjectTagging, OBJECT)                                           \
     X(s3, DeleteObjectVersion, OBJECT)                                           \
     X(s3, DeleteObjectVersionTagging, OBJECT)                                    \
@@ -183,6 +184,7 @@ enum iam_resource_kind {
     X(s3, GetMetricsConfiguration, BUCKET)                                       \
     X(s3, GetObject, OBJECT)                                                     \
     X(s3, GetObjectAcl, OBJECT)                                                  \
+    X(s3, GetObjectAnnotation, OBJECT)                                           \
     X(s3, GetObjectAttributes, OBJECT)                                           \
     X(s3, GetObjectLegalHold, OBJECT)                                            \
     X(s3, GetObjectRetention, OBJECT)                                            \
@@ -202,6 +204,7 @@ enum iam_resource_kind {
     X(s3, ListBucketMultipartUploads, BUCKET)                                    \
     X(s3, ListBucketVersions, BUCKET)                                            \
     X(s3, ListMultipartUploadParts, OBJECT)                                      \
+    X(s3, ListObjectAnnotations, OBJECT)                                         \
     X(s3, ListenBucketNotification, BUCKET) /* MinIO */                          \
     X(s3, ListenNotification, ACCOUNT)      /* MinIO */                          \
     X(s3, ObjectOwnerOverrideToBucketOwner, OBJECT)                              \
@@ -229,6 +232,7 @@ enum iam_resource_kind {
     X(s3, PutMetricsConfiguration, BUCKET)                                       \
     X(s3, PutObject, OBJECT)                                                     \
     X(s3, PutObjectAcl, OBJECT)                                                  \
+    X(s3, PutObjectAnnotation, OBJECT)                                           \
     X(s3, PutObjectFanOut, OBJECT) /* MinIO */                                   \
     X(s3, PutObjectLegalHold, OBJECT)                                            \
     X(s3, PutObjectRetention, OBJECT)                                            \
@@ -242,6 +246,7 @@ enum iam_resource_kind {
     X(s3, ReplicateTags, OBJECT)                                                 \
     X(s3, ResetBucketReplicationState, BUCKET) /* MinIO */                       \
     X(s3, RestoreObject, OBJECT)                                                 \
+    X(s3, UpdateBucketMetadataAnnotationTableConfiguration, BUCKET)              \
     X(s3, UpdateBucketMetadataInventoryTableConfiguration, BUCKET)               \
     X(s3, UpdateBucketMetadataJournalTableConfiguration, BUCKET)                 \
     X(s3, UpdateObjectEncryption, OBJECT)                                        \

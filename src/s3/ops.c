@@ -59,6 +59,7 @@ const struct s3_op s3_ops[] = {
     {"CreateBucketMetadataConfiguration", S3_POST, S3_BUCKET, "metadataConfiguration", NULL, "s3:CreateBucketMetadataTableConfiguration", 0, 0, NULL},
     {"GetBucketMetadataConfiguration", S3_GET, S3_BUCKET, "metadataConfiguration", NULL, "s3:GetBucketMetadataTableConfiguration", 0, 0, NULL},
     {"DeleteBucketMetadataConfiguration", S3_DELETE, S3_BUCKET, "metadataConfiguration", NULL, "s3:DeleteBucketMetadataTableConfiguration", 0, 0, NULL},
+    {"UpdateBucketMetadataAnnotationTableConfiguration", S3_PUT, S3_BUCKET, "metadataAnnotationTable", NULL, "s3:UpdateBucketMetadataAnnotationTableConfiguration", 0, 0, NULL},
     {"UpdateBucketMetadataInventoryTableConfiguration", S3_PUT, S3_BUCKET, "metadataInventoryTable", NULL, "s3:UpdateBucketMetadataInventoryTableConfiguration", 0, 0, NULL},
     {"UpdateBucketMetadataJournalTableConfiguration", S3_PUT, S3_BUCKET, "metadataJournalTable", NULL, "s3:UpdateBucketMetadataJournalTableConfiguration", 0, 0, NULL},
     {"CreateBucketMetadataTableConfiguration", S3_POST, S3_BUCKET, "metadataTable", NULL, "s3:CreateBucketMetadataTableConfiguration", 0, 0, NULL},
@@ -106,6 +107,10 @@ const struct s3_op s3_ops[] = {
     {"CompleteMultipartUpload", S3_POST, S3_OBJECT, "uploadId", NULL, "s3:PutObject", COMPLETE_BODY_MAX, 0, s3_complete_multipart_upload},
     {"AbortMultipartUpload", S3_DELETE, S3_OBJECT, "uploadId", NULL, "s3:AbortMultipartUpload", 0, 0, s3_abort_multipart_upload},
     /* objects */
+    {"GetObjectAnnotation", S3_GET, S3_OBJECT, "annotation&annotationName", NULL, "s3:GetObjectAnnotation", 0, 0, NULL},
+    {"ListObjectAnnotations", S3_GET, S3_OBJECT, "annotation", NULL, "s3:ListObjectAnnotations", 0, 0, NULL},
+    {"PutObjectAnnotation", S3_PUT, S3_OBJECT, "annotation", NULL, "s3:PutObjectAnnotation", 0, 0, NULL},
+    {"DeleteObjectAnnotation", S3_DELETE, S3_OBJECT, "annotation", NULL, "s3:DeleteObjectAnnotation", 0, 0, NULL},
     {"GetObjectAcl", S3_GET, S3_OBJECT, "acl", NULL, "s3:GetObjectAcl", 0, 0, s3_get_object_acl},
     {"PutObjectAcl", S3_PUT, S3_OBJECT, "acl", NULL, "s3:PutObjectAcl", CONFIG_BODY_MAX, S3_OP_ACL, s3_put_object_acl},
     {"GetObjectAttributes", S3_GET, S3_OBJECT, "attributes", NULL, "s3:GetObjectAttributes", 0, 0, s3_get_object_attributes},
@@ -208,13 +213,36 @@ static bool is_subresource(struct str name, enum s3_level level, bool any)
  * The one sub-resource of the request: empty when there is none. It must belong to the level, and
  * there must not be two (AWS: "Conflicting query string parameters").
  */
+/*
+ * A bare word that no row has, where something is to be changed: of a younger API
+ * (PutObjectAnnotation was one), or of another server's (Ceph's `append`). Passed over, it would
+ * overwrite or delete the object instead.
+ */
+static bool is_unknown_word(const struct s3_route *r, const struct uri_param *p)
+{
+    static const char *const others[] = {"versionId", "uploadId", "partNumber"};
+    if (p->has_value || r->level == S3_SERVICE ||
+        (r->method != S3_PUT && r->method != S3_POST && r->method != S3_DELETE))
+        return false;
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+        if (str_eq(p->name, str_from(others[i])))
+            return false;
+    return true;
+}
+
 static int find_subresource(const struct s3_route *r, struct str *ret)
 {
     struct str found = STR_NULL;
     for (size_t i = 0; i < r->query->count; i++) {
         struct str name = r->query->params[i].name;
-        if (name.len == 0 || !is_subresource(name, r->level, true))
+        if (name.len == 0)
             continue;
+        if (!is_subresource(name, r->level, true)) {
+            if (!is_unknown_word(r, &r->query->params[i]))
+                continue;
+            *ret = name;
+            return -ERR_NOT_IMPLEMENTED;
+        }
         if (!is_subresource(name, r->level, false)) {
             *ret = name;
             return -ERR_INVALID_REQUEST;

@@ -70,7 +70,8 @@ struct s3_route {
 };
 /*
  * 0 with the operation; -ERR_METHOD_NOT_ALLOWED; -ERR_INVALID_ARGUMENT (two sub-resources);
- * -ERR_INVALID_REQUEST (a sub-resource of another level). On failure *ret_culprit names the
+ * -ERR_INVALID_REQUEST (a sub-resource of another level); -ERR_NOT_IMPLEMENTED (a bare word that is
+ * none, where something is to be changed). On failure *ret_culprit names the
  * sub-resource, or is empty.
  */
 int s3_route(const struct s3_route *r, const struct s3_op **ret, struct str *ret_culprit);

@@ -127,6 +127,8 @@ static int explain_route(struct s3_request *q, int err, struct str culprit, cons
     if (err == -ERR_INVALID_REQUEST)
         return s3_error(q, err, "There is no such thing as the ?%.*s sub-resource for a %s",
                         STR_FMT(culprit), level);
+    if (err == -ERR_NOT_IMPLEMENTED)
+        return s3_error(q, err, "The sub-resource ?%.*s is not implemented", STR_FMT(culprit));
     if (err == -ERR_INVALID_ARGUMENT)
         return s3_error(q, err, "Conflicting query string parameters: %.*s", STR_FMT(culprit));
     if (str_eq(culprit, STR("list-type")))

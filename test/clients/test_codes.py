@@ -292,3 +292,18 @@ def test_digests_and_times_are_told(server, s3, bucket):
     lock = request(server, 'PUT', path, headers=[('x-amz-object-lock-mode', 'GOVERNANCE')], body=b'x')
     assert b'<ArgumentName>x-amz-object-lock-retain-until-date</ArgumentName>' in lock.body
     assert request(server, 'HEAD', '/' + bucket).headers['x-amz-access-point-alias'] == 'false'
+
+
+def test_words_of_other_apis_change_nothing(server, s3, bucket):
+    """Passed over, `DELETE /bucket/key?annotation` would delete the object."""
+    s3.put_object(Bucket=bucket, Key='k', Body=b'x')
+    path = '/%s/k' % bucket
+    for method, query in (('PUT', 'annotation&annotationName=a'), ('PUT', 'annotation=&annotationName=a'), ('DELETE', 'annotation&annotationName=a'),
+                          ('GET', 'annotation'), ('GET', 'annotation&annotationName=a'), ('PUT', 'append&position=0'), ('DELETE', 'sometime'), ('POST', 'sometime')):
+        assert answer_of(server, method, path, query, body=b'y' if method == 'PUT' else b'') == (501, 'NotImplemented'), (method, query)
+    for method, query in (('PUT', 'metadataAnnotationTable='), ('PUT', 'sometime'), ('DELETE', 'sometime')):
+        assert answer_of(server, method, '/' + bucket, query) == (501, 'NotImplemented'), (method, query)
+    assert request(server, 'GET', path, 'sometime').body == b'x'
+    assert request(server, 'PUT', path, 'x-id=PutObject&sometime=1', body=b'z').status == 200
+    assert request(server, 'PUT', path, 'sometime', body=b'y', signer=False).code == 'AccessDenied'
+    assert s3.get_object(Bucket=bucket, Key='k')['Body'].read() == b'z'

@@ -199,7 +199,7 @@ static void put_copied(struct buf *b, const char *element, const struct store_et
     xml_open_ns(b, element, S3_XMLNS);
     s3_xml_time(b, "LastModified", mtime_ms);
     s3_xml_etag(b, etag);
-    s3_xml_checksum(b, checksum, etag->parts, true);
+    s3_xml_checksum(b, checksum, etag->parts, strcmp(element, "CopyPartResult") != 0);
     xml_close(b, element);
 }
 
