@@ -125,9 +125,18 @@ static int parse_period(const struct xml_node *n, uint32_t most, uint32_t *ret)
     return 0;
 }
 
+/* AWS's event holds are not served: passed over, less would be held than was asked for. */
+static bool asks_event_hold(const struct xml_node *n)
+{
+    return xml_child(n, "EventHold") || xml_child(n, "EventHoldDuration") ||
+           xml_child(n, "DefaultEventHold");
+}
+
 static int parse_default(const struct xml_node *rule, struct s3_default_retention *ret)
 {
     const struct xml_node *n = xml_child(rule, "DefaultRetention");
+    if (n && asks_event_hold(n))
+        return -ERR_NOT_IMPLEMENTED;
     if (!n || s3_retention_parse(xml_child_text(n, "Mode"), &ret->mode))
         return -ERR_MALFORMED_XML;
     const struct xml_node *days = xml_child(n, "Days"), *years = xml_child(n, "Years");
@@ -159,6 +168,8 @@ int s3_body_retention(struct arena *a, struct str body, struct store_lock *ret)
     int r = parse(a, body, "Retention", 16, &root);
     if (r)
         return r;
+    if (asks_event_hold(root))
+        return -ERR_NOT_IMPLEMENTED;
     struct str mode = xml_child_text(root, "Mode"), until = xml_child_text(root, "RetainUntilDate");
     ret->retention = STORE_RETENTION_NONE;
     ret->until_ms = 0;

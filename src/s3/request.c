@@ -262,11 +262,13 @@ static const struct refused {
     bool acl;           /* nor by those that take an ACL */
 } refused_headers[] = {
     {WORD("acl"), false, {WORD("private"), WORD("bucket-owner-full-control")}, .acl = true},
+    {WORD("bucket-namespace"), false, {WORD("global")}},
     {WORD("create-session-mode"), false},
     {WORD("grant-"), true, .acl = true},
     {WORD("if-match-initiated-time"), false, .served = "AbortMultipartUpload"},
     {WORD("if-match-"), true, .served = "DeleteObject"},
     {WORD("mfa"), false},
+    {WORD("object-lock-event-hold"), true, {WORD("OFF")}},
     {WORD("object-ownership"), false, .served = "CreateBucket"},
     {WORD("rename-source"), true, .served = "RenameObject"},
     {WORD("write-offset-bytes"), false},

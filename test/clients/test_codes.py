@@ -307,3 +307,21 @@ def test_words_of_other_apis_change_nothing(server, s3, bucket):
     assert request(server, 'PUT', path, 'x-id=PutObject&sometime=1', body=b'z').status == 200
     assert request(server, 'PUT', path, 'sometime', body=b'y', signer=False).code == 'AccessDenied'
     assert s3.get_object(Bucket=bucket, Key='k')['Body'].read() == b'z'
+
+
+def test_what_younger_apis_ask_for_is_not_passed_over(server, s3):
+    """Event holds, buckets with names of an account's own: a hold that was asked for and is none would be found out too late."""
+    name = 'test-' + uuid.uuid4().hex[:20]
+    assert answer_of(server, 'PUT', '/' + name, headers=[('x-amz-bucket-namespace', 'account-regional')]) == (501, 'NotImplemented')
+    assert answer_of(server, 'PUT', '/' + name, headers=[('x-amz-bucket-namespace', 'global'), ('x-amz-bucket-object-lock-enabled', 'true')])[0] == 200
+    path = '/%s/k' % name
+    for header in (('x-amz-object-lock-event-hold', 'ON'), ('x-amz-object-lock-event-hold-duration-days', '3')):
+        assert answer_of(server, 'PUT', path, headers=[header], body=b'x') == (501, 'NotImplemented')
+    version = request(server, 'PUT', path, headers=[('x-amz-object-lock-event-hold', 'OFF')], body=b'x').headers['x-amz-version-id']
+    retention = b'<Retention><EventHold>ON</EventHold></Retention>'
+    assert answer_of(server, 'PUT', path, 'retention=', headers=[md5_of(retention)], body=retention) == (501, 'NotImplemented')
+    rule = (b'<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days>'
+            b'<DefaultEventHold><Days>3</Days></DefaultEventHold></DefaultRetention></Rule></ObjectLockConfiguration>')
+    assert answer_of(server, 'PUT', '/' + name, 'object-lock=', headers=[md5_of(rule)], body=rule) == (501, 'NotImplemented')
+    s3.delete_object(Bucket=name, Key='k', VersionId=version)
+    s3.delete_bucket(Bucket=name)
