@@ -18,7 +18,7 @@
 int http_outgoing_test(const struct sockaddr *sa, bool allow_local);
 
 struct http_outgoing {
-    bool allow_local;    /* loopback and link-local are taken, and http without TLS from there */
+    bool allow_local;    /* loopback and link-local are taken, and http without TLS */
     const char *ca_path; /* NULL: the system's */
     uint64_t timeout_ns; /* of the whole */
     size_t max_bytes;

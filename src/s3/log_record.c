@@ -182,11 +182,12 @@ static void put_field(struct buf *b, struct str s)
         buf_put_char(b, '-');
 }
 
-static void put_quoted(struct buf *b, struct str s)
+/* A field that may hold spaces, by what writes it. */
+static void put_quoted(struct buf *b, struct str s, void (*put)(struct buf *b, struct str, bool))
 {
     buf_put_cstr(b, " \"");
     if (s.len)
-        put_safe(b, s, true);
+        put(b, s, true);
     else
         buf_put_char(b, '-');
     buf_put_char(b, '"');
@@ -251,16 +252,6 @@ static void put_target(struct buf *b, struct str target, bool quoted)
     }
 }
 
-static void put_referer(struct buf *b, struct str s)
-{
-    buf_put_cstr(b, " \"");
-    if (s.len)
-        put_target(b, s, true);
-    else
-        buf_put_char(b, '-');
-    buf_put_char(b, '"');
-}
-
 static void put_request(struct buf *b, const struct s3_log_entry *e)
 {
     buf_put_cstr(b, " \"");
@@ -287,8 +278,8 @@ void s3_log_line(struct buf *b, const struct s3_log_entry *e)
     put_number(b, e->object_size);
     put_number(b, e->total_ms);
     put_number(b, e->turn_ms);
-    put_referer(b, e->referer);
-    put_quoted(b, e->agent);
+    put_quoted(b, e->referer, put_target);
+    put_quoted(b, e->agent, put_safe);
     put_field(b, e->version_id);
     put_field(b, STR("cairn")); /* host id */
     put_field(b, e->signature);
