@@ -104,10 +104,13 @@ static int make_session(struct env *e, const char *key, const char *policy, stru
     return r;
 }
 
+static struct policy *bucket_policy; /* of the bucket that is asked for; NULL: it has none */
+
 static bool may(struct env *e, const struct iam_identity *who, const char *action, const char *key)
 {
     struct iam_access a = {
         .who = who,
+        .bucket_policy = bucket_policy,
         .action = str_from(action),
         .bucket = STR("bucket"),
         .key = str_from(key),
@@ -310,6 +313,33 @@ static struct str draw_policy(struct env *e)
     return arena_printf(&e->arena, "%s]}", text);
 }
 
+/* The bucket's, which names the parent, its role, its account, or everybody: never a session by its
+ * own name, which then would have what it grants whatever made it. */
+static void draw_bucket_policy(struct env *e)
+{
+    static const char *const principals[] = {
+        "\"*\"", "{\"AWS\":\"acct\"}", "{\"AWS\":\"arn:aws:iam::acct:user/mem\"}",
+        "{\"AWS\":\"arn:aws:iam::acct:role/r\"}", "{\"AWS\":\"*\"}"};
+    static const char *const in_bucket[] = {"arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/a*",
+                                            "arn:aws:s3:::bucket/${aws:username}*"};
+    static const char *const of_bucket[] = {"s3:GetObject", "s3:Get*", "s3:*", "s3:PutObject"};
+    char text[1024] = "{\"Version\":\"2012-10-17\",\"Statement\":[";
+    struct policy_fault why;
+    unsigned count = draw(3);
+    policy_unref(bucket_policy);
+    bucket_policy = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof(text) - len,
+                 "%s{\"Effect\":\"%s\",\"Principal\":%s,\"Action\":\"%s\",\"Resource\":\"%s\"}",
+                 i ? "," : "", draw(3) ? "Allow" : "Deny", PICK(principals), PICK(of_bucket),
+                 PICK(in_bucket));
+    }
+    struct str whole = arena_printf(&e->arena, "%s]}", text);
+    if (count)
+        CHECK(policy_compile(POLICY_BUCKET, STR("bucket"), whole, &bucket_policy, &why) == 0);
+}
+
 /* Whether the policy alone would let a user of that name. */
 static bool allows(struct str document, const struct iam_identity *who, const char *action,
                    const char *key)
@@ -422,6 +452,7 @@ static int FIBER children(struct env *e)
     for (unsigned round = 0; round < 1500; round++) {
         CHECK(iam_inline_put(e->iam, IAM_HOLDER_USER, STR("acct/mem"), STR("p"), draw_policy(e),
                              &why) == 0);
+        draw_bucket_policy(e);
         CHECK(iam_policy_put(e->iam, STR("bound"), draw_policy(e), &why) == 0);
         CHECK(iam_user_set_boundary(e->iam, STR("acct/mem"), draw(3) ? STR("") : STR("bound")) ==
               0);
@@ -431,6 +462,8 @@ static int FIBER children(struct env *e)
         allowed[2] += role_round(e);
         iam_identity_release(&parent);
     }
+    policy_unref(bucket_policy);
+    bucket_policy = NULL;
     for (unsigned i = 0; i < ARRAY_LEN(allowed); i++)
         CHECK(allowed[i] > 500); /* else nothing was tried */
     return 0;
