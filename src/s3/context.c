@@ -137,7 +137,8 @@ static struct str lock_value(const struct s3_context *c, enum iam_key key)
 
 /* ---- one value ------------------------------------------------------------------------------ */
 
-/* "bucket/key", decoded, without a leading slash or a version; of what copies. */
+/* "bucket/key", decoded as the copy will read it (a `+` is a space), without a leading slash or a
+ * version; of what copies. */
 static struct str copy_source(const struct s3_request *q)
 {
     bool copies = q->op && q->op->header;
@@ -145,7 +146,7 @@ static struct str copy_source(const struct s3_request *q)
     ptrdiff_t mark = str_find(text, STR("?versionId="), 0);
     if (mark >= 0)
         text = str_prefix(text, (size_t)mark);
-    if (!text.ptr || uri_decode(q->arena, text, &decoded))
+    if (!text.ptr || uri_decode_form(q->arena, text, &decoded))
         return STR_NULL;
     return str_from_offset(decoded, str_starts(decoded, STR("/")));
 }

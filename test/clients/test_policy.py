@@ -278,6 +278,18 @@ def test_a_copy_source_that_nothing_is_copied_from_opens_no_policy(server, s3, b
     assert s3.get_object(Bucket=bucket, Key='out/a')['Body'].read() == b'good'
 
 
+def test_a_policy_reads_a_copy_source_as_the_copy_does(s3, bucket, claimant):
+    """A plus is a space to both: what opens the one key does not open the other."""
+    for key in ('tmp/a+b', 'tmp/a b'):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    for allowed, sources in (('tmp/a+b', ((403, 'a+b'), (403, 'a%20b'), (200, 'a%2Bb'))), ('tmp/a b', ((200, 'a+b'), (200, 'a%20b'), (403, 'a%2Bb')))):
+        claimant.allow(out(bucket, 's3:PutObject', StringEquals={'s3:x-amz-copy-source': '%s/%s' % (bucket, allowed)}))
+        for status, source in sources:
+            r = claimant('PUT', 'out/a', headers=[('x-amz-copy-source', '/%s/tmp/%s' % (bucket, source))])
+            assert r.status == status, (allowed, source, r)
+        assert s3.get_object(Bucket=bucket, Key='out/a')['Body'].read() == allowed.encode()
+
+
 def test_tags_that_are_not_given_open_no_policy(server, s3, bucket, claimant):
     s3.put_object(Bucket=bucket, Key='tmp/bare', Body=b'x')
     claimant.allow(out(bucket, ['s3:PutObject', 's3:PutObjectTagging'], StringEquals={'s3:RequestObjectTag/class': 'kept'}))
