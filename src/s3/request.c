@@ -178,7 +178,7 @@ struct str s3_field(const struct s3_request *q, struct str lower_name)
     return STR_NULL;
 }
 
-struct str s3_header(const struct s3_request *q, struct str lower_name)
+static struct str header_or_parameter(const struct s3_request *q, struct str lower_name)
 {
     struct str value = s3_field(q, lower_name);
     if (value.ptr || !s3_is_presigned(q))
@@ -187,6 +187,14 @@ struct str s3_header(const struct s3_request *q, struct str lower_name)
         if (str_eq_nocase(q->query.params[i].name, lower_name))
             return q->query.params[i].value;
     return STR_NULL;
+}
+
+/* A canned ACL without a name is none, to what heeds it and to policies alike: some clients send
+ * the header always. */
+struct str s3_header(const struct s3_request *q, struct str lower_name)
+{
+    struct str value = header_or_parameter(q, lower_name);
+    return value.len == 0 && str_eq(lower_name, STR("x-amz-acl")) ? STR_NULL : value;
 }
 
 int s3_param_number(struct s3_request *q, const char *name, uint64_t least, uint64_t most,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Access control lists and ownership as their users meet them."""
+import json
 import ssl
 import urllib.error
 import urllib.request
@@ -10,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import make_client
+from raw import Signer, request
 
 ALL_USERS = 'http://acs.amazonaws.com/groups/global/AllUsers'
 
@@ -168,6 +170,31 @@ def test_members_of_an_account_need_a_policy_beside_the_accounts_grant(server, p
         assert member.get_object(Bucket=bucket, Key='k')['Body'].read() == b'x'
     finally:
         server.admin('user', 'rm', name)
+
+
+def test_a_canned_acl_without_a_name_is_none(server, people):
+    """Some clients (goofys, geesefs) send the header always."""
+    (name, mine), _ = people
+    signer, empty = Signer(name, 'secret/' + name), ('x-amz-acl', '')
+    bucket = 'acl-' + uuid.uuid4().hex[:20]
+
+    def send(path, query='', *headers):
+        return request(server, 'PUT', path, query, headers=(empty,) + headers, signer=signer)
+
+    assert send('/' + bucket).status == 200
+    assert send('/%s/k' % bucket).status == 200
+    assert send('/%s/copy' % bucket, '', ('x-amz-copy-source', '/%s/k' % bucket)).status == 200
+    for key in ('k', 'copy'):
+        assert [g['Permission'] for g in mine.get_object_acl(Bucket=bucket, Key=key)['Grants']] == ['FULL_CONTROL']
+    assert send('/%s/open' % bucket, '', ('x-amz-grant-read', 'uri="%s"' % ALL_USERS)).status == 200
+    assert [g['Permission'] for g in mine.get_object_acl(Bucket=bucket, Key='open')['Grants']] == ['READ'], 'what is granted beside it counts'
+    assert send('/%s/k' % bucket, 'acl=').code == 'MissingSecurityHeader', 'nothing is said by it'
+    assert request(server, 'PUT', '/%s/k' % bucket, headers=[('x-amz-acl', 'publik')], signer=signer).code == 'InvalidArgument'
+    mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({'Version': '2012-10-17', 'Statement': [{
+        'Effect': 'Deny', 'Principal': '*', 'Action': 's3:PutObject', 'Resource': 'arn:aws:s3:::%s/*' % bucket,
+        'Condition': {'Null': {'s3:x-amz-acl': 'true'}}}]}))
+    assert send('/%s/k' % bucket).status == 403, 'nor does it count as one where a policy wants one'
+    mine.delete_bucket_policy(Bucket=bucket)
 
 
 def test_headers_of_an_acl_count_only_when_signed(server, people):
