@@ -35,6 +35,7 @@ struct kv_rocks_shared;
 struct kv_rocks_config {
     size_t block_cache_bytes;  /* 0: 64 MiB */
     size_t write_buffer_bytes; /* all stores together; 0: 64 MiB */
+    bool several_disks;        /* one that hangs holds up no store on another */
 };
 int kv_rocks_shared_new(struct kv_rocks_shared **ret, const struct kv_rocks_config *config);
 void kv_rocks_shared_free(struct kv_rocks_shared *s);

@@ -24,6 +24,7 @@
 #define L0_TABLES_SLOW  28
 #define L0_TABLES_STOP  44
 #define BULK_FILE_BYTES (32 * MIB)
+#define DISK_STORES     3 /* on one disk, at most */
 
 static void set_tables(rocksdb_options_t *o, const struct kv_rocks_shared *shared)
 {
@@ -138,6 +139,17 @@ rocksdb_options_t *rocks_options_new_bulk(const struct kv_rocks_shared *shared)
     return o;
 }
 
+/*
+ * All stores share the threads that flush and merge, and what hangs on a disk keeps those that it
+ * has: one for each store there (the metadata's two, the index) and kind of work. With one thread
+ * of a kind, as RocksDB has it, nothing is flushed any more on any disk, and all writes end soon.
+ */
+static void set_threads(rocksdb_env_t *env)
+{
+    rocksdb_env_set_high_priority_background_threads(env, 1 + 2 * DISK_STORES);
+    rocksdb_env_set_background_threads(env, 1 + DISK_STORES);
+}
+
 int kv_rocks_shared_new(struct kv_rocks_shared **ret, const struct kv_rocks_config *config)
 {
     struct kv_rocks_shared *s = calloc(1, sizeof(*s));
@@ -147,6 +159,8 @@ int kv_rocks_shared_new(struct kv_rocks_shared **ret, const struct kv_rocks_conf
     size_t cache = config->block_cache_bytes ? config->block_cache_bytes : 64 * MIB;
     s->write_buffer_bytes = config->write_buffer_bytes ? config->write_buffer_bytes : 64 * MIB;
     s->env = rocks_env_new();
+    if (config->several_disks)
+        set_threads(s->env);
     s->block_cache_bytes = cache;
     s->block_cache = rocksdb_cache_create_lru(cache);
     *ret = s;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "frozen_help.h"
 #include "kv/kv.h"
 #include "kv/mem.h"
 #include "kv/rocks_internal.h"
@@ -548,6 +549,49 @@ static int write_and_vanish(const char *path)
     _exit(0);
 }
 
+static int write_rows(struct kv *kv, unsigned count)
+{
+    struct kv_batch *b;
+    static const char value[4000] = {[0 ... 3999] = 'v'};
+    int r = kv_batch_new(kv, &b);
+    for (unsigned i = 0; r == 0 && i < count; i++) {
+        char key[16];
+        kv_batch_clear(b);
+        snprintf(key, sizeof(key), "%08u", i);
+        r = kv_batch_put(b, str_from(key), str_make(value, sizeof(value)));
+        r = r ? r : kv_write(kv, b, false);
+    }
+    kv_batch_free(b);
+    return r;
+}
+
+/* Another process, for the threads are its own: a buffer of one store is flushed to a disk that
+ * hangs, then many of another's to one that does not. */
+static int write_beside_a_frozen_disk(const char *dir)
+{
+    struct kv_rocks_config config = {.write_buffer_bytes = 1 * MIB, .several_disks = true};
+    struct kv_rocks_shared *shared;
+    struct kv *hangs, *works;
+    struct frozen disk;
+    char path[256];
+    if (!frozen_make(&disk, dir))
+        return 77;
+    snprintf(path, sizeof(path), "%s/disk/store", dir);
+    if (kv_rocks_shared_new(&shared, &config) < 0 || kv_rocks_open(&hangs, shared, path, false) < 0)
+        return 1;
+    snprintf(path, sizeof(path), "%s/store", dir);
+    if (kv_rocks_open(&works, shared, path, false) < 0 || !frozen_freeze(&disk))
+        return 2;
+    int r = write_rows(hangs, 80); /* a buffer and some */
+    r = r ? r : write_rows(works, 1000);
+    bool in_time = frozen_thaw(&disk);
+    kv_close(hangs);
+    kv_close(works);
+    kv_rocks_shared_free(shared);
+    kv_rocks_destroy(path);
+    return r == 0 && in_time && frozen_drop(&disk) ? 0 : 3;
+}
+
 static const char *program; /* argv[0] */
 
 static pid_t start(const char *what, const char *path, int *ret_told)
@@ -564,6 +608,19 @@ static pid_t start(const char *what, const char *path, int *ret_told)
     close(fds[1]);
     *ret_told = fds[0];
     return pid;
+}
+
+static void a_store_on_a_disk_that_hangs_holds_up_no_other(void **state)
+{
+    char dir[] = "/tmp/cairn-kv-XXXXXX";
+    int told_fd, status;
+    assert_non_null(mkdtemp(dir));
+    waitpid(start("write-beside-a-frozen-disk", dir, &told_fd), &status, 0);
+    close(told_fd);
+    rmdir(dir);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
 }
 
 static void expect_numbered_rows(struct kv *kv, uint32_t last)
@@ -865,6 +922,8 @@ int main(int argc, char **argv)
         return write_until_killed(argv[2]);
     if (argc == 3 && strcmp(argv[1], "write-and-vanish") == 0)
         return write_and_vanish(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "write-beside-a-frozen-disk") == 0)
+        return write_beside_a_frozen_disk(argv[2]);
     const struct CMUnitTest tests[] = {
         BOTH(a_written_batch_is_seen_and_survives_reopening),
         BOTH(a_batch_sees_its_own_changes_and_the_store_does_not),
@@ -876,6 +935,7 @@ int main(int argc, char **argv)
         BOTH(random_batches_agree_with_a_model),
         cmocka_unit_test_setup_teardown(a_cached_read_asks_for_the_disk_rather_than_guess,
                                         setup_rocks, teardown),
+        cmocka_unit_test(a_store_on_a_disk_that_hangs_holds_up_no_other),
         cmocka_unit_test_setup_teardown(space_of_deleted_bulky_values_comes_back, setup_rocks,
                                         teardown),
         cmocka_unit_test_setup_teardown(

@@ -5,14 +5,12 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "frozen_help.h"
 #include "rt/rt.h"
 
 static char dir[64];
@@ -340,20 +338,6 @@ static void files_work_where_the_kernel_may_start_no_thread(void **state)
 /* ---- a disk that hangs ----------------------------------------------------------------------- */
 
 #define OTHERS 300 /* of 64 buckets that the kernel has, some share the one of what hangs */
-#define THAW_S 60
-#define DISK_MAKE                                                                             \
-    "cd %s && truncate -s 16M image && mkfs.ext4 -q -F image && mkdir disk && mount -o loop " \
-    "image disk"
-#define DISK_DROP "cd %s && umount -l disk && rmdir disk && rm image"
-
-static bool sh(const char *format)
-{
-    char line[512];
-    int n = snprintf(line, sizeof(line), "{ ");
-    n += snprintf(line + n, sizeof(line) - (size_t)n, format, dir);
-    snprintf(line + n, sizeof(line) - (size_t)n, "; } >/dev/null 2>&1");
-    return system(line) == 0;
-}
 
 static bool hung_came_back;
 
@@ -377,10 +361,10 @@ static int write_beside_a_frozen_disk(void *arg)
     static struct rt_fiber *fibers[OTHERS];
     struct rt_file *frozen;
     struct rt_fiber *hung;
-    const int *mount = arg;
+    struct frozen *disk = arg;
     char name[32];
     assert_int_equal(rt_file_open(&frozen, in_dir("disk/f"), RT_OPEN_WRITE | RT_OPEN_CREATE), 0);
-    assert_int_equal(ioctl(*mount, FIFREEZE, 0), 0);
+    assert_true(frozen_freeze(disk));
     assert_int_equal(rt_spawn(&hung, "hung", write_and_tell, frozen), 0);
     for (int i = 0; i < OTHERS; i++) {
         snprintf(name, sizeof(name), "%d", i);
@@ -394,36 +378,19 @@ static int write_beside_a_frozen_disk(void *arg)
         assert_int_equal(rt_unlink(in_dir(name)), 0);
     }
     assert_false(hung_came_back);
-    assert_int_equal(ioctl(*mount, FITHAW, 0), 0);
+    assert_true(frozen_thaw(disk));
     assert_int_equal(rt_join(hung), 0);
     rt_file_close(frozen);
     return 0;
 }
 
-/* Whatever becomes of the test, the file system thaws. */
-static pid_t start_guard(int mount)
-{
-    pid_t guard = fork();
-    if (guard == 0) {
-        sleep(THAW_S);
-        _exit(ioctl(mount, FITHAW, 0) == 0);
-    }
-    return guard;
-}
-
 static void a_file_system_that_hangs_holds_up_no_other(void **state)
 {
-    if (!sh(DISK_MAKE)) {
-        sh("cd %s && rm -rf disk image");
-        skip(); /* only root mounts */
-    }
-    int mount = open(in_dir("disk"), O_RDONLY | O_DIRECTORY);
-    pid_t guard = start_guard(mount);
-    run(1, write_beside_a_frozen_disk, &mount);
-    kill(guard, SIGKILL);
-    waitpid(guard, NULL, 0);
-    close(mount);
-    assert_true(sh(DISK_DROP));
+    struct frozen disk;
+    if (!frozen_make(&disk, dir))
+        skip();
+    run(1, write_beside_a_frozen_disk, &disk);
+    assert_true(frozen_drop(&disk));
 }
 
 int main(void)

@@ -130,7 +130,8 @@ int FIBER engine_open(struct engine *ret, const struct engine_config *config)
                            .forced = config->force_metadata};
     int r = store_disks_init(&ret->table);
     if (r == 0)
-        r = kv_rocks_shared_new(&ret->shared, &(struct kv_rocks_config){0});
+        r = kv_rocks_shared_new(&ret->shared,
+                                &(struct kv_rocks_config){.several_disks = config->dir_count > 1});
     if (r == 0)
         r = engine_open_disks(ret, config);
     if (r == 0)

@@ -29,6 +29,7 @@
 #define SETTLE_LAST          (60 * RT_S)
 #define CONNECTIONS_MAX      16384
 #define THREADS_MAX          1024
+#define MANY_DISKS_THREADS   8 /* that may block: the usual four, and those of a disk that hangs */
 #define FILES_KEPT           512 /* descriptors that connections leave to volumes and tables */
 #define VOLUME_MIB_MIN       128 /* room for the longest chunk beside others */
 #define VOLUME_MIB_MAX       (1024 * 1024)
@@ -732,7 +733,8 @@ static int run(char **operands, unsigned count)
         return 1;
     if (reserve_open(MEMORY_RESERVE_BYTES) < 0)
         return cli_fail("cannot set %llu MiB of memory apart", MEMORY_RESERVE_BYTES / MIB);
-    struct rt_config world = {.threads = (unsigned)options.threads};
+    struct rt_config world = {.threads = (unsigned)options.threads,
+                              .offload_threads = count > 1 ? MANY_DISKS_THREADS : 0};
     int r = rt_run(&world, server_fiber, &s);
     return r < 0 ? world_fail(r) : r;
 }
