@@ -50,7 +50,7 @@ static struct select *open_query(const struct query *q)
     struct select_config c = {
         .expression = str_from(q->sql),
         .json = q->json,
-        .csv = {.field = ',',
+        .csv = {.field = STR(","),
                 .record = "\n",
                 .record_len = 1,
                 .has_quote = true,

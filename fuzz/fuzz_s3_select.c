@@ -14,8 +14,10 @@ static void check(const struct s3_select_request *q)
 {
     const struct select_config *c = &q->config;
     CHECK(c->expression.len <= SELECT_EXPRESSION_MAX);
-    CHECK(c->csv.record_len >= 1 && c->csv.record_len <= 2 && c->csv.field != c->csv.record[0]);
-    CHECK(!c->csv.has_quote || c->csv.quote != c->csv.field);
+    CHECK(c->csv.record_len >= 1 && c->csv.record_len <= 2);
+    CHECK(c->csv.field.len >= 1 && c->csv.field.len <= 4);
+    CHECK(c->csv.field.ptr[0] != c->csv.record[0]);
+    CHECK(!c->csv.has_quote || c->csv.quote != c->csv.field.ptr[0]);
     CHECK(c->output.record.len && c->output.field.len);
     CHECK(!(q->has_start && q->has_end) || q->start <= q->end);
     CHECK(!(q->has_start || q->has_end) || q->compression == UNZIP_NONE);

@@ -35,7 +35,9 @@ static struct select_config config_of(uint8_t flags, uint8_t chars)
         .expression = (flags & AS_JSON) && (flags & PATH) ? STR("SELECT * FROM S3Object[*].a[*]")
                                                           : STR("SELECT * FROM S3Object"),
         .json = flags & AS_JSON,
-        .csv = {.field = chars & 1 ? ',' : 'a',
+        .csv = {.field = chars & 64  ? STR("╦")
+                         : chars & 1 ? STR(",")
+                                     : STR("a"),
                 .record = {chars & 2 ? '\n' : 'b', chars & 4 ? '\n' : 'c'},
                 .record_len = flags & TWO_BYTES ? 2 : 1,
                 .crlf = chars & 8,

@@ -28,7 +28,7 @@ static int run(struct str sql, bool json, struct str in, size_t at, struct buf *
     struct select_config c = {
         .expression = sql,
         .json = json,
-        .csv = {.field = ',',
+        .csv = {.field = STR(","),
                 .record = "\n",
                 .record_len = 1,
                 .has_quote = true,

@@ -25,6 +25,7 @@ struct select_csv {
     bool drop;
     enum state state;
     bool half;        /* the first byte of a record delimiter of two came */
+    size_t matched;   /* so many bytes of a field delimiter came */
     struct buf carry; /* of the record at hand, from pieces before */
     uint64_t offset;  /* of the piece */
     uint64_t begun;   /* of the record at hand */
@@ -77,18 +78,30 @@ static int take_quoted(struct select_csv *c, char b)
     }
 }
 
+/* Whether a field ends with this byte: no character of UTF-8 has its first byte again. */
+static bool take_field(struct select_csv *c, char b)
+{
+    struct str field = c->options.field;
+    c->matched = b == field.ptr[c->matched] ? c->matched + 1 : b == field.ptr[0];
+    if (c->matched < field.len)
+        return false;
+    c->matched = 0;
+    return true;
+}
+
 /* Whether the record ends with this byte. */
 static bool take_byte(struct select_csv *c, char b)
 {
     const struct select_csv_options *o = &c->options;
     if (o->quoted_records && c->state >= IN_QUOTES && take_quoted(c, b) == 0) {
         c->half = false;
+        c->matched = 0;
         return false;
     }
     if ((o->record_len == 1 && b == o->record[0]) || (c->half && b == o->record[1]))
         return true;
     c->half = o->record_len == 2 && b == o->record[0];
-    if (b == o->field)
+    if (take_field(c, b))
         c->state = AT_FIELD;
     else if (c->state == AT_FIELD && o->quoted_records && o->has_quote && b == o->quote)
         c->state = IN_QUOTES;
@@ -157,6 +170,7 @@ static int FIBER end_record(struct select_csv *c, const char *at, const char *en
     int r = 0;
     c->state = AT_FIELD;
     c->half = false;
+    c->matched = 0;
     if (c->drop) {
         c->drop = false;
         return 0;
@@ -244,7 +258,7 @@ static int split_quoted(const struct select_csv_options *o, struct arena *a, con
         return -ERR_SELECT_CSV;
     struct str s = str_make(from, (size_t)(*at - from));
     (*at)++;
-    if (*at < end && **at != o->field)
+    if (*at < end && !str_starts(str_make(*at, (size_t)(end - *at)), o->field))
         return -ERR_SELECT_CSV;
     *ret = escapes ? unescape(o, a, s) : s;
     return ret->ptr ? 0 : -ENOMEM;
@@ -255,7 +269,7 @@ static int split_field(const struct select_csv_options *o, struct arena *a, cons
 {
     if (o->has_quote && *at < end && **at == o->quote)
         return split_quoted(o, a, at, end, ret);
-    const char *to = *at < end ? memchr(*at, o->field, (size_t)(end - *at)) : NULL;
+    const char *to = memmem(*at, (size_t)(end - *at), o->field.ptr, o->field.len);
     to = to ? to : end;
     *ret = str_make(*at, (size_t)(to - *at));
     *at = to;
@@ -274,7 +288,7 @@ int select_csv_split(const struct select_csv_options *o, struct arena *a, struct
         n++;
         if (at == end)
             break;
-        at++; /* the delimiter; behind it is another field, though it be empty */
+        at += o->field.len; /* the delimiter; behind it is another field, though it be empty */
     }
     *ret_count = n;
     return 0;

@@ -16,7 +16,7 @@
 #define SELECT_COLUMNS_MAX 8192
 
 struct select_csv_options {
-    char field;          /* delimiter */
+    struct str field;    /* delimiter, a character of UTF-8; outlives the reader */
     char record[2];      /* delimiter */
     unsigned record_len; /* 1 or 2 */
     bool crlf;           /* a carriage return before the delimiter belongs to it */

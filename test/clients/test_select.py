@@ -57,6 +57,9 @@ def test_csv(s3, bucket):
     rows, _, _ = select(s3, bucket, 'odd', 'SELECT _2, _1 FROM S3Object', {'CSV': csv},
                         {'CSV': {'QuoteFields': 'ALWAYS', 'FieldDelimiter': ';', 'RecordDelimiter': '\n\n', 'QuoteCharacter': '"'}})
     assert rows == b'"c";"a\tb\'"\n\n'
+    s3.put_object(Bucket=bucket, Key='odd', Body='a╦"╦"\nx╦c'.encode())
+    rows, _, _ = select(s3, bucket, 'odd', 'SELECT _2, _1 FROM S3Object', {'CSV': {'FieldDelimiter': '╦'}}, {'CSV': {'FieldDelimiter': '╦'}})
+    assert rows.decode() == '"╦"╦a\nc╦x\n'
 
 
 @pytest.mark.parametrize('kind', ['LINES', 'DOCUMENT'])
@@ -177,6 +180,7 @@ def test_errors_before_and_behind_the_first_row(s3, bucket):
     refused('ObjectSerializationConflict', s3, bucket, 'k', 'SELECT * FROM S3Object', {'CSV': {}, 'JSON': {'Type': 'LINES'}})
     refused('InvalidJsonType', s3, bucket, 'k', 'SELECT * FROM S3Object', {'JSON': {}})
     refused('InvalidRequestParameter', s3, bucket, 'k', 'SELECT * FROM S3Object', {'CSV': {'FieldDelimiter': 'ab'}})
+    refused('InvalidRequestParameter', s3, bucket, 'k', 'SELECT * FROM S3Object', {'CSV': {'FieldDelimiter': '╦a'}})
     refused('ExpressionTooLong', s3, bucket, 'k', 'SELECT ' + 'x' * 262144 + ' FROM S3Object')
 
 

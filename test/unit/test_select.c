@@ -17,7 +17,7 @@
 static struct select_csv_options csv_default(void)
 {
     return (struct select_csv_options){
-        .field = ',',
+        .field = STR(","),
         .record = "\n",
         .record_len = 1,
         .crlf = true,
@@ -462,7 +462,13 @@ static void csv_is_read_as_described(void **state)
     expect(&c, "\"a\\\"\nb\",c\nd,e\n", "\"a\"\"\nb\"|c\nd|e\n");
     expect(&c, "\"a\\x\\\\\\,\",c\\d\n", "ax\\,|c\\d\n");
     c = config_of("SELECT _1, _2 FROM S3Object", false, false);
-    c.csv.field = '\t';
+    c.csv.field = STR("╦");
+    expect(&c, "a╦\"b\"\n╦╥╦c\n", "a,b\n,╥\n");
+    expect(&c, "\"d\"╥\n", "CSVParsingError");
+    c.csv.quoted_records = true;
+    expect(&c, "\"a\n╦\"╦b\nx╥y╦\"c\n\"\n", "\"a\n╦\",b\nx╥y,\"c\n\"\n");
+    c.csv.quoted_records = false;
+    c.csv.field = STR("\t");
     c.csv.record_len = 2;
     memcpy(c.csv.record, "|\r", 2);
     c.csv.crlf = false;

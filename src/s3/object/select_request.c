@@ -67,7 +67,22 @@ static int read_char(struct reader *r, const struct xml_node *n, const char *nam
     return 0;
 }
 
-/* The same; an empty one means that there is no such character. */
+/* The same of any character. */
+static int read_character(struct reader *r, const struct xml_node *n, const char *name,
+                          struct str *ret)
+{
+    struct str s = text_of(n, name);
+    if (!s.ptr)
+        return 0;
+    uint8_t first = s.len ? (uint8_t)s.ptr[0] : 0;
+    size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    if (s.len != len || !str_is_utf8(s))
+        return fail(r, name, -ERR_SELECT_PARAMETER);
+    *ret = s;
+    return 0;
+}
+
+/* As read_char; an empty one means that there is no such character. */
 static int read_char_or_none(struct reader *r, const struct xml_node *n, const char *name,
                              bool *ret_has, char *ret)
 {
@@ -131,14 +146,16 @@ static int read_header_info(struct reader *r, const struct xml_node *n)
 
 static bool is_delimiter(const struct select_csv_options *o, char c)
 {
-    return c == o->field || c == o->record[0] || (o->record_len == 2 && c == o->record[1]);
+    return (o->field.len == 1 && c == o->field.ptr[0]) || c == o->record[0] ||
+           (o->record_len == 2 && c == o->record[1]);
 }
 
 /* Characters that would mean two things. */
 static int check_csv(struct reader *r)
 {
     struct select_csv_options *o = &r->to->config.csv;
-    if (o->field == o->record[0] || (o->record_len == 2 && o->field == o->record[1]))
+    char field = o->field.len == 1 ? o->field.ptr[0] : 0;
+    if (field == o->record[0] || (o->record_len == 2 && field == o->record[1]))
         return fail(r, "FieldDelimiter", -ERR_SELECT_PARAMETER);
     if (o->has_quote && is_delimiter(o, o->quote))
         return fail(r, "QuoteCharacter", -ERR_SELECT_PARAMETER);
@@ -165,7 +182,7 @@ static int read_csv(struct reader *r, const struct xml_node *n)
     if (!e)
         e = read_char_or_none(r, n, "Comments", &o->has_comment, &o->comment);
     if (!e)
-        e = read_char(r, n, "FieldDelimiter", &o->field);
+        e = read_character(r, n, "FieldDelimiter", &o->field);
     if (!e)
         e = read_char_or_none(r, n, "QuoteCharacter", &o->has_quote, &o->quote);
     o->escape = o->quote;
@@ -352,7 +369,7 @@ int s3_select_parse(struct arena *a, struct str body, struct s3_select_request *
     struct reader r = {.to = ret};
     struct xml_node *root;
     *ret = (struct s3_select_request){
-        .config = {.csv = {.field = ',',
+        .config = {.csv = {.field = STR(","),
                            .record = "\n",
                            .record_len = 1,
                            .crlf = true,
