@@ -150,6 +150,9 @@ bool s3_blocks_public_acls(const struct store_bucket *bucket);
 /* That a key is not there is told to who may list the bucket: `err`, or -ERR_ACCESS_DENIED. */
 int FIBER s3_hide_absence(struct s3_request *q, const struct store_bucket *bucket, struct str key,
                           int err);
+/* Whoever may not read the request's object, but may list, is told that there is none:
+ * -ERR_NO_SUCH_KEY or -ERR_NO_SUCH_VERSION, else -ERR_ACCESS_DENIED. */
+int FIBER s3_tell_absence(struct s3_request *q);
 /* The request's bucket: -ERR_NO_SUCH_BUCKET, also when it is of another tenant than was named.
  * store_bucket_release() it. */
 int FIBER s3_get_bucket(struct s3_request *q, struct store_bucket *ret);

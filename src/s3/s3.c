@@ -132,8 +132,7 @@ static int FIBER authorise_condition(struct s3_request *q)
     return s3_authorise(q, action, &q->bucket, q->key);
 }
 
-/* Whoever may not read an object, but may list, is told that there is none. */
-static int FIBER tell_absence(struct s3_request *q)
+int FIBER s3_tell_absence(struct s3_request *q)
 {
     struct store_reader *reader = NULL;
     if (s3_hide_absence(q, &q->bucket, q->key, -ERR_NO_SUCH_KEY) != -ERR_NO_SUCH_KEY)
@@ -151,7 +150,7 @@ static int FIBER enter_bucket(struct s3_request *q)
     const char *action = s3_action(q->op->action, s3_param(q, "versionId").ptr != NULL);
     int r = s3_authorise(q, action, &q->bucket, q->key);
     if (r == -ERR_ACCESS_DENIED && q->op->level == S3_OBJECT && strcmp(action, "s3:GetObject") == 0)
-        return tell_absence(q);
+        return s3_tell_absence(q);
     return r ? r : authorise_condition(q);
 }
 

@@ -167,7 +167,9 @@ def test_pages(site_server, site):
         assert (r.status, r.body) == (200, key.encode())
         assert (r.headers['content-type'], r.headers['x-amz-meta-m']) == ('text/html', 'n')
     r = browse(site_server, name, '/a')
-    assert (r.status, r.headers['location']) == (302, 'http://%s.%s/a/' % (name, DOMAIN))
+    assert (r.status, r.headers['location']) == (302, '/a/')
+    s3.put_object(Bucket=name, Key='/b/index.html', Body=b'x')
+    assert browse(site_server, name, '//b').headers['location'] == '/.//b/', 'not to the host b'
     r = browse(site_server, name, '/moved')
     assert (r.status, r.headers['location']) == (301, '/page')
     r = browse(site_server, name, '/absent')
@@ -186,3 +188,23 @@ def test_pages(site_server, site):
     assert browse(site_server, name, '/page').status == 403
     publish(s3, name, 's3:GetObject')
     assert browse(site_server, name, '/absent').status == 403, 'who may not list learns nothing'
+
+
+def test_a_site_that_lists_grant_tells_what_is_not_there(site_server, site):
+    """An object that is not there has no list: the bucket's says whether its absence is told."""
+    s3, name = site
+    s3.put_bucket_acl(Bucket=name, ACL='public-read')
+    put_site(s3, name, ErrorDocument={'Key': 'error.html'}, RoutingRules=[
+        {'Condition': {'KeyPrefixEquals': 'old/', 'HttpErrorCodeReturnedEquals': '404'}, 'Redirect': {'ReplaceKeyPrefixWith': 'new/'}}], **INDEX)
+    absent = browse(site_server, name, '/absent')
+    assert absent.status == 404 and b'<li>Code: NoSuchKey</li>' in absent.body and b'<li>Key: absent</li>' in absent.body
+    assert browse(site_server, name, '/old/x').headers['location'].endswith('/new/x')
+    s3.put_object(Bucket=name, Key='page', Body=b'x', ACL='public-read')
+    s3.put_object(Bucket=name, Key='error.html', Body=b'sorry', ACL='public-read')
+    s3.put_object(Bucket=name, Key='own', Body=b'x')
+    assert browse(site_server, name, '/page').body == b'x'
+    sorry = browse(site_server, name, '/absent')
+    assert (sorry.status, sorry.body) == (404, b'sorry')
+    assert browse(site_server, name, '/own').status == 403
+    s3.put_bucket_acl(Bucket=name, ACL='private')
+    assert browse(site_server, name, '/absent').status == 403

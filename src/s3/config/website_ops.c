@@ -114,14 +114,15 @@ static int FIBER serve_object(struct s3_request *q, struct str key, int status)
 {
     struct str asked = q->key;
     int r = s3_authorise(q, "s3:GetObject", &q->bucket, key);
+    q->key = key;
+    if (r == -ERR_ACCESS_DENIED)
+        r = s3_tell_absence(q);
     if (!r)
         r = s3_check_payer(q, &q->bucket);
-    if (r)
-        return r;
-    q->key = key;
-    r = s3_get_website_object(q, status);
+    if (!r)
+        r = s3_hide_absence(q, &q->bucket, key, s3_get_website_object(q, status));
     q->key = asked;
-    return s3_hide_absence(q, &q->bucket, key, r);
+    return r;
 }
 
 static struct str joined(struct s3_request *q, struct str a, const char *middle, struct str b)
@@ -139,9 +140,9 @@ static int FIBER serve_key(struct s3_request *q, const struct s3_website *site)
     bool missing = r == -ERR_NO_SUCH_KEY || r == -ERR_ACCESS_DENIED;
     if (!missing || !is_there(q, joined(q, q->key, "/", site->index)))
         return r;
-    struct str here = arena_printf(q->arena, "%s://%.*s%.*s/", http_is_tls(q->x) ? "https" : "http",
-                                   STR_FMT(q->head->host), STR_FMT(q->path));
-    return respond_location(q, 302, here);
+    /* Relative, as S3: a proxy in front may speak TLS. "//a" would be of the host `a`. */
+    const char *dot = str_starts(q->path, STR("//")) ? "/." : "";
+    return respond_location(q, 302, arena_printf(q->arena, "%s%.*s/", dot, STR_FMT(q->path)));
 }
 
 /* A rule for the error, the site's document for it, or our page. */
