@@ -206,5 +206,9 @@ def test_a_site_that_lists_grant_tells_what_is_not_there(site_server, site):
     sorry = browse(site_server, name, '/absent')
     assert (sorry.status, sorry.body) == (404, b'sorry')
     assert browse(site_server, name, '/own').status == 403
+    s3.put_object(Bucket=name, Key='error.html', Body=b'sorry', ACL='public-read', WebsiteRedirectLocation='/page')
+    moved = browse(site_server, name, '/absent')
+    assert (moved.status, moved.headers['location']) == (301, '/page')
+    put_site(s3, name, **INDEX)
     s3.put_bucket_acl(Bucket=name, ACL='private')
     assert browse(site_server, name, '/absent').status == 403

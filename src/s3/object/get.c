@@ -252,7 +252,7 @@ int FIBER s3_head_object(struct s3_request *q)
 static int FIBER answer_site(struct get *g)
 {
     struct str to = s3_redirect_of(&store_reader_object(g->reader)->attrs);
-    if (to.ptr && !g->status) {
+    if (to.ptr) { /* also of an error's document: the error is not told then, as in S3 */
         int r = http_set_header(g->q->x, "Location", to);
         return r ? r : s3_respond_empty(g->q, 301);
     }
