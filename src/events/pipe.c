@@ -25,12 +25,17 @@ uint64_t pipe_deadline(const struct pipe *p)
     return rt_now() + p->timeout_ns;
 }
 
+static bool is_over(const struct pipe *p, uint64_t deadline_ns)
+{
+    return rt_now() >= deadline_ns || __atomic_load_n(p->stop, __ATOMIC_RELAXED);
+}
+
 /* Until the socket can do that. */
 static int wait_for(const struct pipe *p, short what, uint64_t deadline_ns)
 {
     struct pollfd fd = {.fd = p->fd, .events = what};
     for (;;) {
-        if (rt_now() >= deadline_ns || __atomic_load_n(p->stop, __ATOMIC_RELAXED))
+        if (is_over(p, deadline_ns))
             return -ERR_UNAVAILABLE;
         int n = poll(&fd, 1, POLL_MS);
         if (n > 0)
@@ -192,6 +197,8 @@ int BLOCKING pipe_write(struct pipe *p, struct str bytes)
 
 int BLOCKING pipe_read(struct pipe *p, struct buf *b, uint64_t deadline_ns)
 {
+    if (is_over(p, deadline_ns)) /* of who never stops talking no wait would tell */
+        return -ERR_UNAVAILABLE;
     char *into = buf_reserve(b, READ_BYTES);
     if (!into)
         return -ENOMEM;

@@ -41,7 +41,8 @@ static int judge_error(struct str text, char why[EVENT_WHY_MAX])
             text = str_from(refusals[i]);
             err = -ERR_INVALID_REQUEST;
         }
-    text = str_is_utf8(text) ? str_prefix(text, 64) : STR("an error");
+    text = str_prefix(text, 64);
+    text = str_is_utf8(text) ? text : STR("an error");
     return sender_say(why, err, "NATS refuses: %.*s", STR_FMT(text));
 }
 
@@ -174,6 +175,8 @@ static int connect_to(struct nats *s, char why[EVENT_WHY_MAX])
         r = pipe_start_tls(s->pipe, &s->config, why);
     if (r == 0)
         r = greet(s, tls, why);
+    if (r < 0)
+        pipe_close(TAKE_PTR(s->pipe));
     s->last_ns = rt_now();
     return r;
 }
@@ -253,20 +256,27 @@ static void put_message(struct nats *s, struct str subject, const struct event_m
     buf_put_cstr(&s->out, s->jetstream ? "\r\n" : "\r\nPING\r\n");
 }
 
-static int send_nats(void *self, const struct event_message *m, char why[EVENT_WHY_MAX])
+/* After a refusal the connection goes: the PONG that is still to come would be taken for the next
+ * message's. */
+static int exchange(struct nats *s, const struct event_message *m, char why[EVENT_WHY_MAX])
 {
-    struct nats *s = self;
-    int r = rt_now() - s->last_ns > IDLE_NS ? connect_to(s, why) : 0;
-    if (r == 0 && m->body.len + m->id.len + 64 > s->max_payload)
-        r = sender_say(why, -ERR_INVALID_REQUEST, "longer than the NATS server takes");
-    if (r < 0)
-        return r;
     put_message(s, event_option_of(s->config.spec, "subject"), m);
-    r = flush(s, why);
+    int r = flush(s, why);
     if (r == 0)
         r = s->jetstream ? wait_stored(s, why) : wait_pong(s, why);
     s->last_ns = rt_now();
+    if (r < 0)
+        pipe_close(TAKE_PTR(s->pipe));
     return r;
+}
+
+static int send_nats(void *self, const struct event_message *m, char why[EVENT_WHY_MAX])
+{
+    struct nats *s = self;
+    int r = !s->pipe || rt_now() - s->last_ns > IDLE_NS ? connect_to(s, why) : 0;
+    if (r == 0 && m->body.len + m->id.len + 64 > s->max_payload)
+        r = sender_say(why, -ERR_INVALID_REQUEST, "longer than the NATS server takes");
+    return r ? r : exchange(s, m, why);
 }
 
 const struct sender_type sender_nats = {NULL, open_nats, send_nats, close_nats};

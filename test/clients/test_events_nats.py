@@ -154,6 +154,38 @@ def test_a_refusal_is_told_without_a_secret(local, nats, options, told):
     local.admin('event', 'target', 'rm', target)
 
 
+def test_what_is_refused_counts_as_sent_at_no_attempt(local, nats):
+    """The server answers the PING of a refused message, too: by that answer the next attempt went well."""
+    client = make_client(local)
+    bucket, target = make_bucket(client), target_of(local, nats, 'forbidden', attempts=2)
+    notify(client, bucket, target)
+    for i in range(3):
+        client.put_object(Bucket=bucket, Key='k%d' % i, Body=b'x')
+    wait_for('dead letters', lambda: info(local, target)['pending'] == 0)
+    assert (info(local, target)['delivered'], info(local, target)['dead']) == (0, 4), info(local, target)  # and the test event
+
+
+def test_who_never_stops_talking_is_left(local):
+    listener = socket.create_server(('127.0.0.1', 0))
+
+    def serve():
+        connection, _ = listener.accept()
+        try:
+            connection.sendall(b'INFO {}\r\n')
+            while True:
+                connection.sendall(b'+OK\r\n' * 1000)
+        except OSError:
+            pass
+        connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    target = add_target(local, 'nats', address='127.0.0.1:%d' % listener.getsockname()[1], subject='s', timeout_ms=500)
+    r = local.admin('event', 'test', target, check=False)
+    assert r.returncode == 1 and 'does not answer' in r.stderr, r.stderr
+    local.admin('event', 'target', 'rm', target)
+    listener.close()
+
+
 @pytest.mark.parametrize('subject', ['a..b', 'a.*', '>', '.a', 'a b', 'a.'])
 def test_a_subject_that_none_can_send_to_is_refused(local, subject):
     r = local.admin('event', 'target', 'add', 'never', '--type', 'nats', '--set', 'address=127.0.0.1:4222', '--set',
