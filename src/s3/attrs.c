@@ -382,11 +382,12 @@ static const char *const condition_names[3][4] = {
 };
 
 /* AWS takes those of a presigned URL from its query, too: who signs one that may only make an
- * object, or replace a known one, must be heeded. Fields of a form are none. */
+ * object, or replace a known one, must be heeded, whatever unsigned header comes with it. Fields
+ * of a form are none. */
 struct str s3_condition(const struct s3_request *q, struct str lower_name)
 {
-    struct str value = http_header(q->x, lower_name);
-    return value.ptr || !s3_is_presigned(q) ? value : s3_header(q, lower_name);
+    struct str value = s3_presigned(q, lower_name);
+    return value.ptr ? value : http_header(q->x, lower_name);
 }
 
 static void read_conditions(struct s3_request *q, const char *const n[4],

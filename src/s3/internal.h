@@ -98,6 +98,8 @@ int s3_request_parse(struct s3_request *q);
 int s3_request_route(struct s3_request *q);
 /* A header, or where the client presigned it into the query, that parameter; ptr NULL if absent. */
 struct str s3_header(const struct s3_request *q, struct str lower_name);
+/* That parameter alone; ptr NULL: there is none, or nothing was presigned. */
+struct str s3_presigned(const struct s3_request *q, struct str lower_name);
 /* A header of the object to be written: of an upload form the field that stands for it. */
 struct str s3_field(const struct s3_request *q, struct str lower_name);
 /* Presigned so that the query's parameters are signed, and may stand for headers. */
@@ -105,7 +107,7 @@ static inline bool s3_is_presigned(const struct s3_request *q)
 {
     return q->auth.form == SIGV4_QUERY && !q->auth.v2;
 }
-/* If-Match and its like: a header, or what was presigned; attrs.c. */
+/* If-Match and its like: what was presigned, or else a header; attrs.c. */
 struct str s3_condition(const struct s3_request *q, struct str lower_name);
 /* "/bucket" when the host names the bucket, else "". */
 struct str s3_bucket_path(const struct s3_request *q);

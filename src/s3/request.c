@@ -178,12 +178,9 @@ struct str s3_field(const struct s3_request *q, struct str lower_name)
     return STR_NULL;
 }
 
-static struct str header_or_parameter(const struct s3_request *q, struct str lower_name)
+struct str s3_presigned(const struct s3_request *q, struct str lower_name)
 {
-    struct str value = s3_field(q, lower_name);
-    if (value.ptr || !s3_is_presigned(q))
-        return value;
-    for (size_t i = 0; i < q->query.count; i++)
+    for (size_t i = 0; s3_is_presigned(q) && i < q->query.count; i++)
         if (str_eq_nocase(q->query.params[i].name, lower_name))
             return q->query.params[i].value;
     return STR_NULL;
@@ -193,7 +190,8 @@ static struct str header_or_parameter(const struct s3_request *q, struct str low
  * the header always. */
 struct str s3_header(const struct s3_request *q, struct str lower_name)
 {
-    struct str value = header_or_parameter(q, lower_name);
+    struct str field = s3_field(q, lower_name);
+    struct str value = field.ptr ? field : s3_presigned(q, lower_name);
     return value.len == 0 && str_eq(lower_name, STR("x-amz-acl")) ? STR_NULL : value;
 }
 

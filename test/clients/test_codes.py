@@ -254,11 +254,14 @@ def test_conditions_in_a_presigned_url_are_heeded(server, s3, bucket):
     """AWS takes them from the query, too: such a URL may only make the object, or replace a known one."""
     path, signer = '/%s/k' % bucket, Signer(server.access_key, server.secret_key)
 
-    def ask(method, condition, body=b''):
+    def ask(method, condition, body=b'', headers=()):
         query = signer.presign(method, server.host, path, condition)
-        return request(server, method, path, query, body=body, signer=False)
+        return request(server, method, path, query, headers=headers, body=body, signer=False)
     assert ask('PUT', 'If-None-Match=%2A', b'one').status == 200
     assert ask('PUT', 'If-None-Match=%2A', b'two').code == 'PreconditionFailed'
+    for other in ('"x"', ''):  # whoever holds the URL may send any, unsigned
+        assert ask('PUT', 'If-None-Match=%2A', b'two', [('If-None-Match', other)]).code == 'PreconditionFailed'
+    assert ask('PUT', 'If-Match=abc', b'two', [('If-Match', '*')]).code == 'PreconditionFailed'
     assert ask('PUT', 'if-match=d41d8cd98f00b204e9800998ecf8427e', b'two').code == 'PreconditionFailed'
     assert ask('DELETE', 'If-Match=d41d8cd98f00b204e9800998ecf8427e').code == 'PreconditionFailed'
     etag = s3.head_object(Bucket=bucket, Key='k')['ETag'].strip('"')
