@@ -6,20 +6,10 @@
  */
 
 #include "base/log.h"
-#include "cli/engine/engine.h"
-#include <stdarg.h>
+#include "cli/engine/internal.h"
 #include <stdio.h>
 
-static int PRINTF_LIKE(3, 4) refuse(char why[ENGINE_WHY_MAX], int err, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(why, ENGINE_WHY_MAX, fmt, ap);
-    va_end(ap);
-    return err;
-}
-
-static struct store_disk *find_number(struct engine *e, uint32_t number)
+struct store_disk *engine_row(struct engine *e, uint32_t number)
 {
     for (uint32_t i = 0; i < e->table.count; i++)
         if (e->table.list[i].number == number && e->table.list[i].state != STORE_DISK_GONE)
@@ -68,22 +58,23 @@ static int FIBER test_drain(struct engine *e, const struct store_disk *row,
     unsigned others;
     sum_space(e, row, &free_bytes, &held, &others);
     if (others == 0)
-        return refuse(why, -ERR_CONFLICT, "disk %u is the last: there is none to take its data",
-                      row->number);
+        return engine_refuse(why, -ERR_CONFLICT,
+                             "disk %u is the last: there is none to take its data", row->number);
     if (held > free_bytes)
-        return refuse(why, -ENOSPC, "disk %u holds more than the others have free", row->number);
+        return engine_refuse(why, -ENOSPC, "disk %u holds more than the others have free",
+                             row->number);
     return 0;
 }
 
 int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
                             char why[ENGINE_WHY_MAX])
 {
-    struct store_disk *row = find_number(e, number);
+    struct store_disk *row = engine_row(e, number);
     enum store_disk_state wanted = cancel ? STORE_DISK_ACTIVE : STORE_DISK_DRAINING;
     if (!row)
-        return refuse(why, -ERR_NOT_FOUND, "there is no disk %u", number);
+        return engine_refuse(why, -ERR_NOT_FOUND, "there is no disk %u", number);
     if (e->changing)
-        return refuse(why, -ERR_BUSY, "another change of the disks is under way");
+        return engine_refuse(why, -ERR_BUSY, "another change of the disks is under way");
     if (row->state == wanted)
         return 0;
     e->changing = true;
@@ -91,7 +82,7 @@ int FIBER engine_disk_drain(struct engine *e, uint32_t number, bool cancel,
     if (r == 0) {
         r = set_state(e, row, wanted);
         if (r < 0)
-            refuse(why, r, "cannot write the table of disks: %s", err_text(r));
+            engine_refuse(why, r, "cannot write the table of disks: %s", err_text(r));
     }
     if (r == 0)
         engine_fill_mirrors(e);
@@ -119,21 +110,21 @@ static int FIBER set_share(struct engine *e, struct store_disk *row, uint64_t we
 int FIBER engine_disk_set(struct engine *e, uint32_t number, uint64_t weight, int64_t zone,
                           char why[ENGINE_WHY_MAX])
 {
-    struct store_disk *row = find_number(e, number);
+    struct store_disk *row = engine_row(e, number);
     if (!row)
-        return refuse(why, -ERR_NOT_FOUND, "there is no disk %u", number);
+        return engine_refuse(why, -ERR_NOT_FOUND, "there is no disk %u", number);
     if (e->changing)
-        return refuse(why, -ERR_BUSY, "another change of the disks is under way");
+        return engine_refuse(why, -ERR_BUSY, "another change of the disks is under way");
     e->changing = true;
     int r = set_share(e, row, weight, zone);
     e->changing = false;
-    return r < 0 ? refuse(why, r, "cannot write the table of disks: %s", err_text(r)) : 0;
+    return r < 0 ? engine_refuse(why, r, "cannot write the table of disks: %s", err_text(r)) : 0;
 }
 
 int FIBER engine_disk_retire(void *engine, uint32_t number)
 {
     struct engine *e = engine;
-    struct store_disk *row = find_number(e, number);
+    struct store_disk *row = engine_row(e, number);
     if (!row || row->state != STORE_DISK_DRAINING || e->changing)
         return 0;
     e->changing = true;
