@@ -168,9 +168,10 @@ int FIBER blob_each(struct blob *b,
  * Makes the chunk whole: shards that are nowhere, missing, wrong (with `deep` every byte is read to
  * find out), or on a disk that is draining, retired or away are rebuilt from the others onto disks
  * that have none of its shards, or on their own; each is read back before it counts. A
- * chunk whose code is narrower than what the disks now allow is encoded anew, under a new id.
- * Nothing is deleted: that is for whoever changes the record, also of what was written when the
- * record is not changed after all. The error is of a chunk that cannot be read.
+ * chunk whose code is narrower than what the disks now allow is encoded anew, under a new id, and
+ * so is one that lost shards for good and has more than there are disks. Nothing is deleted: that
+ * is for whoever changes the record, also of what was written when the record is not changed after
+ * all. The error is of a chunk that cannot be read.
  */
 struct blob_repaired {
     struct blob_chunk chunk; /* as it is to be recorded; its shards live in the arena */

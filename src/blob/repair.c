@@ -253,17 +253,62 @@ int FIBER blob_recode(struct blob *b, const struct blob_chunk *c, struct arena *
     return err;
 }
 
+/* What was encoded anew is no better: the disks that could take it are full. */
+static void FIBER give_up_recoded(struct blob *b, const struct blob_chunk *c,
+                                  struct blob_repaired *ret)
+{
+    struct blob_layout none = {&ret->chunk, 1, c->len_bytes};
+    blob_delete_layout(b, &none);
+    *ret = (struct blob_repaired){.chunk = *c, .left = 1};
+}
+
 static int FIBER widen(struct blob *b, const struct blob_chunk *c, struct arena *a,
                        struct blob_repaired *ret)
 {
     int err = blob_recode(b, c, a, ret);
-    if (err || shards_of(&ret->chunk) > shards_of(c))
-        return err;
-    /* The disks that could take it are full. */
-    struct blob_layout none = {&ret->chunk, 1, c->len_bytes};
-    blob_delete_layout(b, &none);
-    *ret = (struct blob_repaired){.chunk = *c, .left = 1};
-    return 0;
+    if (err == 0 && shards_of(&ret->chunk) <= shards_of(c))
+        give_up_recoded(b, c, ret);
+    return err;
+}
+
+/* ---- a narrower code ------------------------------------------------------------------------ */
+
+static bool is_lost_for_good(const struct blob *b, uint32_t disk)
+{
+    const struct node *n = disk == BLOB_DISK_NONE ? NULL : nodes_get(b->nodes, disk);
+    return !n || node_role(n) == NODE_RETIRED;
+}
+
+static bool lost_any(const struct blob *b, const struct blob_chunk *c)
+{
+    for (unsigned i = 0; i < c->shard_count; i++)
+        if (is_lost_for_good(b, c->shards[i].disk))
+            return true;
+    return false;
+}
+
+/* Under a code with so much parity it survives no less than with the shards that are there. */
+static bool survives_as_much(const struct blob *b, const struct blob_chunk *c, unsigned m)
+{
+    return c->code_k + m >= blob_shards_there(b, c);
+}
+
+/* Shards are lost, and there are fewer disks than the code has: none will ever take them. */
+static bool is_too_wide(const struct blob *b, const struct blob_chunk *c)
+{
+    unsigned active, usable;
+    blob_disks(b, &active, &usable);
+    return usable == active && active < shards_of(c) && lost_any(b, c) &&
+           survives_as_much(b, c, blob_code_for(c->class, usable, c->len_bytes).m);
+}
+
+static int FIBER narrow(struct blob *b, const struct blob_chunk *c, struct arena *a,
+                        struct blob_repaired *ret)
+{
+    int err = blob_recode(b, c, a, ret);
+    if (err == 0 && (ret->left || !survives_as_much(b, c, ret->chunk.code_m)))
+        give_up_recoded(b, c, ret);
+    return err;
 }
 
 int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep, struct arena *a,
@@ -274,6 +319,8 @@ int FIBER blob_repair(struct blob *b, const struct blob_chunk *chunk, bool deep,
         return -ERR_CORRUPT;
     if (can_widen(b, chunk))
         return widen(b, chunk, a, ret);
+    if (is_too_wide(b, chunk))
+        return narrow(b, chunk, a, ret);
     struct repair *r = calloc(1, sizeof(*r));
     if (!r)
         return -ENOMEM;

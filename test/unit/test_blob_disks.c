@@ -590,6 +590,34 @@ CASE(narrow_chunk_is_encoded_anew_when_the_disks_are_back, 6)
     return 0;
 }
 
+CASE(chunk_that_lost_shards_and_is_wider_than_the_disks_left_is_encoded_anew, 9)
+{
+    struct disks *d = arg;
+    struct blob_layout l;
+    bool changed;
+    disks_open(d);
+    assert_int_equal(blob_write_bytes(d, 1, 2 * MIB, &l), 0);
+    assert_int_equal(l.chunks[0].code_k, 6);
+    disk_goes(d, 3);
+    disk_goes(d, 5);
+    assert_int_equal(repair(d, &l, &changed), 0); /* they may come back */
+    assert_false(changed);
+    node_set_role(nodes_get(&d->nodes, 3), NODE_RETIRED);
+    assert_int_equal(repair(d, &l, &changed), 1); /* the other may */
+    assert_int_equal(l.chunks[0].code_k, 6);
+    node_set_role(nodes_get(&d->nodes, 5), NODE_RETIRED);
+    assert_true(blob_wants_repair(d->blob, l.chunks));
+    assert_int_equal(repair(d, &l, &changed), 0);
+    assert_true(changed);
+    assert_int_equal(l.chunks[0].code_k, 4); /* of seven disks */
+    assert_int_equal(l.chunks[0].code_m, 2);
+    assert_false(blob_wants_repair(d->blob, l.chunks));
+    assert_int_equal(blob_verify(d->blob, l.chunks, true, NULL), 0);
+    blob_reads_all(d, 1, &l);
+    disks_close(d);
+    return 0;
+}
+
 static void expect_code(const struct blob_chunk *c, unsigned k, unsigned m)
 {
     assert_int_equal(c->code_k, k);
@@ -682,6 +710,7 @@ int main(void)
         cmocka_unit_test(every_set_of_lost_shards_is_rebuilt),
         cmocka_unit_test(replaced_disk_gets_the_lost_shard),
         cmocka_unit_test(narrow_chunk_is_encoded_anew_when_the_disks_are_back),
+        cmocka_unit_test(chunk_that_lost_shards_and_is_wider_than_the_disks_left_is_encoded_anew),
         cmocka_unit_test(a_class_keeps_its_code),
         cmocka_unit_test(disks_slower_than_anybody_waits_are_read_all_the_same),
         cmocka_unit_test(one_disk_that_hangs_holds_up_no_write),
