@@ -532,6 +532,28 @@ def test_a_disk_that_was_added_comes_back_without_being_named(make_server):
     assert server.stop() == 0
 
 
+def test_a_disk_comes_back_to_a_place_that_is_named_though_others_changed_theirs(make_server):
+    """Two mounts are exchanged and a third is missing: when that is there again it is taken in, without a new start."""
+    server = make_server(disks=4)
+    server.start()
+    assert server.stop() == 0
+    first, second, third = server.dirs[:3]
+    for old, new in ((first, first + '.x'), (second, first), (first + '.x', second)):
+        os.rename(old, new)
+    pull(server, 2)
+    for there in ('nothing', 'an empty directory'):
+        if there != 'nothing':
+            os.mkdir(third)
+        server.start()
+        assert redundancy(server)['usable'] == 3
+        if there == 'nothing':
+            assert server.stop() == 0
+    shutil.rmtree(third)
+    os.rename(third + '.pulled', third)
+    wait_for(lambda: redundancy(server)['usable'] == 4)
+    assert server.stop() == 0
+
+
 def test_mount_point_without_its_disk_is_no_disk(make_server):
     """Unmounted, what is left is an empty directory in its place: nothing is written there, nothing is read from it."""
     server = make_server(disks=4)

@@ -131,7 +131,7 @@ static void FIBER restore_identity(const struct engine *e, const struct store_di
  * A disk that is not on the command line is looked for where the table says that it was: one that
  * was added comes back. But where others are not where the table says, the store was moved, or it
  * is a copy of one that is still there, whose disks are not ours to touch. Then nothing is looked
- * for: the place is forgotten until somebody names the disk.
+ * for where nobody says: the place is forgotten until somebody names it.
  */
 
 struct two_paths {
@@ -171,6 +171,15 @@ static const struct store_disk *FIBER find_moved(const struct engine *e, struct 
     return NULL;
 }
 
+/* Somebody names the place where a disk was, and no other disk is there: it may come back to it. */
+static bool FIBER is_expected(const struct finds *all, const struct store_disk *row)
+{
+    for (unsigned i = 0; i < all->count; i++)
+        if (!all->at[i].has_id && is_same_place(row->path, all->at[i].path))
+            return true;
+    return false;
+}
+
 /* At the place that the table says. */
 static bool FIBER is_there(const struct store_disk *row)
 {
@@ -185,7 +194,8 @@ static int FIBER forget_places(struct engine *e, struct finds *all, bool *ret_an
     bool all_named = all->count >= engine_active_count(&e->table);
     for (uint32_t i = 0; moved && i < e->table.count; i++) {
         struct store_disk *row = &e->table.list[i];
-        if (row->state == STORE_DISK_GONE || !*row->path || found_of(all, row->uuid))
+        if (row->state == STORE_DISK_GONE || !*row->path || found_of(all, row->uuid) ||
+            is_expected(all, row))
             continue;
         if (!all_named && is_there(row))
             return engine_fail(
