@@ -14,8 +14,8 @@
 #define WINDOW          64          /* vectors handed to the kernel at once */
 #define DIRECT_MIN      (128 * KIB) /* below, the page cache costs less than the wait */
 #define NAME_EVERY_NS   (500 * RT_MS)
-#define STUCK_NS        (2 * RT_S) /* a write that is not begun by then is taken back */
-#define TAKEN_BACK_MAX  32         /* of those under way */
+#define STUCK_NS        (500 * RT_MS) /* a write that is not begun by then is taken back */
+#define TAKEN_BACK_MAX  32            /* of those under way */
 
 struct uring_file {
     struct rt_file base;
