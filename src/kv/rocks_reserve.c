@@ -9,9 +9,11 @@
  */
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "kv/rocks_internal.h"
 
@@ -34,6 +36,26 @@ static int disk_space(const char *path, uint64_t *ret_total, uint64_t *ret_free)
         return -errno;
     *ret_total = (uint64_t)s.f_blocks * s.f_frsize;
     *ret_free = (uint64_t)s.f_bavail * s.f_frsize;
+    return 0;
+}
+
+/*
+ * ext4 keeps blocks for root, by default a twentieth of all. Others that run as root fill them as
+ * well, and then what is given up seems to be no room at all, though it is to a server of root's.
+ */
+#define EXT4_OWN_SHARE     50 /* of these, so much is the file system's own */
+#define EXT4_OWN_MAX_BYTES (16 * MIB)
+
+/* Where it matters that anything can be written at all: what is kept for root is ours if we are. */
+static int last_space(const char *path, uint64_t *ret_left)
+{
+    struct statfs s;
+    if (statfs(path, &s) < 0)
+        return -errno;
+    uint64_t block = (uint64_t)s.f_frsize, left = s.f_bavail * block, free = s.f_bfree * block;
+    uint64_t own = MIN(s.f_blocks * block / EXT4_OWN_SHARE, EXT4_OWN_MAX_BYTES);
+    bool ours = s.f_type == EXT4_SUPER_MAGIC && geteuid() == 0;
+    *ret_left = ours && free > own ? MAX(left, free - own) : left;
     return 0;
 }
 
@@ -93,10 +115,10 @@ static bool take(const char *path, uint64_t bytes)
 
 void rocks_reserve_start(struct rocks_reserve *r, uint64_t bytes)
 {
-    uint64_t total = 0, left = 0, held = length_of(r->start_path);
+    uint64_t left = 0, held = length_of(r->start_path);
     (void)rocks_reserve_check(r);
     bytes += r->reserve_bytes / FLOOR_SHARE;
-    if (held == 0 || disk_space(r->store, &total, &left) < 0 || left >= bytes)
+    if (held == 0 || last_space(r->store, &left) < 0 || left >= bytes)
         return;
     __atomic_store_n(&r->ready, false, __ATOMIC_RELAXED);
     if (held <= bytes - left || truncate(r->start_path, (off_t)(held - (bytes - left))) < 0)
@@ -140,8 +162,8 @@ uint64_t rocks_reserve_room(const struct rocks_reserve *r)
 
 int rocks_reserve_floor(const struct rocks_reserve *r, uint64_t bytes)
 {
-    uint64_t total = 0, left = 0;
-    if (r->reserve_bytes == 0 || disk_space(r->store, &total, &left) < 0)
+    uint64_t left = 0;
+    if (r->reserve_bytes == 0 || last_space(r->store, &left) < 0)
         return 0;
     return left < r->reserve_bytes / FLOOR_SHARE + bytes ? -ENOSPC : 0;
 }

@@ -13,13 +13,14 @@ MIB = 1 << 20
 DISK_MIB = 768
 
 
-def mount(folder):
-    """A small file system of its own: ext4 in a file, or tmpfs where loop devices are not to be had."""
+def mount(folder, kept='0'):
+    """A small file system of its own: ext4 in a file, `kept` percent of it for root, or tmpfs where loop devices are not to
+    be had."""
     image, point = os.path.join(folder, 'image'), os.path.join(folder, 'disk')
     os.mkdir(point)
     with open(image, 'wb') as f:
         f.truncate(DISK_MIB * MIB)
-    attempts = [[['mkfs.ext4', '-q', '-F', '-m', '0', image], ['mount', '-o', 'loop', image, point]],
+    attempts = [[['mkfs.ext4', '-q', '-F', '-m', kept, image], ['mount', '-o', 'loop', image, point]],
                 [['mount', '-t', 'tmpfs', '-o', 'size=%dm' % DISK_MIB, 'tmpfs', point]]]
     for commands in attempts:
         if all(subprocess.run(c, capture_output=True).returncode == 0 for c in commands):
@@ -34,8 +35,8 @@ def check_when_there_is_room(server):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    point = mount(str(tmp_path))
+def small_disk(tmp_path, request):
+    point = mount(str(tmp_path), getattr(request, 'param', '0'))
     if not point:
         pytest.skip('neither a loop device nor a tmpfs can be mounted here: run as root to test a full disk')
     yield point
@@ -79,9 +80,10 @@ def eat(point, name='ballast'):
     s = os.statvfs(point)
     with open(path, 'wb', buffering=0) as f:
         try:
-            os.posix_fallocate(f.fileno(), 0, s.f_bavail * s.f_frsize)
+            if s.f_bavail:
+                os.posix_fallocate(f.fileno(), 0, s.f_bavail * s.f_frsize)
             f.seek(0, os.SEEK_END)
-            while True:
+            while True:  # and what is kept for root
                 f.write(b'x' * 4096)
         except OSError:
             pass
@@ -258,6 +260,7 @@ def eat_the_reserve(server, c, point):
     pytest.fail('the reserve was never gone')
 
 
+@pytest.mark.parametrize('small_disk', ['0', '5'], indirect=True)
 def test_start_on_a_full_disk_without_the_reserve_serves_reads_and_deletes(server, small_disk):
     """What is kept for the start alone opens the store, and lets deletions make room."""
     c, upload = prepare(server)
