@@ -260,6 +260,37 @@ def test_policies_know_the_tags_of_who_asks(account):
     assert not may(session)
 
 
+def test_conditions_hold_who_may_give_which_tags(account):
+    """The usual guard of a tag that policies go by: without a value of aws:TagKeys the Deny would hold nobody."""
+    name, arn, _ = account.user()
+    guard = dict(allow('iam:*', '*', Condition={'ForAnyValue:StringEquals': {'aws:TagKeys': ['team']}}), Effect='Deny')
+    vip = dict(allow('iam:*', '*', Condition={'StringEquals': {'aws:ResourceTag/vip': 'yes'}}), Effect='Deny')
+    team = dict(allow('iam:*', '*', Condition={'StringEquals': {'aws:RequestTag/level': 'boss'}}), Effect='Deny')
+    _, _, key = account.user(allow('iam:*', '*'), guard, vip, team)
+    iam, _, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    iam.tag_user(UserName=name, Tags=tag(cost='1', level='clerk'))
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(cost='1', team='red')) == 'AccessDenied'
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(LEVEL='boss')) == 'AccessDenied'
+    assert code_of(iam.untag_user, UserName=name, TagKeys=['cost', 'team']) == 'AccessDenied'
+    iam.untag_user(UserName=name, TagKeys=['cost'])
+    assert code_of(iam.create_user, UserName=name + '2', Tags=tag(team='red')) == 'AccessDenied'
+    assert code_of(iam.create_role, RoleName=name, AssumeRolePolicyDocument=trust({'AWS': account.id}), Tags=tag(team='red')) == 'AccessDenied'
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust({'AWS': account.id}), Tags=tag(cost='1'))
+    assert code_of(iam.tag_role, RoleName=name, Tags=tag(team='red')) == 'AccessDenied'
+    iam.tag_role(RoleName=name, Tags=tag(vip='yes'))
+    assert code_of(iam.update_role, RoleName=name, Description='d') == 'AccessDenied'
+    assert code_of(iam.delete_role, RoleName=name) == 'AccessDenied'
+    role = account.iam.get_role(RoleName=name)['Role']['Arn']
+    account.iam.create_role(RoleName=name + '2', AssumeRolePolicyDocument=trust({'AWS': account.id}))
+    _, _, key = account.user(allow('iam:*', '*', Condition={'StringEquals': {'aws:RequestTag/team': 'red'}}), allow('sts:AssumeRole', '*', Condition={'StringEquals': {'aws:ResourceTag/vip': 'yes'}}))
+    iam, sts, _ = account.clients(key['AccessKeyId'], key['SecretAccessKey'])
+    iam.tag_user(UserName=name, Tags=tag(team='red'))
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(team='blue')) == 'AccessDenied'
+    assert code_of(iam.tag_user, UserName=name, Tags=tag(**{'k%d' % i: '' for i in range(51)})) == 'AccessDenied'
+    sts.assume_role(RoleArn=role, RoleSessionName='se')
+    assert code_of(sts.assume_role, RoleArn=role + '2', RoleSessionName='se') == 'AccessDenied'
+
+
 def test_refusals_say_what_AWS_says(account):
     def message_of(call, **kwargs):
         with pytest.raises(ClientError) as e:

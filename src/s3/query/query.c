@@ -606,17 +606,25 @@ static int find_entity(struct query *y)
 
 /* ---- the right ------------------------------------------------------------------------------ */
 
+static int FIBER context_value(void *arg, enum iam_key key, struct str name, struct iam_values *ret)
+{
+    struct query *y = arg;
+    struct s3_context context = {.q = y->q};
+    if (key == IAM_KEY_REQUEST_TAG || key == IAM_KEY_TAG_KEYS || key == IAM_KEY_RESOURCE_TAG)
+        return query_tag_values(y, key, name, ret);
+    return s3_context_value(&context, key, name, ret);
+}
+
 int FIBER query_authorise(struct query *y, const char *action, struct str arn, struct str alias)
 {
-    struct s3_context context = {.q = y->q};
     struct iam_access a = {
         .who = &y->q->who,
         .action = str_from(action),
         .arn = arn,
         .alias_arn = alias,
         .bucket_owner = y->account,
-        .context = s3_context_value,
-        .context_arg = &context,
+        .context = context_value,
+        .context_arg = y,
     };
     int r = iam_authorise(y->iam, &a, NULL);
     if (r != -ERR_ACCESS_DENIED)

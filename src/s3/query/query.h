@@ -117,6 +117,8 @@ void query_put_boundary(struct query *y, struct str boundary);
 struct str query_arn_of_group(struct query *y, const struct iam_group_info *g);
 /* The tags of what is to be made, with the right to give it any: `action`. */
 int FIBER query_new_tags(struct query *y, const char *action, struct iam_tags *ret);
+/* aws:RequestTag/NAME, aws:TagKeys and aws:ResourceTag/NAME of the action. */
+int query_tag_values(struct query *y, enum iam_key key, struct str name, struct iam_values *ret);
 /* Of what has none here: -ERR_NOT_IMPLEMENTED. */
 int query_no_tags(struct query *y);
 /* The element; none when there are none. */

@@ -107,12 +107,14 @@ static int FIBER assume_own(struct query *y)
 /* What the trust policy may ask for beside what every request says. */
 static int FIBER assume_value(void *arg, enum iam_key key, struct str name, struct iam_values *ret)
 {
-    const struct query *y = arg;
+    struct query *y = arg;
     struct s3_context context = {.q = y->q};
     const char *param = key == IAM_KEY_STS_EXTERNAL_ID    ? "ExternalId"
                         : key == IAM_KEY_STS_SESSION_NAME ? "RoleSessionName"
                         : key == IAM_KEY_STS_DURATION     ? "DurationSeconds"
                                                           : NULL;
+    if (key == IAM_KEY_RESOURCE_TAG)
+        return query_tag_values(y, key, name, ret);
     if (!param)
         return s3_context_value(&context, key, name, ret);
     struct str *value = arena_new(y->arena, struct str);

@@ -35,12 +35,12 @@ static int check_keys(struct query *y, const struct iam_tags *tags)
     return iam_tags_are_valid(tags) ? 0 : refuse_tags(y);
 }
 
-/* Tags.member.N.Key and Tags.member.N.Value. */
-static int read_tags(struct query *y, struct iam_tags *ret)
+/* Tags.member.N.Key and Tags.member.N.Value, with one beyond the limit. */
+static int gather_tags(struct query *y, struct iam_tags *ret)
 {
     struct str *texts = arena_array(y->arena, struct str, 2 * IAM_TAGS_MAX + 2);
     size_t count = 0;
-    for (; texts; count += 2) {
+    for (; texts && count <= 2 * (size_t)IAM_TAGS_MAX; count += 2) {
         struct str key = arena_printf(y->arena, "Tags.member.%zu.Key", count / 2 + 1);
         struct str value = arena_printf(y->arena, "Tags.member.%zu.Value", count / 2 + 1);
         if (!key.ptr || !value.ptr)
@@ -48,15 +48,74 @@ static int read_tags(struct query *y, struct iam_tags *ret)
         texts[count] = uri_query_get(&y->params, key);
         if (!texts[count].ptr)
             break;
-        if (count == 2 * (size_t)IAM_TAGS_MAX)
-            return explain(y, -ERR_LIMIT);
         texts[count + 1] = uri_query_get(&y->params, value);
         if (!texts[count + 1].ptr)
             texts[count + 1] = STR("");
     }
     *ret = (struct iam_tags){texts, count};
-    return texts ? check_keys(y, ret) : -ENOMEM;
+    return texts ? 0 : -ENOMEM;
 }
+
+static int read_tags(struct query *y, struct iam_tags *ret)
+{
+    int r = gather_tags(y, ret);
+    if (!r && ret->count > 2 * (size_t)IAM_TAGS_MAX)
+        return explain(y, -ERR_LIMIT);
+    return r ? r : check_keys(y, ret);
+}
+
+/* ---- for conditions ------------------------------------------------------------------------- */
+
+/* What the request would give, or take away. Other actions have no tags, whatever is sent. */
+static int request_tags(struct query *y, struct iam_tags *ret)
+{
+    query_handler *h = y->action->handler;
+    struct str *keys, *texts;
+    size_t count;
+    *ret = (struct iam_tags){0};
+    if (h == query_tag || h == query_create_user || h == query_create_role)
+        return gather_tags(y, ret);
+    if (h != query_untag)
+        return 0;
+    int r = query_list(y, "TagKeys", IAM_TAGS_MAX, &keys, &count);
+    if (r)
+        return r;
+    texts = arena_array(y->arena, struct str, 2 * count + 1);
+    for (size_t i = 0; texts && i < count; i++)
+        texts[2 * i] = keys[i];
+    *ret = (struct iam_tags){texts, 2 * count};
+    return texts ? 0 : -ENOMEM;
+}
+
+static int put_keys(struct query *y, const struct iam_tags *tags, struct iam_values *ret)
+{
+    struct str *keys = arena_array(y->arena, struct str, tags->count / 2 + 1);
+    for (size_t i = 0; keys && i < tags->count; i += 2)
+        keys[i / 2] = tags->texts[i];
+    *ret = (struct iam_values){keys, tags->count / 2};
+    return keys ? 0 : -ENOMEM;
+}
+
+static void put_value(const struct iam_tags *tags, struct str key, struct iam_values *ret)
+{
+    for (size_t i = 0; i < tags->count; i += 2)
+        if (str_eq_nocase(tags->texts[i], key) && tags->texts[i + 1].ptr)
+            *ret = (struct iam_values){&tags->texts[i + 1], 1};
+}
+
+int query_tag_values(struct query *y, enum iam_key key, struct str name, struct iam_values *ret)
+{
+    struct iam_tags tags = y->action->on == QUERY_ON_USER ? y->user.tags : y->role.tags;
+    int r = key == IAM_KEY_RESOURCE_TAG ? 0 : request_tags(y, &tags);
+    if (r)
+        return r;
+    if (key == IAM_KEY_TAG_KEYS)
+        return put_keys(y, &tags, ret);
+    put_value(&tags, name, ret);
+    return 0;
+}
+
+/* ---- what is made with tags ----------------------------------------------------------------- */
 
 int FIBER query_new_tags(struct query *y, const char *action, struct iam_tags *ret)
 {
