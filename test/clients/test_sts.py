@@ -302,6 +302,7 @@ def test_refusals_say_what_AWS_says(account):
     assert message_of(iam.attach_user_policy, UserName=name, PolicyArn=own + '2') == 'NoSuchEntity: Policy %s2 does not exist or is not attachable.' % own
     assert message_of(iam.attach_user_policy, UserName=name, PolicyArn='a-name-and-no-arn-at-all') == 'ValidationError: Invalid ARN:  Could not be parsed!'
     assert message_of(iam.create_role, RoleName='told', AssumeRolePolicyDocument='no json') == 'MalformedPolicyDocument: This policy contains invalid Json'
+    assert message_of(iam.create_policy, PolicyName='tagged', PolicyDocument=policy(allow('s3:*')), Tags=tag(a='1')).endswith('Tags of CreatePolicy is not implemented')
     role = iam.create_role(RoleName='told', AssumeRolePolicyDocument=trust({'AWS': account.id}))['Role']
     assert iam.get_role(RoleName='told')['Role']['RoleLastUsed'] == {}
     assert iam.list_instance_profiles_for_role(RoleName='told')['InstanceProfiles'] == []

@@ -287,8 +287,8 @@ static int FIBER respond_error(struct query *y, int err)
     xml_open(&b, "Error");
     xml_element(&b, "Type", internal ? STR("Receiver") : STR("Sender"));
     xml_element(&b, "Code", str_from(info->s3_code));
-    xml_element(&b, "Message",
-                y->q->message.ptr && !internal ? y->q->message : str_from(info->text));
+    bool told = y->q->message.ptr && info->http_status != 500; /* what is not served is said */
+    xml_element(&b, "Message", told ? y->q->message : str_from(info->text));
     xml_close(&b, "Error");
     xml_element(&b, "RequestId", str_from(http_request_id(y->q->x)));
     xml_close(&b, "ErrorResponse");
