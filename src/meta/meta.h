@@ -162,6 +162,12 @@ int FIBER meta_read(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);
  * already.
  */
 int FIBER meta_write(struct meta *m, struct bucket_id b, meta_fn *fn, void *arg);
+/* Of an error it answered with: nothing of the transaction will ever be seen. Else it may be, after
+ * the next start: what it names must stay. */
+static inline bool meta_is_refusal(int err)
+{
+    return err < 0 && err != -EIO;
+}
 
 /* ---- inside a transaction ------------------------------------------------------------------- */
 

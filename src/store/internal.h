@@ -182,8 +182,8 @@ struct store_writer {
     int error; /* of a failed write: the commit answers with it */
     struct arena arena;
     struct blob_layout layout; /* in the arena, after store_writer_finish */
-    /* A transaction that names the chunks has run to its end. Whatever became of it (a failed sync
-     * leaves it open until the next start), they are no longer ours to delete. */
+    /* A transaction that names the chunks has run to its end, and was not refused. Where it is not
+     * known what became of it until the next start (a failed sync), they are not ours to delete. */
     bool named;
 };
 int FIBER store_writer_begin(struct store_writer **ret, const struct store_writer *like,

@@ -256,6 +256,8 @@ int FIBER store_part_commit(struct store_writer *w, const uint8_t md5[16],
     p.row.layout = w->layout;
     if (r == 0)
         r = meta_write(w->store->meta, w->bucket, part_commit_tx, &p);
+    if (meta_is_refusal(r))
+        w->named = false;
     if (r == 0)
         *ret_mtime_ms = p.row.mtime_ms;
     store_writer_end(w);

@@ -81,6 +81,8 @@ static int put_tx(struct meta_tx *tx, void *arg)
 static int FIBER put_run(struct put *p, struct store_written *ret)
 {
     int r = meta_write(p->swap.store->meta, p->swap.bucket, put_tx, p);
+    if (meta_is_refusal(r))
+        p->writer->named = false;
     if (r == 0)
         *ret = (struct store_written){p->object.seq, p->object.mtime_ms, p->swap.existed,
                                       p->object.null_version};

@@ -711,6 +711,19 @@ CASE(of_many_writers_if_none_match_lets_one_win)
     assert_int_equal(usage(h).objects, 1);
 }
 
+/* A client that tries again and again must not fill with them the disks that have room still. */
+CASE(a_write_that_is_refused_leaves_no_chunk)
+{
+    struct str data = bytes_of(h, 100000, 3);
+    kv_mem_set_full(h->content, true);
+    assert_int_equal(put_if(h, STR("k"), data, NULL), -ENOSPC);
+    assert_int_equal(home_chunks(h), 0);
+    kv_mem_set_full(h->content, false);
+    kv_mem_fail_syncs(h->content, 1, -EIO); /* and of this one nobody knows */
+    assert_int_equal(put_if(h, STR("k"), data, NULL), -EIO);
+    assert_int_equal(home_chunks(h), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -739,6 +752,7 @@ int main(void)
         cmocka_unit_test(sweep_deletes_nothing_unless_it_saw_everything),
         cmocka_unit_test(a_clock_that_went_back_does_not_reorder_versions),
         cmocka_unit_test(of_many_writers_if_none_match_lets_one_win),
+        cmocka_unit_test(a_write_that_is_refused_leaves_no_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,6 +221,23 @@ CASE(what_cannot_be_read_stays_and_is_queued)
     assert_int_equal(move(h, &t), -ERR_INVALID_STORAGE_CLASS);
 }
 
+/* After the next start the record may name them. */
+CASE(a_move_whose_outcome_is_not_known_keeps_what_it_wrote)
+{
+    three_disks(h);
+    put(h, STR("k"), bytes_of(h, 50000, 1));
+    struct store_transition t = to(h, "k", "COLD");
+    size_t before = home_chunks(h);
+    kv_mem_set_full(h->content, true);
+    kv_mem_refuse_writes(h->content, 1, -ENOSPC);
+    assert_int_equal(move(h, &t), -ENOSPC);
+    assert_int_equal(home_chunks(h), before);
+    kv_mem_set_full(h->content, false);
+    kv_mem_fail_syncs(h->content, 1, -EIO);
+    assert_int_equal(move(h, &t), -EIO);
+    assert_int_equal(home_chunks(h), before + 2);
+}
+
 /* ---- versions ------------------------------------------------------------------------------- */
 
 CASE(a_version_moves_while_it_is_superseded)
@@ -354,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_write_of_attributes_names_no_class_that_the_bytes_are_not_of),
         cmocka_unit_test(a_write_meanwhile_wins),
         cmocka_unit_test(what_cannot_be_read_stays_and_is_queued),
+        cmocka_unit_test(a_move_whose_outcome_is_not_known_keeps_what_it_wrote),
         cmocka_unit_test(a_version_moves_while_it_is_superseded),
         cmocka_unit_test(a_version_goes_only_with_enough_before_it),
         cmocka_unit_test(a_restore_has_its_time),

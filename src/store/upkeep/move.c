@@ -6,7 +6,8 @@
  * The new shards are written and read back first, then the record changes in one transaction if it
  * has still exactly the old ones, which that transaction turns into garbage. If it has not, the
  * object was removed, replaced or moved by somebody else, and what was written is deleted. A crash
- * in between leaves shards that nothing names, for the sweep.
+ * in between leaves shards that nothing names, for the sweep; so does a transaction whose outcome
+ * is not known before the next start, for then they may be the ones that are named.
  */
 
 #include "store/upkeep/walk.h"
@@ -40,10 +41,10 @@ static int FIBER move_pinned(struct store *s, const struct store_place *place,
     if (!r.changed)
         return 0;
     err = store_relayout(s, place, chunk, &r.chunk);
-    if (err) {
+    if (meta_is_refusal(err))
         forget_new(s, chunk, &r.chunk);
+    if (err)
         return err == -ERR_CONFLICT ? 0 : err;
-    }
     ret->moved = true;
     ret->bytes = r.written_bytes;
     return 0;

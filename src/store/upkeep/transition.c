@@ -116,9 +116,10 @@ static int FIBER recode(struct transition *t, const struct blob_chunk *chunk, st
     if (r < 0)
         return r;
     r = verify(t, &new, sum);
-    if (r == 0)
+    bool named = r == 0;
+    if (named)
         r = store_relayout(t->store, &place, chunk, &new.chunks[0]);
-    if (r < 0)
+    if (named ? meta_is_refusal(r) : r < 0)
         blob_delete_layout(t->store->blob, &new);
     return r;
 }
