@@ -74,10 +74,14 @@ def fill(c, size, prefix):
     pytest.fail('the disk never was full')
 
 
-def eat(point, name='ballast'):
-    """Another's file takes all that is left, to the last block."""
+def eat(point, name='ballast', leave=0):
+    """Another's file takes all that is left, to the last block, or all but so much."""
     path = os.path.join(point, name)
     s = os.statvfs(point)
+    if leave:
+        with open(path, 'wb') as f:
+            os.posix_fallocate(f.fileno(), 0, s.f_bavail * s.f_frsize - leave)
+        return path
     with open(path, 'wb', buffering=0) as f:
         try:
             if s.f_bavail:
@@ -258,6 +262,36 @@ def eat_the_reserve(server, c, point):
         if reply.status == 507 and not os.path.exists(server.data + '/meta.reserve'):
             return files, gone
     pytest.fail('the reserve was never gone')
+
+
+def start_or_say_why(server):
+    """Whether it serves; otherwise its last line says what for want of which it does not."""
+    try:
+        server.start()
+    except RuntimeError:
+        assert 'cannot open the metadata' in server.log().splitlines()[-1], server.log_tail()
+        return False
+    server.kill()
+    return True
+
+
+def test_a_store_under_another_path_is_served_over_a_full_disk(make_server, small_disk, tmp_path):
+    """Where it lies now is written down another time; whatever room there is, no start ends without a word."""
+    server = make_server(folder=small_disk)
+    server.log_path = str(tmp_path / 'server.log')
+    server.start()
+    assert server.stop() == 0
+    for room in (16, 18, 20, 22, 24, 26, 100):
+        here, there = server.dirs[0], server.data + str(room)
+        for end in ('.reserve', '.start'):
+            if os.path.exists(here + '/meta' + end):
+                os.remove(here + '/meta' + end)
+        os.rename(here, there)
+        server.dirs = [there]
+        ballast = eat(small_disk, leave=room * MIB)
+        served = start_or_say_why(server)
+        os.remove(ballast)
+    assert served
 
 
 @pytest.mark.parametrize('small_disk', ['0', '5'], indirect=True)

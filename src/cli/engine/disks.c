@@ -210,6 +210,18 @@ static int FIBER forget_places(struct engine *e, struct finds *all, bool *ret_an
     return 0;
 }
 
+/* Over a full disk the next start finds as well where the disks are. */
+static int FIBER keep_table(struct engine *e, bool moved)
+{
+    int r = moved ? engine_save_table(e) : engine_refresh_ring(e);
+    if (r == -ENOSPC && e->table.ring) {
+        log_event(LOG_WARN, "the table of disks is not written: the disk is full", "%s",
+                  e->meta_dir);
+        return 0;
+    }
+    return r < 0 ? engine_fail(r, "cannot write the table of disks: %s", err_text(r)) : 0;
+}
+
 static int FIBER open_nodes(struct engine *e, struct finds *all)
 {
     bool moved = false;
@@ -236,7 +248,7 @@ static int FIBER open_nodes(struct engine *e, struct finds *all)
         if (f && gone)
             log_event(LOG_WARN, "a disk that was replaced is left alone", "%s", f->path);
     }
-    return moved ? engine_save_table(e) : engine_refresh_ring(e);
+    return keep_table(e, moved);
 }
 
 /* What was given and is no disk of this store. */
