@@ -3,6 +3,7 @@
 /* What the disks together survive, and what of their bytes objects can have. */
 
 #include "admin/internal.h"
+#include "ring/ring.h"
 
 static json_t *mirrors_json(struct admin *a)
 {
@@ -26,18 +27,22 @@ static json_t *audit_copies_json(struct admin *a)
     return list;
 }
 
-/* The bytes of the disks that are there, and what of them objects can have. */
-static uint64_t FIBER raw_bytes(struct admin *a)
+/* The bytes of the disks that are there, and what of them objects can have: a disk gets one shard
+ * of a chunk at most, so one that is larger than the others is not filled. */
+static uint64_t FIBER raw_bytes(struct admin *a, struct blob_code code, uint64_t *ret_usable)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, sizes[NODES_MAX];
+    unsigned count = 0, slots = code.k + code.m;
     for (uint32_t i = 0; i < nodes_count(a->config.nodes); i++) {
         struct node *n = nodes_get(a->config.nodes, i);
         struct node_stats s;
         if (!n || node_role(n) != NODE_ACTIVE)
             continue;
         node_stats(n, &s);
+        sizes[count++] = s.disk.total_bytes;
         sum += s.disk.total_bytes;
     }
+    *ret_usable = count >= slots ? ring_slot_bytes(sizes, count, slots) * code.k : 0;
     return sum;
 }
 
@@ -72,7 +77,7 @@ json_t *FIBER admin_redundancy_json(struct admin *a)
     jobs_stats(a->config.jobs, &jobs);
     blob_disks(a->config.blob, &active, &usable);
     struct blob_code code = blob_code_for(BLOB_STANDARD, active, BLOB_CHUNK_MAX);
-    uint64_t raw = raw_bytes(a), usable_bytes = raw / (code.k + code.m) * code.k;
+    uint64_t usable_bytes, raw = raw_bytes(a, code, &usable_bytes);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "disks",
                      (json_int_t)active, "away", (json_int_t)away_count(a->config.nodes), "usable",
                      (json_int_t)usable, "code_k", (json_int_t)code.k, "code_m", (json_int_t)code.m,

@@ -125,6 +125,14 @@ int ring_disk_share(const struct ring *r, uint32_t number, double *ret);
 /* What ring_next would have reported of this table: `moved` and `filled` are 0. Errors as above. */
 int ring_inspect(const struct ring *r, struct ring_report *ret);
 
+/* ---- room ----------------------------------------------------------------------------------- */
+
+/*
+ * What a slot of all partitions may come to where each lies on another of `count` disks (`slots` at
+ * least) of so many bytes, whose order is lost: a disk that is larger than that is not filled.
+ */
+uint64_t ring_slot_bytes(uint64_t *sizes, unsigned count, unsigned slots);
+
 /* ---- stored form ---------------------------------------------------------------------------- */
 
 /* Appends the protobuf message of ring.proto, at most RING_BYTES_MAX. 0 or -ENOMEM. */

@@ -288,3 +288,23 @@ int shares_spread_delta(const struct shares *s, uint16_t *row, unsigned slot, ui
     }
     return delta;
 }
+
+/* ---- room ----------------------------------------------------------------------------------- */
+
+static int largest_first(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x < *y) - (*x > *y);
+}
+
+uint64_t ring_slot_bytes(uint64_t *sizes, unsigned count, unsigned slots)
+{
+    uint64_t sum = 0;
+    CHECK(slots > 0 && count >= slots);
+    qsort(sizes, count, sizeof(*sizes), largest_first);
+    for (unsigned i = 0; i < count; i++)
+        sum += sizes[i];
+    for (unsigned i = 0; slots > 1 && sizes[i] > sum / slots; i++, slots--)
+        sum -= sizes[i]; /* one slot of each is all it can have */
+    return sum / slots;
+}

@@ -800,6 +800,18 @@ static void misuse_is_refused(void **state)
     assert_null(ring_free(NULL));
 }
 
+static void a_disk_beyond_the_others_is_not_filled(void **state)
+{
+    uint64_t equal[] = {300, 300, 300, 300}, one_large[] = {300, 300, 2000, 300, 300};
+    uint64_t two_large[] = {4000, 100, 100, 4000, 100}, three[] = {8, 16, 16};
+    assert_int_equal(ring_slot_bytes(equal, 4, 4), 300);
+    assert_int_equal(ring_slot_bytes(one_large, 5, 4), 400);
+    assert_int_equal(ring_slot_bytes(two_large, 5, 4), 150);
+    assert_int_equal(ring_slot_bytes(three, 3, 3), 8);
+    assert_int_equal(ring_slot_bytes(three, 3, 1), 40);
+    assert_int_equal(ring_slot_bytes(three, 3, 2), 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -829,6 +841,7 @@ int main(void)
         cmocka_unit_test(an_epoch_is_packed_and_unpacked_whole),
         cmocka_unit_test(a_spoilt_epoch_is_refused),
         cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(a_disk_beyond_the_others_is_not_filled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
