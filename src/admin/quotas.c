@@ -16,12 +16,12 @@ static void FIBER respond_quota(struct admin *a, struct http_exchange *x,
         admin_respond_error(x, r, NULL);
         return;
     }
-    admin_respond_json(x, 200,
-                       json_pack("{s:o, s:I, s:I, s:I, s:I}", "bucket", admin_json_str(b->name),
-                                 "bytes", (json_int_t)quota->bytes, "objects",
-                                 (json_int_t)quota->objects, "used_bytes",
-                                 (json_int_t)(usage.bytes + usage.part_bytes), "used_objects",
-                                 (json_int_t)usage.objects + (json_int_t)usage.versions));
+    admin_respond_json(
+        x, 200,
+        json_pack("{s:o, s:I, s:I, s:I, s:I}", "bucket", admin_json_str(b->name), "bytes",
+                  (json_int_t)quota->bytes, "objects", (json_int_t)quota->objects, "used_bytes",
+                  (json_int_t)usage.bytes + (json_int_t)usage.part_bytes, "used_objects",
+                  (json_int_t)usage.objects + (json_int_t)usage.versions));
 }
 
 /* A member that is a whole number from 0, or absent: then `otherwise`. */

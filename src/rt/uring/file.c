@@ -98,7 +98,6 @@ void FIBER uring_file_close(struct rt_file *file)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* What the page cache has, without waiting: bytes, or 0 when that cannot be told or is none. */
 /* What an operation of the ring does, for a thread of ours. */
 struct file_call {
     int (*fn)(const struct file_call *c); /* BLOCKING */
@@ -150,6 +149,7 @@ static int FIBER finish_write_call(struct uring_op *op, struct file_call *c)
     return r;
 }
 
+/* What the page cache has, without waiting: bytes, or 0 when that cannot be told or is none. */
 static size_t read_cached(int fd, void *buf, size_t len, uint64_t off)
 {
     struct iovec iov = {buf, len};
