@@ -7,7 +7,8 @@
  * has still exactly the old ones, which that transaction turns into garbage. If it has not, the
  * object was removed, replaced or moved by somebody else, and what was written is deleted. A crash
  * in between leaves shards that nothing names, for the sweep; so does a transaction whose outcome
- * is not known before the next start, for then they may be the ones that are named.
+ * is not known before the next start, for then they may be the ones that are named,
+ * and so may those of the next try, which have the same names.
  */
 
 #include "store/upkeep/walk.h"
@@ -41,7 +42,7 @@ static int FIBER move_pinned(struct store *s, const struct store_place *place,
     if (!r.changed)
         return 0;
     err = store_relayout(s, place, chunk, &r.chunk);
-    if (meta_is_refusal(err))
+    if (meta_is_refusal(err) && err != -ERR_READ_ONLY)
         forget_new(s, chunk, &r.chunk);
     if (err)
         return err == -ERR_CONFLICT ? 0 : err;

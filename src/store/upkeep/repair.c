@@ -423,7 +423,7 @@ static int FIBER record_repaired(struct task *t, const struct blob_repaired *r)
     if (r->left == 0 || !chunk_id_eq(r->chunk.id, t->chunk.id))
         l.drop = t->row_key;
     int err = meta_write(t->store->meta, t->place.bucket, relayout_tx, &l);
-    if (meta_is_refusal(err))
+    if (meta_is_refusal(err) && err != -ERR_READ_ONLY) /* see move.c */
         delete_new(t, &r->chunk);
     return err;
 }
