@@ -210,10 +210,6 @@ static bool is_subresource(struct str name, enum s3_level level, bool any)
 }
 
 /*
- * The one sub-resource of the request: empty when there is none. It must belong to the level, and
- * there must not be two (AWS: "Conflicting query string parameters").
- */
-/*
  * A bare word that no row has, where something is to be changed: of a younger API
  * (PutObjectAnnotation was one), or of another server's (Ceph's `append`). Passed over, it would
  * overwrite or delete the object instead.
@@ -230,6 +226,10 @@ static bool is_unknown_word(const struct s3_route *r, const struct uri_param *p)
     return true;
 }
 
+/*
+ * The one sub-resource of the request: empty when there is none. It must belong to the level, and
+ * there must not be two (AWS: "Conflicting query string parameters").
+ */
 static int find_subresource(const struct s3_route *r, struct str *ret)
 {
     struct str found = STR_NULL;

@@ -287,11 +287,11 @@ static int explain_service(struct s3_request *q, int err, struct str name)
     return err;
 }
 
-/* AWS's service of keys takes nothing but version 4, which the anonymous have not. Services of ours
- * ask without a request. */
+/* AWS's service of keys serves nobody who has not signed; by version 4, it says, but whoever starts
+ * the server with --sigv2 wants version 2 to do. Services of ours ask without a request. */
 static int check_signature(struct s3_request *q, const struct seal *s)
 {
-    if (s->kind != SEAL_KMS || !q->head || (q->signed_in && !q->auth.v2))
+    if (s->kind != SEAL_KMS || !q->head || q->signed_in)
         return 0;
     return s3_error_argument(q, "Authorization", STR("null"),
                              "Requests specifying Server Side Encryption with AWS KMS managed keys "

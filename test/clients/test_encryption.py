@@ -218,7 +218,7 @@ def test_reading_takes_no_method(server, s3, bucket):
 # ---- keys with names ----------------------------------------------------------------------------------
 
 def test_the_anonymous_have_nothing_of_managed_keys(server, s3, bucket):
-    """As AWS's key service, which takes signatures of version 4 only; SSE-S3 asks for nobody."""
+    """As in AWS, whose key service asks who it is; SSE-S3 asks for nobody."""
     policy = {'Statement': [{'Effect': 'Allow', 'Principal': '*', 'Action': 's3:*Object', 'Resource': 'arn:aws:s3:::%s/*' % bucket}]}
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
     s3.put_object(Bucket=bucket, Key='s3', Body=b'x', ServerSideEncryption='AES256')
