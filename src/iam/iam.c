@@ -64,6 +64,14 @@ struct iam_entry *iam_find_by_name(struct iam *iam, struct str name)
     return n ? container_of(n, struct iam_entry, by_name) : NULL;
 }
 
+struct iam_entry *iam_find_other(struct iam *iam, struct str name)
+{
+    rt_lock(&iam->lock);
+    struct iam_entry *e = iam_find_by_name(iam, name);
+    rt_unlock(&iam->lock);
+    return e == iam->root ? NULL : e;
+}
+
 struct iam_entry *iam_find_by_id(struct iam *iam, struct str user_id)
 {
     struct table_node *n = table_get(&iam->by_id, user_id);
@@ -797,10 +805,8 @@ int FIBER iam_entry_change(struct iam *iam, struct iam_entry *old, const struct 
 static int FIBER rename_user(struct iam *iam, struct arena *a, struct str name,
                              struct str new_local, struct str new_path)
 {
-    rt_lock(&iam->lock);
-    struct iam_entry *e = iam_find_by_name(iam, name);
-    rt_unlock(&iam->lock);
-    if (!e || e == iam->root)
+    struct iam_entry *e = iam_find_other(iam, name);
+    if (!e)
         return -ERR_NOT_FOUND;
     struct iam_user changed = e->user;
     bool qualified = iam_local_name(e->user.account, name).len != name.len;

@@ -153,10 +153,12 @@ int FIBER iam_entry_change(struct iam *iam, struct iam_entry *old, const struct 
 int FIBER iam_entry_change_keys(struct iam *iam, struct iam_entry *old,
                                 const struct iam_user *changed, const struct iam_key_data *keys,
                                 size_t count);
-/* Under the lock, or by the only writer. NULL: none. */
 /* Under the lock: one in the other's place. */
 void iam_entry_swap(struct iam *iam, struct iam_entry *old, struct iam_entry *new);
+/* Under the lock, or by the only writer. NULL: none. */
 struct iam_entry *iam_find_by_name(struct iam *iam, struct str name);
+/* The same of any but the root, for who has entered as the writer and does not hold the lock. */
+struct iam_entry *iam_find_other(struct iam *iam, struct str name);
 struct iam_entry *iam_find_by_id(struct iam *iam, struct str user_id);
 struct iam_key_entry *iam_find_key(struct iam *iam, struct str access_key);
 /* See iam_user_find(). */

@@ -36,10 +36,8 @@ bool iam_take_turn(struct iam *iam, const struct iam_identity *who)
 static int FIBER set_limits(struct iam *iam, struct str name, const struct iam_limits *limits,
                             unsigned what)
 {
-    rt_lock(&iam->lock);
-    struct iam_entry *e = iam_find_by_name(iam, name);
-    rt_unlock(&iam->lock);
-    if (!e || e == iam->root)
+    struct iam_entry *e = iam_find_other(iam, name);
+    if (!e)
         return -ERR_NOT_FOUND;
     struct iam_user changed = e->user;
     bool own = str_eq(e->user.account, e->user.user_id);

@@ -78,10 +78,8 @@ static int merge_tags(struct arena *a, const struct iam_tags *old, const struct 
 static int FIBER tag_user(struct iam *iam, struct arena *a, struct str name,
                           const struct iam_tag_change *c)
 {
-    rt_lock(&iam->lock);
-    struct iam_entry *e = iam_find_by_name(iam, name);
-    rt_unlock(&iam->lock);
-    if (!e || e == iam->root)
+    struct iam_entry *e = iam_find_other(iam, name);
+    if (!e)
         return -ERR_NOT_FOUND;
     struct iam_user changed = e->user;
     int r = merge_tags(a, &e->user.tags, c, &changed.tags);

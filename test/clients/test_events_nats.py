@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors.
 """Bucket notifications to a real NATS server: subjects and JetStream's streams, its rights, TLS, and what is none."""
+import contextlib
 import json
 import shutil
 import socket
@@ -165,25 +166,33 @@ def test_what_is_refused_counts_as_sent_at_no_attempt(local, nats):
     assert (info(local, target)['delivered'], info(local, target)['dead']) == (0, 4), info(local, target)  # and the test event
 
 
-def test_who_never_stops_talking_is_left(local):
+def refusal_by(local, behave):
+    """What a test message comes to at a server that does `behave(connection)` with the only one it takes."""
     listener = socket.create_server(('127.0.0.1', 0))
 
     def serve():
         connection, _ = listener.accept()
-        try:
-            connection.sendall(b'INFO {}\r\n')
-            while True:
-                connection.sendall(b'+OK\r\n' * 1000)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            behave(connection)
         connection.close()
 
     threading.Thread(target=serve, daemon=True).start()
     target = add_target(local, 'nats', address='127.0.0.1:%d' % listener.getsockname()[1], subject='s', timeout_ms=500)
     r = local.admin('event', 'test', target, check=False)
-    assert r.returncode == 1 and 'does not answer' in r.stderr, r.stderr
     local.admin('event', 'target', 'rm', target)
     listener.close()
+    assert r.returncode == 1
+    return r.stderr
+
+
+def test_who_never_stops_talking_is_left(local):
+    def talk(connection):
+        connection.sendall(b'INFO {}\r\n')
+        while True:
+            connection.sendall(b'+OK\r\n' * 1000)
+
+    told = refusal_by(local, talk)
+    assert 'does not answer' in told, told
 
 
 @pytest.mark.parametrize('subject', ['a..b', 'a.*', '>', '.a', 'a b', 'a.'])
@@ -195,23 +204,12 @@ def test_a_subject_that_none_can_send_to_is_refused(local, subject):
 
 @pytest.mark.parametrize('says', [b'HTTP/1.1 400 Bad Request\r\n\r\n', b'INFO nonsense\r\n', b'PING\r\n' * 100, b'x' * 200000, b''])
 def test_what_is_no_nats_server_is_given_up(local, says):
-    listener = socket.create_server(('127.0.0.1', 0))
+    def greet(connection):
+        connection.sendall(says)
+        connection.recv(4096)
 
-    def serve():
-        connection, _ = listener.accept()
-        try:
-            connection.sendall(says)
-            connection.recv(4096)
-        except OSError:
-            pass
-        connection.close()
-
-    threading.Thread(target=serve, daemon=True).start()
-    target = add_target(local, 'nats', address='127.0.0.1:%d' % listener.getsockname()[1], subject='s', timeout_ms=500)
-    r = local.admin('event', 'test', target, check=False)
-    assert r.returncode == 1 and 'no NATS server' in r.stderr, r.stderr
-    local.admin('event', 'target', 'rm', target)
-    listener.close()
+    told = refusal_by(local, greet)
+    assert 'no NATS server' in told, told
 
 
 def test_tls_is_asked_for_and_the_certificate_judged(local):
