@@ -617,6 +617,14 @@ int FIBER store_repair_queue(struct store *s, const struct store_place *place,
  */
 int FIBER store_relayout(struct store *s, const struct store_place *place,
                          const struct blob_chunk *old, const struct blob_chunk *new);
+/*
+ * After it, or the like of it, ended with `err`: deletes the shards that only `new` has. Not where
+ * it is unknown before the next start what became of the change, for then they may be the ones that
+ * are named; nor once the metadata take no more for that reason: those of another try have the same
+ * names.
+ */
+void FIBER store_relayout_undo(struct store *s, const struct blob_chunk *old,
+                               const struct blob_chunk *new, int err);
 
 /*
  * Walks the whole store and tests the invariants of its records, and that each chunk they name is

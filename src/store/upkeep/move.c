@@ -6,29 +6,12 @@
  * The new shards are written and read back first, then the record changes in one transaction if it
  * has still exactly the old ones, which that transaction turns into garbage. If it has not, the
  * object was removed, replaced or moved by somebody else, and what was written is deleted. A crash
- * in between leaves shards that nothing names, for the sweep; so does a transaction whose outcome
- * is not known before the next start, for then they may be the ones that are named,
- * and so may those of the next try, which have the same names.
+ * in between leaves shards that nothing names, for the sweep.
  */
 
 #include "store/upkeep/walk.h"
 
 /* ---- one chunk ------------------------------------------------------------------------------ */
-
-/* Shards that only `new` has. */
-static void FIBER forget_new(struct store *s, const struct blob_chunk *old,
-                             const struct blob_chunk *new)
-{
-    struct blob_needle needles[BLOB_SHARDS_MAX];
-    size_t n = 0;
-    bool other = !chunk_id_eq(old->id, new->id);
-    for (uint16_t i = 0; i < new->shard_count; i++)
-        if (new->shards[i].disk != BLOB_DISK_NONE &&
-            (other || new->shards[i].disk != old->shards[i].disk))
-            needles[n++] = (struct blob_needle){{new->id, i}, new->shards[i].disk};
-    if (n > 0)
-        blob_delete(s->blob, needles, n);
-}
 
 static int FIBER move_pinned(struct store *s, const struct store_place *place,
                              const struct blob_chunk *chunk, struct arena *a,
@@ -42,8 +25,7 @@ static int FIBER move_pinned(struct store *s, const struct store_place *place,
     if (!r.changed)
         return 0;
     err = store_relayout(s, place, chunk, &r.chunk);
-    if (meta_is_refusal(err) && err != -ERR_READ_ONLY)
-        forget_new(s, chunk, &r.chunk);
+    store_relayout_undo(s, chunk, &r.chunk, err);
     if (err)
         return err == -ERR_CONFLICT ? 0 : err;
     ret->moved = true;

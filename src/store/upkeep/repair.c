@@ -349,6 +349,22 @@ int FIBER store_relayout(struct store *s, const struct store_place *place,
     return meta_write(s->meta, place->bucket, relayout_tx, &l);
 }
 
+void FIBER store_relayout_undo(struct store *s, const struct blob_chunk *old,
+                               const struct blob_chunk *new, int err)
+{
+    struct blob_needle needles[BLOB_SHARDS_MAX];
+    size_t n = 0;
+    bool other = !chunk_id_eq(new->id, old->id);
+    if (!meta_is_refusal(err) || err == -ERR_READ_ONLY)
+        return;
+    for (uint16_t i = 0; i < new->shard_count; i++)
+        if (new->shards[i].disk != BLOB_DISK_NONE &&
+            (other || new->shards[i].disk != old->shards[i].disk))
+            needles[n++] = (struct blob_needle){{new->id, i}, new->shards[i].disk};
+    if (n > 0)
+        blob_delete(s->blob, needles, n);
+}
+
 /* ---- one row -------------------------------------------------------------------------------- */
 
 struct pass {
@@ -403,28 +419,13 @@ static int FIBER drop_row(struct task *t)
     return meta_write(t->store->meta, t->place.bucket, drop_tx, &t->row_key);
 }
 
-/* Shards that only `new` has: the record did not take them. */
-static void FIBER delete_new(struct task *t, const struct blob_chunk *new)
-{
-    struct blob_needle needles[BLOB_SHARDS_MAX];
-    size_t n = 0;
-    bool other = !chunk_id_eq(new->id, t->chunk.id);
-    for (uint16_t i = 0; i < new->shard_count; i++)
-        if (new->shards[i].disk != BLOB_DISK_NONE &&
-            (other || new->shards[i].disk != t->chunk.shards[i].disk))
-            needles[n++] = (struct blob_needle){{new->id, i}, new->shards[i].disk};
-    if (n > 0)
-        blob_delete(t->store->blob, needles, n);
-}
-
 static int FIBER record_repaired(struct task *t, const struct blob_repaired *r)
 {
     struct relayout l = {.store = t->store, .place = &t->place, .old = &t->chunk, .new = &r->chunk};
     if (r->left == 0 || !chunk_id_eq(r->chunk.id, t->chunk.id))
         l.drop = t->row_key;
     int err = meta_write(t->store->meta, t->place.bucket, relayout_tx, &l);
-    if (meta_is_refusal(err) && err != -ERR_READ_ONLY) /* see move.c */
-        delete_new(t, &r->chunk);
+    store_relayout_undo(t->store, &t->chunk, &r->chunk, err);
     return err;
 }
 
