@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright the Cairn authors. */
 #include "events/sender.h"
 #include "base/library.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,16 +15,6 @@ static const struct sender_type *const types[] = {
     [EVENT_AMQP] = &sender_amqp,         [EVENT_NATS] = &sender_nats,
 };
 
-/* Not every client's library tells the kernel so itself: a target that goes away must not end the
- * server. */
-static void block_broken_pipes(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
 int BLOCKING sender_open(struct sender **ret, const struct sender_config *config,
                          char why[EVENT_WHY_MAX])
 {
@@ -33,7 +22,6 @@ int BLOCKING sender_open(struct sender **ret, const struct sender_config *config
     if (!s)
         return sender_say(why, -ENOMEM, "out of memory");
     s->type = types[config->spec->type];
-    block_broken_pipes();
     int r = s->type->library ? library_load(s->type->library) : 0;
     if (r < 0)
         r = sender_say(why, r, "%s is not installed", s->type->library->soname);

@@ -713,8 +713,9 @@ static int parse_algorithms(struct server *s)
     return 0;
 }
 
-/* What these are sent for comes back as an error as well: a log whose reader is gone loses lines,
- * a file that may grow no longer (RLIMIT_FSIZE) is a disk that is full. */
+/* What these are sent for comes back as an error as well: a log whose reader is gone loses lines, a
+ * target of events that goes away is tried again (not every client's library tells the kernel so
+ * itself), a file that may grow no longer (RLIMIT_FSIZE) is a disk that is full. */
 static void outlive_signals(void)
 {
     static const int deadly[] = {SIGPIPE, SIGXFSZ};
